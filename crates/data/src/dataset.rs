@@ -1,0 +1,185 @@
+//! The files of a data set, before anything is decoded.
+
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use rayon::prelude::*;
+use record::fs::FileError;
+use record::hex;
+use sha2::{Digest, Sha256};
+
+use crate::root::{Root, parquet_files};
+use crate::{Error, ExpectedFile, Manifest, Result, Split, Validation};
+
+/// A data set that was found: its manifest and its files.
+#[derive(Debug, Clone)]
+pub struct Dataset {
+    /// The name of the manifest.
+    pub name: String,
+    /// What the set is.
+    pub manifest: Manifest,
+    /// The splits that have files, in the order train, validation, test. A validation split that
+    /// is carved has none of its own.
+    pub parts: Vec<Part>,
+}
+
+/// The files of a split.
+#[derive(Debug, Clone)]
+pub struct Part {
+    /// What the files are for.
+    pub split: Split,
+    /// The folder that they are in, without the way to it.
+    pub folder: String,
+    /// The parquet files, sorted by name.
+    pub files: Vec<PathBuf>,
+}
+
+impl Dataset {
+    /// Finds the set `name`. All its files come from one place: a set is never put together from
+    /// two copies.
+    ///
+    /// # Errors
+    ///
+    /// Where there is no such manifest, no files for it, none for one of its splits, or other
+    /// files than the manifest lists.
+    pub fn find(root: &Root, name: &str) -> Result<Self> {
+        let manifest = root.manifest(name)?;
+        let folders = folders(&manifest);
+        let names: Vec<&str> = folders.iter().map(|(_, folder)| *folder).collect();
+        let place = root.find(name, &names)?;
+        let parts = folders
+            .iter()
+            .map(|&(split, folder)| {
+                let path = place.join(folder);
+                let files = parquet_files(&path)?;
+                if files.is_empty() {
+                    return Err(Error::NoSplit { split, folder: path });
+                }
+                Ok(Part { split, folder: folder.to_owned(), files })
+            })
+            .collect::<Result<Vec<_>>>()?;
+        let dataset = Self { name: name.to_owned(), manifest, parts };
+        dataset.check_listed(&place)?;
+        Ok(dataset)
+    }
+
+    /// The identity of what is read: SHA-256, in hexadecimal, over the parts of the manifest that
+    /// decide how the files are read (splits, carving, columns, channels, number of classes), and
+    /// for each file its split, its name and the SHA-256 of its bytes. Neither the place of the
+    /// files nor the prose of the manifest matters.
+    ///
+    /// # Errors
+    ///
+    /// Where a file cannot be read, or has another SHA-256 than the manifest says.
+    pub fn digest(&self) -> Result<String> {
+        let files: Vec<(&Part, &Path)> = self
+            .parts
+            .iter()
+            .flat_map(|part| part.files.iter().map(move |file| (part, file.as_path())))
+            .collect();
+        let digests: Vec<Result<[u8; 32]>> = files.par_iter().map(|(_, file)| sha256(file)).collect();
+
+        let mut total = Sha256::new();
+        // With its length, so that no two lists of fields run together to the same bytes.
+        let mut field = |bytes: &[u8]| {
+            total.update((bytes.len() as u64).to_le_bytes());
+            total.update(bytes);
+        };
+        for text in self.reading() {
+            field(text.as_bytes());
+        }
+        for ((part, file), digest) in files.into_iter().zip(digests) {
+            let digest = digest?;
+            let expected = self.expected(part, file).and_then(|expected| expected.sha256.as_deref());
+            if let Some(expected) = expected
+                && expected != hex(&digest)
+            {
+                return Err(Error::Sha256 {
+                    file: file.to_path_buf(),
+                    expected: expected.to_owned(),
+                    found: hex(&digest),
+                });
+            }
+            field(part.split.name().as_bytes());
+            field(file_name(file).as_bytes());
+            field(&digest);
+        }
+        Ok(hex(&total.finalize()))
+    }
+
+    /// What the manifest says of `file` in `part`, if anything.
+    pub(crate) fn expected(&self, part: &Part, file: &Path) -> Option<&ExpectedFile> {
+        let path = format!("{}/{}", part.folder, file_name(file));
+        self.manifest.files.iter().find(|expected| expected.path == path)
+    }
+
+    fn check_listed(&self, place: &Path) -> Result<()> {
+        if self.manifest.files.is_empty() {
+            return Ok(());
+        }
+        for part in &self.parts {
+            for file in &part.files {
+                if self.expected(part, file).is_none() {
+                    return Err(Error::UnlistedFile { file: file.clone() });
+                }
+            }
+        }
+        match self.manifest.files.iter().map(|listed| place.join(&listed.path)).find(|path| !path.is_file()) {
+            Some(file) => Err(Error::MissingFile { file }),
+            None => Ok(()),
+        }
+    }
+
+    /// The parts of the manifest that decide what is read from given files.
+    fn reading(&self) -> Vec<String> {
+        let Manifest { classes, channels, columns, splits, .. } = &self.manifest;
+        vec![
+            format!("{} classes", classes.len()),
+            channels.map_or_else(|| "channels as in the files".to_owned(), |channels| channels.to_string()),
+            columns.image.clone(),
+            columns.label.clone(),
+            match &splits.validation {
+                Validation::Folder(_) => "own validation".to_owned(),
+                Validation::Carved(carve) => {
+                    format!("validation {} of train, seed {}", carve.fraction, carve.seed)
+                }
+            },
+        ]
+    }
+}
+
+fn folders(manifest: &Manifest) -> Vec<(Split, &str)> {
+    let splits = &manifest.splits;
+    let mut folders = vec![(Split::Train, splits.train.as_str())];
+    if let Validation::Folder(folder) = &splits.validation {
+        folders.push((Split::Validation, folder));
+    }
+    folders.push((Split::Test, &splits.test));
+    folders
+}
+
+fn file_name(file: &Path) -> String {
+    file.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
+}
+
+fn sha256(path: &Path) -> Result<[u8; 32]> {
+    let mut hash = Sha256::new();
+    File::open(path)
+        .and_then(|mut file| io::copy(&mut file, &mut Hashing(&mut hash)))
+        .map_err(|cause| FileError::new("read", path, cause))?;
+    Ok(hash.finalize().into())
+}
+
+struct Hashing<'a>(&'a mut Sha256);
+
+impl io::Write for Hashing<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.update(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

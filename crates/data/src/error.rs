@@ -1,0 +1,319 @@
+//! What can be wrong with a data set, and where.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use record::fs::FileError;
+
+use crate::{Channels, Split};
+
+/// The result of reading a data set.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// What is wrong with a data set. Rows count from 0 within their file.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// No manifest has this name.
+    #[error("there is no data set {name:?}{known}")]
+    UnknownDataset {
+        /// What was asked for.
+        name: String,
+        /// What there is.
+        known: Known,
+    },
+
+    /// There are files, but nothing says what they are.
+    #[error(
+        "data set {name:?} has files in {}, but no manifest\n  hint: describe it in {}; the \
+         manifests beside it are examples",
+        found.display(), manifest.display()
+    )]
+    NoManifest {
+        /// What was asked for.
+        name: String,
+        /// The folder of the files.
+        found: PathBuf,
+        /// Where the manifest should be.
+        manifest: PathBuf,
+    },
+
+    /// A manifest that is not TOML, or has an unknown key or a value that makes no sense.
+    #[error("cannot read the manifest {}: {cause}", path.display())]
+    Manifest {
+        /// The manifest.
+        path: PathBuf,
+        /// Line, column and reason.
+        cause: toml::de::Error,
+    },
+
+    /// A manifest without files.
+    #[error(
+        "data set {name:?} has a manifest, but no parquet files; looked for <split>/*.parquet in{places}\n  \
+         hint: {}",
+        files_hint(name, external.as_ref())
+    )]
+    NoFiles {
+        /// What was asked for.
+        name: String,
+        /// Where files could have been.
+        places: Places,
+        /// The folder that the environment names.
+        external: Option<PathBuf>,
+    },
+
+    /// One split of a set has no files, where another has some.
+    #[error(
+        "the {split} split has no parquet files: expected {}/*.parquet\n  hint: all splits must \
+         be in the same place; see `[splits]` in the manifest for the names of the folders",
+        folder.display()
+    )]
+    NoSplit {
+        /// The split.
+        split: Split,
+        /// The folder that it should be in.
+        folder: PathBuf,
+    },
+
+    /// A file beside those that the manifest lists.
+    #[error(
+        "the manifest does not list {}\n  hint: add it to `[[files]]`, or move it away",
+        file.display()
+    )]
+    UnlistedFile {
+        /// The file.
+        file: PathBuf,
+    },
+
+    /// A file that the manifest lists is not there.
+    #[error("the manifest lists {}, which is not there\n  hint: get the set again", file.display())]
+    MissingFile {
+        /// The file.
+        file: PathBuf,
+    },
+
+    /// A file with other bytes than the manifest says.
+    #[error(
+        "{} is damaged or another version: expected sha256 {expected}, found {found}\n  hint: get \
+         the file again",
+        file.display()
+    )]
+    Sha256 {
+        /// The file.
+        file: PathBuf,
+        /// What the manifest says.
+        expected: String,
+        /// What the file has.
+        found: String,
+    },
+
+    /// A file with more or fewer rows than the manifest says.
+    #[error("{}: expected {expected} rows as in the manifest, found {found}", file.display())]
+    Rows {
+        /// The file.
+        file: PathBuf,
+        /// What the manifest says.
+        expected: u64,
+        /// What the file has.
+        found: u64,
+    },
+
+    /// A file that is not parquet, or only a part of one.
+    #[error(
+        "cannot read {} as parquet: {reason}\n  hint: the file may be damaged or only a part; get \
+         it again",
+        file.display()
+    )]
+    Parquet {
+        /// The file.
+        file: PathBuf,
+        /// What the parquet reader says.
+        reason: String,
+    },
+
+    /// A column that the manifest names does not exist.
+    #[error(
+        "{}: there is no column {column:?}, the columns are {}\n  hint: name it in `[columns]` of \
+         the manifest",
+        file.display(), quoted(existing)
+    )]
+    NoColumn {
+        /// The file.
+        file: PathBuf,
+        /// What the manifest says.
+        column: String,
+        /// The columns of the file.
+        existing: Vec<String>,
+    },
+
+    /// A column with values of another kind.
+    #[error("{}: column {column:?}: expected {expected}, found {found}", file.display())]
+    ColumnType {
+        /// The file.
+        file: PathBuf,
+        /// The column.
+        column: String,
+        /// What can be read.
+        expected: &'static str,
+        /// The type that the column has.
+        found: String,
+    },
+
+    /// A row without an image or a label.
+    #[error("{place}: expected {expected}, found null")]
+    Null {
+        /// Where.
+        place: Cell,
+        /// What is missing.
+        expected: &'static str,
+    },
+
+    /// A label that is no index into the classes.
+    #[error("{place}: expected a label from 0 to {}, found {found}", classes - 1)]
+    Label {
+        /// Where.
+        place: Cell,
+        /// The number of classes.
+        classes: usize,
+        /// The label.
+        found: String,
+    },
+
+    /// Bytes that are no JPEG or PNG file.
+    #[error("{place}: cannot decode the image ({bytes} bytes): {reason}")]
+    Image {
+        /// Where.
+        place: Cell,
+        /// Length of what was to be decoded.
+        bytes: usize,
+        /// What the decoder says.
+        reason: String,
+    },
+
+    /// An image of another size than the first training image.
+    #[error(
+        "{place}: expected an image of {}×{} pixels (height × width) as the first training image, \
+         found {}×{}",
+        expected.0, expected.1, found.0, found.1
+    )]
+    Size {
+        /// Where.
+        place: Cell,
+        /// Height and width of the first training image.
+        expected: (usize, usize),
+        /// Height and width of this one.
+        found: (usize, usize),
+    },
+
+    /// A grey image among colour images, or the other way round.
+    #[error(
+        "{place}: expected a {expected} image as the first training image, found {found}\n  hint: \
+         `channels = 1` or `channels = 3` in the manifest converts all images"
+    )]
+    Colour {
+        /// Where.
+        place: Cell,
+        /// Of the first training image.
+        expected: Channels,
+        /// Of this one.
+        found: Channels,
+    },
+
+    /// A split without a single example.
+    #[error("the {split} split of data set {name:?} has no examples: expected at least one")]
+    Empty {
+        /// The data set.
+        name: String,
+        /// The split.
+        split: Split,
+    },
+
+    /// A limit of no training examples.
+    #[error("expected a limit of at least 1 training example, found 0")]
+    LimitZero,
+
+    /// A file that cannot be read.
+    #[error(transparent)]
+    File(#[from] FileError),
+}
+
+/// A place in a parquet file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cell {
+    /// The file.
+    pub file: PathBuf,
+    /// The row, from 0.
+    pub row: usize,
+    /// The column.
+    pub column: String,
+}
+
+impl fmt::Display for Cell {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: row {}, column {:?}", self.file.display(), self.row, self.column)
+    }
+}
+
+/// The names of the data sets that exist, the nearest to what was asked for first.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Known {
+    /// All names.
+    pub names: Vec<String>,
+    /// Whether the first is near enough to be meant.
+    pub near: bool,
+}
+
+impl Known {
+    pub(crate) fn nearest_first(name: &str, mut names: Vec<String>) -> Self {
+        let likeness = |known: &str| strsim::jaro_winkler(name, known);
+        names.sort_by(|a, b| likeness(b).total_cmp(&likeness(a)).then_with(|| a.cmp(b)));
+        let near = names.first().is_some_and(|first| likeness(first) > 0.75);
+        Self { names, near }
+    }
+}
+
+impl fmt::Display for Known {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.names.first() {
+            None => f.write_str("; there are no manifests at all (datasets/<name>.toml)"),
+            Some(first) => {
+                if self.near {
+                    write!(f, "; did you mean {first:?}?")?;
+                }
+                write!(f, "\n  known data sets: {}", self.names.join(", "))
+            }
+        }
+    }
+}
+
+/// Folders, one on each line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Places(pub Vec<PathBuf>);
+
+impl fmt::Display for Places {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for place in &self.0 {
+            let state = if place.is_dir() { "" } else { " (no such folder)" };
+            write!(f, "\n    {}{state}", place.display())?;
+        }
+        Ok(())
+    }
+}
+
+fn files_hint(name: &str, external: Option<&PathBuf>) -> String {
+    let variable = crate::EXTERNAL_VARIABLE;
+    match external {
+        None => format!(
+            "set {variable} to a folder that has {name}/default/<split>/*.parquet in it"
+        ),
+        Some(folder) => format!(
+            "{variable} is {}: put the files there as {name}/default/<split>/*.parquet, or set it \
+             to the folder that has them",
+            folder.display()
+        ),
+    }
+}
+
+fn quoted(names: &[String]) -> String {
+    names.iter().map(|name| format!("{name:?}")).collect::<Vec<_>>().join(", ")
+}

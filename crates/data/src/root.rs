@@ -1,0 +1,126 @@
+//! Where data sets are looked for.
+
+use std::ffi::OsString;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use record::fs::FileError;
+
+use crate::error::{Known, Places};
+use crate::{Error, Manifest, Result};
+
+/// The environment variable that names a folder of data sets outside of the project.
+pub const EXTERNAL_VARIABLE: &str = "WRS_BENCH_DATA";
+
+/// The places that data sets are looked for in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Root {
+    /// The folder of the project; `datasets` in it has the manifests and the embedded sets.
+    pub folder: PathBuf,
+    /// A folder of data sets outside of the project, which comes before the embedded ones.
+    pub external: Option<PathBuf>,
+}
+
+impl Root {
+    /// The project in `folder`, and the folder that [`EXTERNAL_VARIABLE`] names where it is set
+    /// and not empty.
+    pub fn from_env(folder: impl Into<PathBuf>) -> Self {
+        let external = std::env::var_os(EXTERNAL_VARIABLE)
+            .filter(|value| !value.is_empty())
+            .map(PathBuf::from);
+        Self { folder: folder.into(), external }
+    }
+
+    /// Where the manifests are.
+    pub fn manifests(&self) -> PathBuf {
+        self.folder.join("datasets")
+    }
+
+    /// Names of the sets that have a manifest, sorted.
+    ///
+    /// # Errors
+    ///
+    /// Where the folder of the manifests cannot be listed.
+    pub fn names(&self) -> Result<Vec<String>> {
+        Ok(list(&self.manifests())?
+            .into_iter()
+            .filter_map(|file| Some(file.to_str()?.strip_suffix(".toml")?.to_owned()))
+            .filter(|name| !name.starts_with('.'))
+            .collect())
+    }
+
+    /// The manifest of the set `name`.
+    ///
+    /// # Errors
+    ///
+    /// Where there is none (the message lists those that exist, the nearest first), or where it
+    /// cannot be read.
+    pub fn manifest(&self, name: &str) -> Result<Manifest> {
+        let names = self.names()?;
+        let manifest = self.manifests().join(format!("{name}.toml"));
+        if names.iter().any(|known| known == name) {
+            return Manifest::read(&manifest);
+        }
+        // Only a plain name can be a folder of a set: `..` exists everywhere.
+        let plain = Path::new(name).components().count() == 1 && !name.starts_with('.');
+        let found = self.places(name).into_iter().find(|place| plain && place.is_dir());
+        Err(match found {
+            Some(found) => Error::NoManifest { name: name.to_owned(), found, manifest },
+            None => Error::UnknownDataset {
+                name: name.to_owned(),
+                known: Known::nearest_first(name, names),
+            },
+        })
+    }
+
+    /// The folder of the files of the set `name`: the first of the places that has any.
+    pub(crate) fn find(&self, name: &str, folders: &[&str]) -> Result<PathBuf> {
+        let places = self.places(name);
+        for place in &places {
+            for folder in folders {
+                if !parquet_files(&place.join(folder))?.is_empty() {
+                    return Ok(place.clone());
+                }
+            }
+        }
+        Err(Error::NoFiles {
+            name: name.to_owned(),
+            places: Places(places),
+            external: self.external.clone(),
+        })
+    }
+
+    /// `<name>/default` in the order in which it is looked for.
+    fn places(&self, name: &str) -> Vec<PathBuf> {
+        let embedded = self.manifests();
+        let cache = embedded.join(".cache");
+        self.external
+            .iter()
+            .chain([&embedded, &cache])
+            .map(|place| place.join(name).join("default"))
+            .collect()
+    }
+}
+
+/// The `*.parquet` files in `folder`, sorted by name; none where there is no such folder.
+pub(crate) fn parquet_files(folder: &Path) -> Result<Vec<PathBuf>> {
+    if !folder.is_dir() {
+        return Ok(Vec::new());
+    }
+    Ok(list(folder)?
+        .into_iter()
+        .map(|name| folder.join(name))
+        .filter(|path| path.extension().is_some_and(|extension| extension == "parquet"))
+        .collect())
+}
+
+/// Names in `folder`, sorted: the order that the system lists them in differs between machines.
+fn list(folder: &Path) -> Result<Vec<OsString>> {
+    let mut names = std::fs::read_dir(folder)
+        .and_then(|entries| {
+            entries.map(|entry| Ok(entry?.file_name())).collect::<io::Result<Vec<_>>>()
+        })
+        .map_err(|cause| FileError::new("list", folder, cause))?;
+    names.sort();
+    Ok(names)
+}

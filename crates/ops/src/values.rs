@@ -1,0 +1,71 @@
+//! Tensors as slices: what every operation does at its border.
+
+use candle_core::{CpuStorage, DType, Layout, Result, Shape, Storage, Tensor, bail};
+use std::borrow::Cow;
+
+/// The values of an argument of the operation `op` in row-major order, copied only where strided.
+pub(crate) fn values<'a>(op: &str, storage: &'a CpuStorage, layout: &Layout) -> Result<Cow<'a, [f32]>> {
+    let CpuStorage::F32(all) = storage else {
+        bail!("{op}: expected f32, found {:?}", dtype(storage));
+    };
+    Ok(match layout.contiguous_offsets() {
+        Some((start, end)) => Cow::Borrowed(&all[start..end]),
+        None => Cow::Owned(gather(all, layout)),
+    })
+}
+
+/// The values of a strided layout in row-major order.
+fn gather(all: &[f32], layout: &Layout) -> Vec<f32> {
+    let mut offsets = vec![layout.start_offset()];
+    for (dim, stride) in layout.dims().iter().zip(layout.stride()) {
+        offsets = offsets.iter().flat_map(|offset| (0..*dim).map(move |i| offset + i * stride)).collect();
+    }
+    offsets.into_iter().map(|offset| all[offset]).collect()
+}
+
+fn dtype(storage: &CpuStorage) -> DType {
+    use candle_core::backend::BackendStorage;
+    storage.dtype()
+}
+
+/// Calls `f` with the values of `tensor` in row-major order.
+pub(crate) fn with_values<R>(op: &str, tensor: &Tensor, f: impl FnOnce(&[f32]) -> R) -> Result<R> {
+    let (storage, layout) = tensor.storage_and_layout();
+    match &*storage {
+        Storage::Cpu(storage) => Ok(f(&values(op, storage, layout)?)),
+        _ => bail!("{op}: this operation runs on the CPU; found a tensor on {:?}", tensor.device().location()),
+    }
+}
+
+/// What a forward pass returns to candle.
+pub(crate) fn output(values: Vec<f32>, shape: impl Into<Shape>) -> (CpuStorage, Shape) {
+    (CpuStorage::F32(values), shape.into())
+}
+
+/// A gradient with the shape of `like`.
+pub(crate) fn gradient(values: Vec<f32>, like: &Tensor) -> Result<Tensor> {
+    Tensor::from_vec(values, like.shape().clone(), like.device())
+}
+
+/// Fails unless `tensor` is `f32` on the CPU and `expected` dimensions long.
+pub(crate) fn check(op: &str, name: &str, tensor: &Tensor, expected: &str, rank: usize) -> Result<()> {
+    if tensor.rank() != rank {
+        bail!("{op}: expected {name} of shape {expected}, found {:?}", tensor.dims());
+    }
+    if tensor.dtype() != DType::F32 {
+        bail!("{op}: expected {name} of type f32, found {:?}", tensor.dtype());
+    }
+    if !tensor.device().is_cpu() {
+        bail!("{op}: expected {name} on the CPU, found {:?}", tensor.device().location());
+    }
+    Ok(())
+}
+
+/// Runs `work` compiled for the widest vectors of this machine.
+///
+/// Only for elementwise loops and for sums with a fixed number of partial sums: there the width
+/// does not change the order of additions, so all widths give the same bits.
+#[inline(always)]
+pub(crate) fn vectorized<R>(work: impl FnOnce() -> R) -> R {
+    pulp::Arch::new().dispatch(work)
+}

@@ -1,0 +1,295 @@
+//! Which runs are compared, and which setting of each row is chosen.
+//!
+//! Runs that are equal in everything but seed, method and optimizer make a *comparison*. In it, an
+//! optimizer and a method with their settings in words and whole numbers make a *row*; the settings
+//! that are real numbers are the row's *hyper-parameters*. A row with concrete hyper-parameters is a
+//! *setting*, which has one run a seed. Of each row the setting with the best mean validation score
+//! is chosen.
+
+use crate::run::{Entry, Headline, Outcome};
+use crate::spec::{RunId, Table, canonical_json};
+use crate::statistics::mean;
+use serde_json::Value;
+use std::cmp::Ordering;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// The runs of the chosen settings of the largest comparison in `entries`, sorted by id: those
+/// whose final weights are worth an evaluation on the test split.
+///
+/// A setting can be chosen when none of its runs diverged and it has a validation score for each
+/// seed of the row's best-covered setting.
+pub fn chosen(entries: &[Entry]) -> Vec<RunId> {
+    let rows = Comparison::of(entries).map(|comparison| comparison.rows).unwrap_or_default();
+    let runs = rows.iter().filter_map(Row::chosen).flat_map(|setting| setting.runs.values());
+    let ids: BTreeSet<&RunId> = runs.map(|entry| &entry.record.id).collect();
+    ids.into_iter().cloned().collect()
+}
+
+/// The largest set of entries that may stand in one table.
+pub(crate) struct Comparison<'a> {
+    /// Sorted by id, one of each.
+    pub(crate) entries: Vec<&'a Entry>,
+    /// What ranks the rows.
+    pub(crate) headline: &'a Headline,
+    /// What all entries have in common: dotted key and value.
+    pub(crate) common: BTreeMap<String, String>,
+    /// Sorted by optimizer, method and settings.
+    pub(crate) rows: Vec<Row<'a>>,
+    /// The other comparisons: how many records, and in which keys they differ.
+    pub(crate) left_out: Vec<(usize, Vec<String>)>,
+}
+
+/// A line of the table.
+pub(crate) struct Row<'a> {
+    /// Unique in the comparison.
+    pub(crate) label: String,
+    pub(crate) method: &'a str,
+    /// Sorted by hyper-parameters.
+    pub(crate) settings: Vec<Setting<'a>>,
+    /// The seeds of the best-covered setting.
+    pub(crate) seeds: BTreeSet<u64>,
+    /// Index into `settings`.
+    pub(crate) choice: Option<usize>,
+}
+
+/// A row with concrete hyper-parameters.
+pub(crate) struct Setting<'a> {
+    /// By dotted key, such as `optimizer.lr`.
+    pub(crate) hyper: BTreeMap<String, Float>,
+    /// By seed.
+    pub(crate) runs: BTreeMap<u64, &'a Entry>,
+}
+
+/// A number with a total order.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Float(pub(crate) f64);
+
+impl PartialEq for Float {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other) == Ordering::Equal
+    }
+}
+
+impl Eq for Float {}
+
+impl PartialOrd for Float {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Float {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.0.total_cmp(&other.0)
+    }
+}
+
+impl<'a> Comparison<'a> {
+    /// The largest comparison in `entries`, and of equally large ones the first in the order of
+    /// their keys; `None` of nothing.
+    pub(crate) fn of(entries: &'a [Entry]) -> Option<Self> {
+        let mut groups: BTreeMap<BTreeMap<String, String>, BTreeMap<&RunId, &Entry>> = BTreeMap::new();
+        for entry in entries {
+            let group = groups.entry(common(entry)).or_default();
+            // The same run twice is the same result twice; a test record is on one of them at least.
+            let kept = group.entry(&entry.record.id).or_insert(entry);
+            if kept.test.is_none() {
+                *kept = entry;
+            }
+        }
+        let most = groups.values().map(BTreeMap::len).max()?;
+        let main = groups.iter().find(|(_, group)| group.len() == most)?.0.clone();
+        let entries: Vec<&Entry> = groups.remove(&main)?.into_values().collect();
+        let left_out = groups.iter().map(|(other, group)| (group.len(), differing(&main, other))).collect();
+        let headline = &entries.first()?.record.headline;
+        Some(Self { rows: rows(&entries, headline), headline, common: main, left_out, entries })
+    }
+
+    /// Best first.
+    pub(crate) fn order(&self, one: f64, other: f64) -> Ordering {
+        order(self.headline, one, other)
+    }
+}
+
+fn order(headline: &Headline, one: f64, other: f64) -> Ordering {
+    if headline.higher_is_better { other.total_cmp(&one) } else { one.total_cmp(&other) }
+}
+
+impl Row<'_> {
+    pub(crate) fn chosen(&self) -> Option<&Setting<'_>> {
+        self.settings.get(self.choice?)
+    }
+
+    /// The hyper-parameters that were searched: those which differ between the row's settings.
+    pub(crate) fn searched(&self) -> Vec<&str> {
+        let keys: BTreeSet<&String> = self.settings.iter().flat_map(|setting| setting.hyper.keys()).collect();
+        let values = |key: &String| self.settings.iter().map(|setting| setting.hyper.get(key)).collect::<BTreeSet<_>>();
+        keys.into_iter().filter(|key| values(key).len() > 1).map(String::as_str).collect()
+    }
+
+    pub(crate) fn entries(&self) -> impl Iterator<Item = &Entry> {
+        self.settings.iter().flat_map(|setting| setting.runs.values().copied())
+    }
+}
+
+impl Setting<'_> {
+    /// Validation scores by seed, of the runs that have one.
+    pub(crate) fn validation(&self) -> BTreeMap<u64, f64> {
+        self.runs.iter().filter_map(|(seed, entry)| Some((*seed, entry.record.validation()?))).collect()
+    }
+
+    /// Test scores by seed, of the runs that have one for the weights that they ended with.
+    pub(crate) fn test(&self) -> BTreeMap<u64, f64> {
+        let score = |entry: &Entry| {
+            let test = entry.test.as_ref().filter(|test| test.weights == entry.record.weights)?;
+            test.scores.get(&entry.record.headline.score).copied()
+        };
+        self.runs.iter().filter_map(|(seed, entry)| Some((*seed, score(entry)?))).collect()
+    }
+
+    pub(crate) fn diverged(&self) -> usize {
+        self.runs.values().filter(|entry| diverged(entry)).count()
+    }
+}
+
+pub(crate) fn diverged(entry: &Entry) -> bool {
+    matches!(entry.record.outcome, Outcome::Diverged { .. })
+}
+
+/// What must be equal for two entries to be compared.
+fn common(entry: &Entry) -> BTreeMap<String, String> {
+    let (record, spec) = (&entry.record, &entry.record.spec);
+    let mut common = BTreeMap::from([
+        ("dataset".to_owned(), spec.dataset.clone()),
+        ("dataset digest".to_owned(), record.provenance.dataset_digest.clone()),
+        ("rest_decay".to_owned(), canonical_json(&spec.rest_decay.into())),
+        ("task".to_owned(), record.task.clone()),
+        ("task version".to_owned(), record.task_version.to_string()),
+    ]);
+    for (prefix, table) in [("task", &spec.task), ("train", &spec.train), ("schedule", &spec.schedule)] {
+        common.extend(table.iter().map(|(key, value)| (format!("{prefix}.{key}"), in_words(value))));
+    }
+    common
+}
+
+/// The keys in which `other` differs from `main`, with the values of both.
+fn differing(main: &BTreeMap<String, String>, other: &BTreeMap<String, String>) -> Vec<String> {
+    let keys: BTreeSet<&String> = main.keys().chain(other.keys()).collect();
+    let value = |table: &BTreeMap<String, String>, key: &String| match table.get(key) {
+        // Sixty-four digits say no more than eight.
+        Some(digest) if key == "dataset digest" => digest.chars().take(8).collect(),
+        Some(value) => value.clone(),
+        None => "unset".to_owned(),
+    };
+    keys.into_iter()
+        .filter(|key| main.get(*key) != other.get(*key))
+        .map(|key| format!("{key} {} instead of {}", value(other, key), value(main, key)))
+        .collect()
+}
+
+/// A setting's value as a label shows it.
+fn in_words(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        other => canonical_json(other),
+    }
+}
+
+/// What tells rows apart: optimizer, method, and their settings that are no real numbers.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct RowKey<'a> {
+    optimizer: &'a str,
+    method: &'a str,
+    words: BTreeMap<String, String>,
+}
+
+/// Splits `optimizer` and `method` of an entry into what makes its row and its hyper-parameters.
+fn split(entry: &Entry) -> (RowKey<'_>, BTreeMap<String, Float>) {
+    let spec = &entry.record.spec;
+    let (mut words, mut hyper) = (BTreeMap::new(), BTreeMap::new());
+    for (prefix, table) in [("method", &spec.method), ("optimizer", &spec.optimizer)] {
+        for (key, value) in table.iter().filter(|(key, _)| *key != "name") {
+            let key = format!("{prefix}.{key}");
+            match value {
+                Value::Number(number) if number.is_f64() => {
+                    hyper.insert(key, Float(number.as_f64().unwrap_or(f64::NAN)));
+                }
+                other => {
+                    words.insert(key, in_words(other));
+                }
+            }
+        }
+    }
+    (RowKey { optimizer: named(&spec.optimizer), method: named(&spec.method), words }, hyper)
+}
+
+fn named(table: &Table) -> &str {
+    table.get("name").and_then(Value::as_str).unwrap_or("unnamed")
+}
+
+fn rows<'a>(entries: &[&'a Entry], headline: &Headline) -> Vec<Row<'a>> {
+    type Settings<'a> = BTreeMap<BTreeMap<String, Float>, BTreeMap<u64, &'a Entry>>;
+    let mut groups: BTreeMap<RowKey<'a>, Settings<'a>> = BTreeMap::new();
+    for &entry in entries {
+        let (key, hyper) = split(entry);
+        groups.entry(key).or_default().entry(hyper).or_default().insert(entry.record.spec.seed, entry);
+    }
+    let labels: Vec<String> = groups.keys().map(|key| label(key, groups.keys())).collect();
+    labels
+        .into_iter()
+        .zip(groups)
+        .map(|(label, (key, settings))| {
+            let settings: Vec<Setting<'a>> =
+                settings.into_iter().map(|(hyper, runs)| Setting { hyper, runs }).collect();
+            let seeds = best_covered(&settings);
+            let choice = choose(&settings, &seeds, headline);
+            Row { label, method: key.method, settings, seeds, choice }
+        })
+        .collect()
+}
+
+/// The method's name, and in parentheses what tells `key` from the other rows of the method.
+fn label<'a, 'b: 'a>(key: &RowKey<'b>, all: impl Iterator<Item = &'a RowKey<'b>> + Clone) -> String {
+    let mut words: Vec<String> = key
+        .words
+        .iter()
+        .filter(|(name, value)| {
+            let mut siblings = all.clone().filter(|other| {
+                other.method == key.method && (name.starts_with("method.") || other.optimizer == key.optimizer)
+            });
+            siblings.any(|other| other.words.get(*name) != Some(*value))
+        })
+        .map(|(name, value)| format!("{} {value}", name.split_once('.').map_or(name.as_str(), |(_, last)| last)))
+        .collect();
+    if all.clone().any(|other| other.optimizer != key.optimizer) {
+        words.push(key.optimizer.to_owned());
+    }
+    if words.is_empty() { key.method.to_owned() } else { format!("{} ({})", key.method, words.join(", ")) }
+}
+
+/// The most seeds that a setting without a diverged run has, or any setting if all have one.
+fn best_covered(settings: &[Setting<'_>]) -> BTreeSet<u64> {
+    let most = |settings: &mut dyn Iterator<Item = &Setting<'_>>| {
+        let seeds = settings.map(|setting| setting.runs.keys().copied().collect::<BTreeSet<u64>>());
+        seeds.min_by(|one, other| other.len().cmp(&one.len()).then_with(|| one.cmp(other)))
+    };
+    most(&mut settings.iter().filter(|setting| setting.diverged() == 0))
+        .or_else(|| most(&mut settings.iter()))
+        .unwrap_or_default()
+}
+
+/// The eligible setting with the best mean; of equal ones that with fewer, then smaller
+/// hyper-parameters.
+fn choose(settings: &[Setting<'_>], seeds: &BTreeSet<u64>, headline: &Headline) -> Option<usize> {
+    let score = |setting: &Setting<'_>| {
+        let scores = setting.validation();
+        let eligible = setting.diverged() == 0 && seeds.iter().all(|seed| scores.contains_key(seed));
+        if eligible { mean(&scores.into_values().collect::<Vec<f64>>()) } else { None }
+    };
+    let candidates = settings.iter().enumerate().filter_map(|(i, setting)| Some((i, setting, score(setting)?)));
+    let best = candidates.min_by(|(_, one, score), (_, other, than)| {
+        let ties = one.hyper.len().cmp(&other.hyper.len());
+        order(headline, *score, *than).then(ties).then_with(|| one.hyper.cmp(&other.hyper))
+    });
+    best.map(|(i, _, _)| i)
+}

@@ -1,0 +1,188 @@
+//! The file of records that a report is made from: `reports/records/<name>.jsonl`.
+
+use crate::fs::{FileError, read_text};
+use crate::run::{Entry, Record, SCHEMA, TestRecord};
+use crate::spec::{RunId, canonical_json};
+use serde::Deserialize;
+use serde_json::{Map, Value};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+/// What is wrong with a file of entries.
+#[derive(Debug, thiserror::Error)]
+pub enum EntriesError {
+    /// The file cannot be read.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// A line is no entry.
+    #[error(
+        "{}, line {line}: expected a record and its test scores as one line of JSON, found: {problem}\n  \
+         hint: restore the line from version control, or write the file anew with `cargo xtask report`",
+        path.display()
+    )]
+    Line {
+        /// The file.
+        path: PathBuf,
+        /// From 1.
+        line: usize,
+        /// What the parser saw.
+        problem: String,
+    },
+    /// An entry was written by another version of the code.
+    #[error(
+        "{}, line {line}: expected schema {SCHEMA}, found schema {found}\n  \
+         hint: use the version of the code that wrote it, or train these runs again",
+        path.display()
+    )]
+    Schema {
+        /// The file.
+        path: PathBuf,
+        /// From 1.
+        line: usize,
+        /// What the entry says.
+        found: u64,
+    },
+    /// Two records of a run disagree.
+    #[error("{}, {conflict}", path.display())]
+    Conflict {
+        /// The file.
+        path: PathBuf,
+        /// The disagreement.
+        conflict: Box<Conflict>,
+    },
+}
+
+/// Two records of one run, which is deterministic, that disagree about its result.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "{} and {}: expected two records of run {id} to agree, found that they differ in `{field}`\n  \
+     hint: keep one of the two; `cargo xtask verify {id}` shows which of them this machine reproduces",
+    places[0], places[1]
+)]
+pub struct Conflict {
+    /// The run.
+    pub id: RunId,
+    /// The first key, in alphabetical order, that differs.
+    pub field: String,
+    /// Where the two come from: line, commit and processor.
+    pub places: [String; 2],
+}
+
+/// The entries of the file at `path`, sorted by id. Lines that agree about a run count once, which
+/// lets two branches' files be merged by keeping the lines of both.
+pub fn read_entries(path: &Path) -> Result<Vec<Entry>, EntriesError> {
+    let text = read_text(path)?;
+    let mut entries = Vec::new();
+    for (line, text) in (1..).zip(text.lines()) {
+        if !text.trim().is_empty() {
+            entries.push((format!("line {line}"), parse(path, line, text)?));
+        }
+    }
+    merge(entries).map_err(|conflict| EntriesError::Conflict { path: path.to_path_buf(), conflict })
+}
+
+/// `entries` sorted by id, one of each. Two records of a run agree when all is equal but
+/// provenance, seconds and the words of `about`; the one that started first is kept, with the test
+/// scores of either.
+pub fn merge_entries(entries: impl IntoIterator<Item = Entry>) -> Result<Vec<Entry>, Box<Conflict>> {
+    merge((1..).zip(entries).map(|(i, entry)| (format!("entry {i}"), entry)).collect())
+}
+
+/// One line of JSON an entry, with sorted keys, sorted by id: the same bytes for the same entries
+/// in any order. Equal lines are written once.
+pub fn entries_to_jsonl(entries: &[Entry]) -> String {
+    let mut lines: Vec<(&RunId, String)> = entries
+        .iter()
+        // An entry is plain data with string keys, which always has a JSON form.
+        .map(|entry| (&entry.record.id, canonical_json(&serde_json::to_value(entry).unwrap_or_default())))
+        .collect();
+    lines.sort();
+    lines.dedup();
+    lines.into_iter().fold(String::new(), |text, (_, line)| text + &line + "\n")
+}
+
+fn parse(path: &Path, line: usize, text: &str) -> Result<Entry, EntriesError> {
+    #[derive(Deserialize)]
+    struct Version {
+        schema: u64,
+    }
+    #[derive(Deserialize)]
+    struct Versions {
+        record: Version,
+        test: Option<Version>,
+    }
+    let problem = |problem| EntriesError::Line { path: path.to_path_buf(), line, problem };
+    // The version first: a line of another version may not have the fields of this one.
+    let versions: Versions = serde_json::from_str(text).map_err(|error| problem(error.to_string()))?;
+    for version in [Some(versions.record), versions.test].into_iter().flatten() {
+        if version.schema != u64::from(SCHEMA) {
+            return Err(EntriesError::Schema { path: path.to_path_buf(), line, found: version.schema });
+        }
+    }
+    let entry: Entry = serde_json::from_str(text).map_err(|error| problem(error.to_string()))?;
+    match &entry.test {
+        Some(test) if test.id != entry.record.id || test.weights != entry.record.weights => {
+            Err(problem(format!("test scores of other weights than those of run {}", entry.record.id)))
+        }
+        _ => Ok(entry),
+    }
+}
+
+fn merge(mut entries: Vec<(String, Entry)>) -> Result<Vec<Entry>, Box<Conflict>> {
+    // Stable, and by content after age, so that the order of the input decides nothing.
+    entries.sort_by_cached_key(|(_, entry)| {
+        let record = &entry.record;
+        (record.id.clone(), record.provenance.started.clone(), record.provenance.ended.clone())
+    });
+    let mut merged: BTreeMap<RunId, (String, Entry)> = BTreeMap::new();
+    for (place, entry) in entries {
+        let Some((first, kept)) = merged.get_mut(&entry.record.id) else {
+            merged.insert(entry.record.id.clone(), (place, entry));
+            continue;
+        };
+        if let Some(field) = disagreement(kept, &entry) {
+            return Err(Box::new(Conflict {
+                id: entry.record.id.clone(),
+                field,
+                places: [describe(first, &kept.record), describe(&place, &entry.record)],
+            }));
+        }
+        let tests = [kept.test.take(), entry.test];
+        kept.test = tests.into_iter().flatten().min_by_key(|test| test.provenance.started.clone());
+    }
+    Ok(merged.into_values().map(|(_, entry)| entry).collect())
+}
+
+fn describe(place: &str, record: &Record) -> String {
+    format!("{place} (commit {}, {})", record.provenance.commit, record.provenance.cpu)
+}
+
+/// The first key of the result that differs.
+fn disagreement(one: &Entry, other: &Entry) -> Option<String> {
+    let record = difference(&result_of(&one.record), &result_of(&other.record));
+    record.or_else(|| {
+        let (one, other) = (one.test.as_ref()?, other.test.as_ref()?);
+        difference(&result_of_test(one), &result_of_test(other)).map(|field| format!("test.{field}"))
+    })
+}
+
+fn difference(one: &Map<String, Value>, other: &Map<String, Value>) -> Option<String> {
+    let mut keys: Vec<&String> = one.keys().chain(other.keys()).collect();
+    keys.sort();
+    keys.into_iter().find(|key| one.get(*key) != other.get(*key)).cloned()
+}
+
+fn result_of(record: &Record) -> Map<String, Value> {
+    without(serde_json::to_value(record).unwrap_or_default(), &["provenance", "seconds", "about"])
+}
+
+fn result_of_test(test: &TestRecord) -> Map<String, Value> {
+    without(serde_json::to_value(test).unwrap_or_default(), &["provenance"])
+}
+
+fn without(value: Value, keys: &[&str]) -> Map<String, Value> {
+    match value {
+        Value::Object(map) => map.into_iter().filter(|(key, _)| !keys.contains(&key.as_str())).collect(),
+        _ => Map::new(),
+    }
+}

@@ -1,0 +1,18 @@
+//! What a comparison is made of, from the question to the page: specs and their ids, records, the
+//! store of runs, statistics, tables and figures. No tensors, so the runner builds in seconds.
+
+mod choice;
+mod difference;
+mod entries;
+pub mod fs;
+mod report;
+mod run;
+mod spec;
+pub mod statistics;
+
+pub use choice::chosen;
+pub use difference::difference;
+pub use entries::{Conflict, EntriesError, entries_to_jsonl, merge_entries, read_entries};
+pub use report::{Rendered, ReportError, render, splice, table};
+pub use run::*;
+pub use spec::{RunId, Spec, Table, hex};

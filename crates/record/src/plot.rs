@@ -1,0 +1,284 @@
+//! Line charts as SVG.
+//!
+//! Our own writer, because the figures are committed and compared byte by byte: a plotting crate
+//! (kuva 0.6 was tried) puts its version into each file, so that an update of a dependency makes
+//! every figure stale, has no text alternative for the file as a whole, and does not label lines
+//! at their ends. What is needed here is small.
+
+mod axis;
+
+use axis::Axis;
+use std::fmt::Write;
+
+/// Units of the drawing; text of 16 of them stays legible on a phone, where half of them fit.
+const WIDTH: f64 = 720.0;
+const LEFT: f64 = 66.0;
+/// Of a panel: above the plot, the plot, below the plot.
+const ABOVE: f64 = 44.0;
+const PLOT: f64 = 262.0;
+const BELOW: f64 = 58.0;
+const FONT: f64 = 16.0;
+/// Mean width of a character, in units of the font size.
+const CHARACTER: f64 = 0.55;
+/// From the plot to the label: a leader, then a sample of the line.
+const LEADER: f64 = 16.0;
+const SAMPLE: f64 = 26.0;
+/// With more lines, labels at the ends would not fit, and a legend above the plot replaces them.
+const MOST_LABELS: usize = 6;
+/// More points than the plot has pixels in two are not seen.
+const MOST_POINTS: usize = 250;
+const FONTS: &str = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif";
+const DASHES: [&str; 4] = ["", "9 4", "2 4", "12 4 2 4"];
+
+/// One or more panels, one above the other.
+pub(crate) struct Figure {
+    /// Text alternative, short.
+    pub(crate) title: String,
+    /// Text alternative, long.
+    pub(crate) description: String,
+    pub(crate) panels: Vec<Panel>,
+}
+
+/// A plot with its axes.
+pub(crate) struct Panel {
+    /// What is up, above the plot.
+    pub(crate) y: String,
+    /// What is to the right, below the plot.
+    pub(crate) x: String,
+    pub(crate) scale: Scale,
+    pub(crate) trim: Trim,
+    pub(crate) lines: Vec<Line>,
+}
+
+/// How the vertical axis is divided.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Scale {
+    Linear,
+    /// Points at or below zero are not drawn.
+    Log,
+}
+
+/// Which outliers may leave the plot so that the rest can be told apart. The last point of each
+/// line never does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Trim {
+    Neither,
+    Low,
+    High,
+}
+
+/// A curve with a band around it.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Line {
+    pub(crate) label: String,
+    /// Colour and dashes; the same number looks the same in every figure.
+    pub(crate) style: usize,
+    /// Sorted by `x`.
+    pub(crate) points: Vec<Point>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Point {
+    pub(crate) x: f64,
+    pub(crate) y: f64,
+    pub(crate) low: f64,
+    pub(crate) high: f64,
+}
+
+/// Colours for a page's background; the drawing itself has none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Theme {
+    Light,
+    Dark,
+}
+
+impl Theme {
+    fn text(self) -> &'static str {
+        if self == Self::Light { "#1f2328" } else { "#f0f6fc" }
+    }
+
+    fn faint(self) -> &'static str {
+        if self == Self::Light { "#59636e" } else { "#a6adb5" }
+    }
+
+    fn grid(self) -> &'static str {
+        if self == Self::Light { "#d1d9e0" } else { "#3d444d" }
+    }
+
+    /// Okabe and Ito's palette, which most colour-blind readers can tell apart, without the
+    /// colours that vanish on the background.
+    fn line(self, style: usize) -> &'static str {
+        let colours: [&str; 7] = match self {
+            Self::Light => ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#1f2328"],
+            Self::Dark => ["#56b4e9", "#e69f00", "#009e73", "#cc79a7", "#d55e00", "#f0e442", "#f0f6fc"],
+        };
+        colours[style % colours.len()]
+    }
+}
+
+/// The drawing as the text of an SVG file.
+pub(crate) fn svg(figure: &Figure, theme: Theme) -> String {
+    let panel = |panel: &Panel| legend_height(panel) + ABOVE + PLOT + BELOW;
+    let height: f64 = figure.panels.iter().map(panel).sum();
+    let mut out = format!(
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{WIDTH}\" height=\"{height}\" \
+         viewBox=\"0 0 {WIDTH} {height}\" role=\"img\" aria-labelledby=\"title desc\" \
+         font-family=\"{FONTS}\" font-size=\"{FONT}\" fill=\"{}\">\n\
+         <title id=\"title\">{}</title>\n<desc id=\"desc\">{}</desc>\n",
+        theme.text(),
+        escape(&figure.title),
+        escape(&figure.description),
+    );
+    let mut top = 0.0;
+    for (number, panel) in figure.panels.iter().enumerate() {
+        top = draw(&mut out, panel, number, top, theme);
+    }
+    out + "</svg>\n"
+}
+
+/// Draws `panel` with its top at `top`, and returns where the next one goes.
+fn draw(out: &mut String, panel: &Panel, number: usize, top: f64, theme: Theme) -> f64 {
+    let direct = panel.lines.len() <= MOST_LABELS;
+    let right = WIDTH - if direct { labels_width(panel) } else { 18.0 };
+    let top = top + legend_height(panel) + ABOVE;
+    let x = Axis::horizontal(panel, LEFT, right);
+    let y = Axis::vertical(panel, top + PLOT, top);
+
+    text(out, 4.0, top - 22.0, "start", theme.text(), &panel.y);
+    if !direct {
+        legend(out, panel, top - ABOVE, theme);
+    }
+    for tick in y.ticks() {
+        let at = y.at(tick);
+        line(out, (LEFT, at), (right, at), theme.grid(), 1.0, "");
+        text(out, LEFT - 8.0, at + 5.5, "end", theme.faint(), &y.label(tick));
+    }
+    for tick in x.ticks() {
+        let at = x.at(tick);
+        line(out, (at, top + PLOT), (at, top + PLOT + 5.0), theme.faint(), 1.0, "");
+        text(out, at, top + PLOT + 23.0, "middle", theme.faint(), &x.label(tick));
+    }
+    line(out, (LEFT, top + PLOT), (right, top + PLOT), theme.faint(), 1.0, "");
+    text(out, (LEFT + right) / 2.0, top + PLOT + 44.0, "middle", theme.faint(), &panel.x);
+
+    // Half a stroke may stand out at each side.
+    let _ = writeln!(
+        out,
+        "<clipPath id=\"plot{number}\"><rect x=\"{LEFT}\" y=\"{}\" width=\"{:.1}\" height=\"{}\"/></clipPath>\n\
+         <g clip-path=\"url(#plot{number})\">",
+        top - 2.0,
+        right - LEFT + 2.0,
+        PLOT + 3.0
+    );
+    let curves: Vec<(&Line, Vec<[f64; 4]>)> = panel.lines.iter().map(|curve| (curve, project(curve, &x, &y))).collect();
+    for (curve, points) in &curves {
+        band(out, points, theme.line(curve.style));
+    }
+    for (curve, points) in &curves {
+        let path = points.iter().map(|[x, y, ..]| format!("{x:.1} {y:.1}")).collect::<Vec<_>>().join("L");
+        let _ = writeln!(
+            out,
+            "<path d=\"M{path}\" fill=\"none\" stroke=\"{}\" stroke-width=\"2.5\" stroke-linejoin=\"round\"{}/>",
+            theme.line(curve.style),
+            dashes(curve.style)
+        );
+    }
+    out.push_str("</g>\n");
+    if direct {
+        labels(out, &curves, right, top, theme);
+    }
+    top + PLOT + BELOW
+}
+
+/// The points that can be drawn, as `[x, y, low, high]` in units of the drawing.
+fn project(curve: &Line, x: &Axis, y: &Axis) -> Vec<[f64; 4]> {
+    let visible: Vec<&Point> = curve.points.iter().filter(|point| y.can_show(point.y)).collect();
+    let stride = visible.len().div_ceil(MOST_POINTS).max(1);
+    let last = visible.len().saturating_sub(1);
+    let chosen = visible.iter().enumerate().filter(|(i, _)| i % stride == 0 || *i == last);
+    let place = |point: &Point| [x.at(point.x), y.at(point.y), y.at(point.low), y.at(point.high)];
+    chosen.map(|(_, point)| place(point)).collect()
+}
+
+fn band(out: &mut String, points: &[[f64; 4]], colour: &str) {
+    if points.iter().all(|[_, _, low, high]| (low - high).abs() < 0.1) {
+        return;
+    }
+    let upper = points.iter().map(|[x, _, _, high]| format!("{x:.1} {high:.1}"));
+    let lower = points.iter().rev().map(|[x, _, low, _]| format!("{x:.1} {low:.1}"));
+    let path = upper.chain(lower).collect::<Vec<_>>().join("L");
+    let _ = writeln!(out, "<path d=\"M{path}Z\" fill=\"{colour}\" fill-opacity=\"0.18\"/>");
+}
+
+/// Labels at the ends of the lines, moved apart where they would overlap.
+fn labels(out: &mut String, curves: &[(&Line, Vec<[f64; 4]>)], right: f64, top: f64, theme: Theme) {
+    let mut ends: Vec<(&Line, f64, f64)> =
+        curves.iter().filter_map(|(curve, points)| points.last().map(|point| (*curve, point[0], point[1]))).collect();
+    ends.sort_by(|one, other| one.2.total_cmp(&other.2));
+    let heights: Vec<f64> = ends.iter().map(|(curve, ..)| 20.0 * in_two(&curve.label).len() as f64 + 2.0).collect();
+    let wanted: Vec<f64> = ends.iter().map(|(.., y)| y.clamp(top, top + PLOT)).collect();
+    let places = axis::spread(&wanted, &heights, top - 10.0, top + PLOT + 10.0);
+    for ((curve, x, y), place) in ends.into_iter().zip(places) {
+        let colour = theme.line(curve.style);
+        let sample = right + LEADER;
+        line(out, (x + 2.0, y.clamp(top, top + PLOT)), (sample, place), colour, 1.0, "");
+        line(out, (sample, place), (sample + SAMPLE, place), colour, 2.5, &dashes(curve.style));
+        let parts = in_two(&curve.label);
+        let first = place + 5.5 - 9.5 * (parts.len() - 1) as f64;
+        for (i, part) in parts.iter().enumerate() {
+            let colour = if i == 0 { theme.text() } else { theme.faint() };
+            text(out, sample + SAMPLE + 7.0, first + 19.0 * i as f64, "start", colour, part);
+        }
+    }
+}
+
+/// A label's name and what is in parentheses, which go on two lines.
+fn in_two(label: &str) -> Vec<&str> {
+    match label.split_once(" (") {
+        Some((name, rest)) => vec![name, rest.strip_suffix(')').unwrap_or(rest)],
+        None => vec![label],
+    }
+}
+
+fn labels_width(panel: &Panel) -> f64 {
+    let parts = panel.lines.iter().flat_map(|line| in_two(&line.label));
+    let longest = parts.map(|part| part.chars().count()).max().unwrap_or(0);
+    (LEADER + SAMPLE + 12.0 + FONT * CHARACTER * longest as f64).min(WIDTH / 2.0)
+}
+
+fn legend_height(panel: &Panel) -> f64 {
+    if panel.lines.len() <= MOST_LABELS { 0.0 } else { 24.0 * panel.lines.len().div_ceil(2) as f64 + 8.0 }
+}
+
+fn legend(out: &mut String, panel: &Panel, bottom: f64, theme: Theme) {
+    let top = bottom - legend_height(panel) + 20.0;
+    for (i, curve) in panel.lines.iter().enumerate() {
+        let (x, y) = (4.0 + WIDTH / 2.0 * (i % 2) as f64, top + 24.0 * (i / 2) as f64);
+        line(out, (x, y - 5.5), (x + SAMPLE + 8.0, y - 5.5), theme.line(curve.style), 2.5, &dashes(curve.style));
+        text(out, x + SAMPLE + 16.0, y, "start", theme.text(), &curve.label);
+    }
+}
+
+fn dashes(style: usize) -> String {
+    match DASHES[style % DASHES.len()] {
+        "" => String::new(),
+        dashes => format!(" stroke-dasharray=\"{dashes}\""),
+    }
+}
+
+fn line(out: &mut String, from: (f64, f64), to: (f64, f64), colour: &str, width: f64, more: &str) {
+    let _ = writeln!(
+        out,
+        "<path d=\"M{:.1} {:.1}L{:.1} {:.1}\" stroke=\"{colour}\" stroke-width=\"{width}\"{more}/>",
+        from.0, from.1, to.0, to.1
+    );
+}
+
+fn text(out: &mut String, x: f64, y: f64, anchor: &str, colour: &str, words: &str) {
+    let words = escape(words);
+    let _ = writeln!(out, "<text x=\"{x:.1}\" y=\"{y:.1}\" text-anchor=\"{anchor}\" fill=\"{colour}\">{words}</text>");
+}
+
+fn escape(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+}

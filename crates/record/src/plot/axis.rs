@@ -1,0 +1,180 @@
+//! Ranges, round ticks, and room for labels.
+
+use super::{Panel, Point, Scale, Trim};
+
+/// Share of the points, pooled over lines, that may leave the plot when trimming.
+const TRIMMED: f64 = 0.1;
+
+/// Maps numbers to a coordinate of the drawing.
+pub(super) struct Axis {
+    scale: Scale,
+    /// In numbers, or in their decimal logarithms.
+    low: f64,
+    high: f64,
+    /// Coordinates of `low` and `high`.
+    from: f64,
+    to: f64,
+}
+
+impl Axis {
+    pub(super) fn horizontal(panel: &Panel, from: f64, to: f64) -> Self {
+        let mut values: Vec<f64> = points(panel).map(|point| point.x).collect();
+        values.sort_by(f64::total_cmp);
+        let (low, high) = ends(&values, 0.0);
+        Self { scale: Scale::Linear, low, high, from, to }
+    }
+
+    /// As narrow as the points of `panel` allow.
+    pub(super) fn vertical(panel: &Panel, from: f64, to: f64) -> Self {
+        let number = |value: f64| if panel.scale == Scale::Log { value.log10() } else { value };
+        let can_show = |value: &f64| value.is_finite() && (panel.scale == Scale::Linear || *value > 0.0);
+        let sorted = |values: &mut dyn Iterator<Item = f64>| {
+            let mut values: Vec<f64> = values.filter(can_show).map(number).collect();
+            values.sort_by(f64::total_cmp);
+            values
+        };
+        let all = sorted(&mut points(panel).flat_map(|point| [point.low, point.high]));
+        let last = panel.lines.iter().filter_map(|line| line.points.iter().rev().find(|point| can_show(&point.y)));
+        let last = sorted(&mut last.flat_map(|point| [point.low, point.high]));
+        let trimmed = (TRIMMED * all.len() as f64) as usize;
+        let (mut low, mut high) = ends(&all, 0.0);
+        // Ends of the lines stay, with some room to see where they come from.
+        if let (Some(least), Some(most)) = (last.first(), last.last()) {
+            let room = 0.5 * (most - least);
+            match panel.trim {
+                Trim::Neither => {}
+                Trim::Low => low = low.max(all[trimmed].min(least - room)),
+                Trim::High => high = high.min(all[all.len() - 1 - trimmed].max(most + room)),
+            }
+        }
+        let margin = 0.04 * (high - low);
+        Self { scale: panel.scale, low: low - margin, high: high + margin, from, to }
+    }
+
+    pub(super) fn can_show(&self, value: f64) -> bool {
+        value.is_finite() && (self.scale == Scale::Linear || value > 0.0)
+    }
+
+    /// The coordinate of `value`; far outside of the plot it stays within sight of it.
+    pub(super) fn at(&self, value: f64) -> f64 {
+        let number = match self.scale {
+            Scale::Linear => value,
+            // The lower edge of a band may be zero.
+            Scale::Log => value.max(f64::MIN_POSITIVE).log10(),
+        };
+        let share = (number - self.low) / (self.high - self.low);
+        self.from + share.clamp(-20.0, 20.0) * (self.to - self.from)
+    }
+
+    /// Round numbers within the range.
+    pub(super) fn ticks(&self) -> Vec<f64> {
+        match self.scale {
+            Scale::Linear => {
+                let step = self.step();
+                let first = (self.low / step).ceil() as i64;
+                let last = (self.high / step).floor() as i64;
+                (first..=last).map(|i| i as f64 * step).collect()
+            }
+            Scale::Log => {
+                let decades = self.low.floor() as i32..=self.high.ceil() as i32;
+                let stride = ((self.high - self.low) / 6.0).ceil().max(1.0) as i32;
+                let factors: &[f64] = match self.high - self.low {
+                    span if span < 0.7 => &[1.0, 1.5, 2.0, 3.0, 5.0, 7.0],
+                    span if span < 2.0 => &[1.0, 2.0, 5.0],
+                    _ => &[1.0],
+                };
+                let values = decades
+                    .filter(|decade| decade.rem_euclid(stride) == 0)
+                    .flat_map(|decade| factors.iter().map(move |factor| factor * 10f64.powi(decade)));
+                values.filter(|value| (self.low..=self.high).contains(&value.log10())).collect()
+            }
+        }
+    }
+
+    /// A tick's label, with as many digits as tell it from its neighbours.
+    pub(super) fn label(&self, tick: f64) -> String {
+        match self.scale {
+            Scale::Linear => {
+                let digits = (-self.step().log10().floor()).max(0.0) as usize;
+                grouped(&format!("{tick:.digits$}"))
+            }
+            Scale::Log if (0.001..10_000.0).contains(&tick) => {
+                grouped(&format!("{:.1$}", tick, if tick >= 1.0 { usize::from(tick.fract() > 0.01) } else { 4 }))
+            }
+            Scale::Log => power(tick),
+        }
+    }
+
+    /// The distance of ticks: 1, 2 or 5 times a power of ten.
+    fn step(&self) -> f64 {
+        let rough = (self.high - self.low) / 5.0;
+        let power = 10f64.powf(rough.log10().floor());
+        let factor = [1.0, 2.0, 5.0].into_iter().find(|factor| factor * power >= rough * 0.999);
+        factor.unwrap_or(10.0) * power
+    }
+}
+
+/// Centres near `wanted` (sorted) for labels of the given heights that do not overlap between `top`
+/// and `bottom`, as far as they fit.
+pub(super) fn spread(wanted: &[f64], heights: &[f64], top: f64, bottom: f64) -> Vec<f64> {
+    let mut places = wanted.to_vec();
+    let mut edge = top;
+    for (place, height) in places.iter_mut().zip(heights) {
+        *place = place.max(edge + height / 2.0);
+        edge = *place + height / 2.0;
+    }
+    let mut edge = bottom;
+    for (place, height) in places.iter_mut().zip(heights).rev() {
+        *place = place.min(edge - height / 2.0);
+        edge = *place - height / 2.0;
+    }
+    places
+}
+
+fn points(panel: &Panel) -> impl Iterator<Item = &Point> {
+    panel.lines.iter().flat_map(|line| &line.points)
+}
+
+/// First and last of sorted `values`, drawn apart where they are equal; 0 and 1 of nothing.
+fn ends(values: &[f64], least: f64) -> (f64, f64) {
+    match (values.first(), values.last()) {
+        (Some(&low), Some(&high)) if high - low > least => (low, high),
+        (Some(&low), Some(_)) => (low - 0.5 * low.abs().max(1.0), low + 0.5 * low.abs().max(1.0)),
+        _ => (0.0, 1.0),
+    }
+}
+
+/// Commas between thousands, a true minus, no zeros at the end of a fraction.
+fn grouped(number: &str) -> String {
+    let (sign, number) = number.strip_prefix('-').map_or(("", number), |rest| ("−", rest));
+    let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
+    let mut text = String::from(sign);
+    for (i, digit) in whole.chars().enumerate() {
+        if i > 0 && (whole.len() - i) % 3 == 0 && whole.len() > 4 {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    if !fraction.is_empty() {
+        text.push('.');
+        text.push_str(fraction);
+    }
+    text
+}
+
+/// `tick` as a factor and a power of ten.
+fn power(tick: f64) -> String {
+    let exponent = (tick.log10() + 1e-9).floor();
+    let factor = tick / 10f64.powf(exponent);
+    let raised: String = format!("{exponent}")
+        .chars()
+        .map(|digit| match digit {
+            '-' => '⁻',
+            '1' => '¹',
+            '2' => '²',
+            '3' => '³',
+            digit => digit.to_digit(10).and_then(|d| char::from_u32(0x2070 + d)).unwrap_or(digit),
+        })
+        .collect();
+    if (factor - 1.0).abs() < 0.01 { format!("10{raised}") } else { format!("{}·10{raised}", (factor * 10.0).round() / 10.0) }
+}

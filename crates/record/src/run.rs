@@ -1,0 +1,232 @@
+//! What a run leaves behind: a [`Record`], and a [`TestRecord`] where its setting was chosen.
+
+use crate::spec::{RunId, Spec};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// Version of [`Record`] and [`TestRecord`] as files. Raise it when a reader of the old form would
+/// misread the new one; readers refuse other versions by name.
+pub const SCHEMA: u32 = 1;
+
+/// Named scores of an evaluation, for example `{"top1": 0.91, "loss": 0.27}`.
+pub type Scores = BTreeMap<String, f64>;
+
+/// The result of a training run. Written once, when training ends or diverges, and never edited.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Record {
+    /// [`SCHEMA`] of the writer.
+    pub schema: u32,
+    /// Address of the run.
+    pub id: RunId,
+    /// Name of the task.
+    pub task: String,
+    /// Version of the task's code, part of the id.
+    pub task_version: u32,
+    /// What was run, defaults filled in.
+    pub spec: Spec,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// The score that ranks methods.
+    pub headline: Headline,
+    /// One row an epoch.
+    pub epochs: Vec<EpochRow>,
+    /// Norm diagnostics at fixed steps, each the median over the scale-invariant layers.
+    pub norms: Vec<NormRow>,
+    /// Norm diagnostics of each scale-invariant layer at the last logged step.
+    pub layers: Vec<LayerRow>,
+    /// SHA-256 over names, shapes and bits of the final parameters and buffers.
+    pub weights: String,
+    /// Optimizer steps taken.
+    pub steps: u64,
+    /// Where the time went.
+    pub seconds: Seconds,
+    /// What the method and the data set are, for legends and caveats.
+    pub about: About,
+    /// Where the numbers come from.
+    pub provenance: Provenance,
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// All steps were taken.
+    Finished,
+    /// The loss stopped being a finite number.
+    Diverged {
+        /// Epoch, from 0.
+        epoch: u64,
+        /// Step of the run, from 0.
+        step: u64,
+        /// What was seen.
+        reason: String,
+    },
+}
+
+/// The score that ranks methods in a task, and its direction.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Headline {
+    /// Key in [`Scores`], for example `top1`.
+    pub score: String,
+    /// What a table calls it, for example `top-1 %`.
+    pub title: String,
+    /// Factor from the score to the table's unit: 100 for a share printed in per cent.
+    pub scale: f64,
+    /// Whether larger is better.
+    pub higher_is_better: bool,
+}
+
+/// One epoch of training.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct EpochRow {
+    /// From 0.
+    pub epoch: u64,
+    /// Steps taken when it ended.
+    pub step: u64,
+    /// Mean training loss over the epoch's examples.
+    pub train_loss: f64,
+    /// Scores on the validation split.
+    pub validation: Scores,
+}
+
+/// Medians over the scale-invariant layers at one step.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct NormRow {
+    /// Step of the run, from 0.
+    pub step: u64,
+    /// Learning rate of the step.
+    pub lr: f64,
+    /// Of the whole layer's weight, after the step.
+    pub weight_norm: f64,
+    /// Of the smallest filter of a layer; the minimum, not the median, over layers.
+    pub filter_norm_min: f64,
+    /// Median filter norm.
+    pub filter_norm_median: f64,
+    /// Norm of the loss gradient of the layer's weight.
+    pub gradient_norm: f64,
+    /// Effective learning rate of the median filter: η/‖f‖² for SGD, η/‖f‖ for Adam.
+    pub effective_lr: f64,
+    /// Median angle, in radians, that a filter turned in the step.
+    pub rotation: f64,
+}
+
+/// One scale-invariant layer at one step; fields as in [`NormRow`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LayerRow {
+    /// Name of the weight, as torch names it.
+    pub name: String,
+    /// See [`NormRow::weight_norm`].
+    pub weight_norm: f64,
+    /// See [`NormRow::filter_norm_min`].
+    pub filter_norm_min: f64,
+    /// See [`NormRow::filter_norm_median`].
+    pub filter_norm_median: f64,
+    /// See [`NormRow::gradient_norm`].
+    pub gradient_norm: f64,
+    /// See [`NormRow::effective_lr`].
+    pub effective_lr: f64,
+    /// See [`NormRow::rotation`].
+    pub rotation: f64,
+}
+
+/// Wall-clock seconds, summed over the run and over interruptions.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub struct Seconds {
+    /// Waiting for the loader, and collating.
+    pub data: f64,
+    /// Forward pass and loss.
+    pub forward: f64,
+    /// Backward pass.
+    pub backward: f64,
+    /// The base optimizer's update.
+    pub update: f64,
+    /// What the method adds to a step, at each of the places where it acts.
+    pub method: f64,
+    /// Evaluation on the validation split.
+    pub evaluation: f64,
+}
+
+impl Seconds {
+    /// Of a training step: everything but evaluation.
+    pub fn training(&self) -> f64 {
+        self.data + self.forward + self.backward + self.update + self.method
+    }
+}
+
+/// Words for legends and caveats, so that a report needs nothing but records.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct About {
+    /// What the method does, one line.
+    pub method: String,
+    /// Where the method comes from.
+    pub method_source: String,
+    /// The model, one line.
+    pub model: String,
+    /// Trainable parameters.
+    pub parameters: u64,
+    /// Title of the data set.
+    pub dataset: String,
+    /// Its licence.
+    pub dataset_licence: String,
+    /// What a reader must know before comparing numbers: derived, re-encoded, a part only.
+    pub dataset_caveat: Option<String>,
+    /// Examples in each split.
+    pub examples: BTreeMap<String, u64>,
+    /// Length of training, schedule and augmentation, one line.
+    pub recipe: String,
+}
+
+/// Where a number comes from.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Provenance {
+    /// Commit of the code, with `+changes` where the work tree differed; `unknown` outside git.
+    pub commit: String,
+    /// SHA-256 of the data set's files.
+    pub dataset_digest: String,
+    /// Model name of the processor.
+    pub cpu: String,
+    /// Worker threads of the kernels.
+    pub threads: u64,
+    /// `f32`.
+    pub precision: String,
+    /// RFC 3339, UTC.
+    pub started: String,
+    /// RFC 3339, UTC.
+    pub ended: String,
+    /// How often the run was resumed.
+    pub resumed: u64,
+}
+
+/// Scores on the test split: read once, for a setting that was chosen on validation.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TestRecord {
+    /// [`SCHEMA`] of the writer.
+    pub schema: u32,
+    /// The run whose final weights were evaluated.
+    pub id: RunId,
+    /// Digest of those weights.
+    pub weights: String,
+    /// The scores.
+    pub scores: Scores,
+    /// Where the numbers come from.
+    pub provenance: Provenance,
+}
+
+/// One line of `reports/records/<name>.jsonl`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Entry {
+    /// The run's record.
+    pub record: Record,
+    /// Its test scores, where its setting was chosen.
+    pub test: Option<TestRecord>,
+}
+
+impl Record {
+    /// The headline score on validation after the last epoch; `None` for a run that diverged.
+    pub fn validation(&self) -> Option<f64> {
+        match self.outcome {
+            Outcome::Diverged { .. } => None,
+            Outcome::Finished => self.epochs.last()?.validation.get(&self.headline.score).copied(),
+        }
+    }
+}

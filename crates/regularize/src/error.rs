@@ -1,0 +1,54 @@
+//! What can go wrong, and what to do about it.
+
+/// An error of this crate.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A tensor operation failed.
+    #[error(transparent)]
+    Candle(#[from] candle_core::Error),
+    /// No such optimizer, schedule or method.
+    #[error("unknown {kind} `{name}`{}; known are {}", near(name, known), known.join(", "))]
+    Unknown {
+        /// What was looked for.
+        kind: &'static str,
+        /// The name given.
+        name: String,
+        /// The names there are.
+        known: Vec<&'static str>,
+    },
+    /// Settings that do not fit what they configure.
+    #[error("{kind}: {message}")]
+    Settings {
+        /// What is configured, for example ``method `wrs` ``.
+        kind: String,
+        /// Key, what was expected and what was found.
+        message: String,
+    },
+    /// A parameter that is not as its user expects it.
+    #[error("parameter `{name}`: {message}")]
+    Parameter {
+        /// Name of the parameter.
+        name: String,
+        /// What was expected and what was found.
+        message: String,
+    },
+}
+
+impl Error {
+    pub(crate) fn parameter(name: &str, message: impl Into<String>) -> Self {
+        Self::Parameter { name: name.into(), message: message.into() }
+    }
+
+    pub(crate) fn settings(kind: impl Into<String>, message: impl ToString) -> Self {
+        Self::Settings { kind: kind.into(), message: message.to_string() }
+    }
+}
+
+/// A suggestion, where a known name resembles `name`.
+fn near(name: &str, known: &[&'static str]) -> String {
+    let distance = |other: &&&str| (strsim::jaro_winkler(name, other) * -1e6) as i64;
+    match known.iter().min_by_key(distance) {
+        Some(best) if strsim::jaro_winkler(name, best) > 0.7 => format!(", did you mean `{best}`?"),
+        _ => String::new(),
+    }
+}

@@ -1,0 +1,268 @@
+//! The parameters of a network.
+
+use crate::error::Error;
+use candle_core::{DType, Device, Result, Shape, Tensor, Var};
+use candle_nn::init::{Init, NormalOrUniform};
+use rand_distr::{Distribution, Normal, Uniform};
+use sha2::{Digest, Sha256};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// The parameters and buffers of a network, by name.
+///
+/// A handle: clones share the parameters, and [`Params::pp`] gives a handle whose names are prefixed.
+/// Names are torch's (`layer1.0.conv1.weight`). Parameters keep the order in which layers made them.
+/// Initial values are drawn from a hash of seed and name, so they depend neither on that order nor on
+/// what else a network holds. All are `f32`.
+#[derive(Clone)]
+pub struct Params {
+    store: Arc<Mutex<Store>>,
+    prefix: String,
+}
+
+struct Store {
+    seed: u64,
+    device: Device,
+    entries: Vec<Parameter>,
+    /// Only looked up in, never iterated.
+    index: HashMap<String, usize>,
+}
+
+/// A parameter or a buffer.
+#[derive(Debug, Clone)]
+pub struct Parameter {
+    /// Full name, as torch names it.
+    pub name: String,
+    /// The value; shares memory with the tensor in the layer.
+    pub var: Var,
+    /// What methods may do with it.
+    pub role: Role,
+}
+
+/// What a parameter is to the network, told by the layer that makes it.
+#[derive(Debug, Clone)]
+pub enum Role {
+    /// A convolution weight `[out, …]` whose every filter (row of dimension 0) may be scaled by any
+    /// positive number without changing the network in training mode: each output channel goes through
+    /// a normalization by the batch's own statistics before anything else than positively homogeneous
+    /// maps (ReLU, max- or average-pooling).
+    ScaleInvariant(Normalization),
+    /// Any other trainable parameter: the last linear layer, biases, γ and β.
+    Other,
+    /// Not trained by gradients: running statistics.
+    Buffer,
+}
+
+/// What must be scaled along with a scale-invariant weight so that evaluation does not change:
+/// with filter `f` times `c`, running mean times `c`, running variance times `c²`, bias times `c`.
+#[derive(Debug, Clone)]
+pub struct Normalization {
+    /// Running mean of the normalization behind the weight, `[out]`.
+    pub running_mean: Var,
+    /// Running variance of the normalization behind the weight, `[out]`.
+    pub running_var: Var,
+    /// Bias between weight and normalization, `[out]`, where there is one.
+    pub bias: Option<Var>,
+}
+
+impl Params {
+    /// No parameters yet; initial values will be drawn from `seed`.
+    pub fn new(seed: u64, device: &Device) -> Self {
+        let store = Store { seed, device: device.clone(), entries: Vec::new(), index: HashMap::new() };
+        Self { store: Arc::new(Mutex::new(store)), prefix: String::new() }
+    }
+
+    /// A handle to the same parameters that puts `name.` before every name, as candle's `VarBuilder`.
+    pub fn pp(&self, name: impl std::fmt::Display) -> Self {
+        Self { store: self.store.clone(), prefix: format!("{}{name}.", self.prefix) }
+    }
+
+    /// Where the parameters live.
+    pub fn device(&self) -> Device {
+        self.lock().device.clone()
+    }
+
+    /// The trainable parameter `name` of `shape`, made with `init` where there is none yet.
+    ///
+    /// # Errors
+    ///
+    /// Where `name` exists with another shape.
+    pub fn get(&self, name: &str, shape: impl Into<Shape>, init: Init) -> Result<Tensor> {
+        let full = format!("{}{name}", self.prefix);
+        Ok(self.get_or_make(&full, shape.into(), init, Role::Other)?.as_tensor().clone())
+    }
+
+    /// The buffer `name` of `shape`, filled with `value` where there is none yet.
+    ///
+    /// # Errors
+    ///
+    /// Where `name` exists with another shape.
+    pub fn buffer(&self, name: &str, shape: impl Into<Shape>, value: f64) -> Result<Var> {
+        let full = format!("{}{name}", self.prefix);
+        self.get_or_make(&full, shape.into(), Init::Const(value), Role::Buffer)
+    }
+
+    /// Says that the existing parameter `name` has `role`.
+    ///
+    /// # Errors
+    ///
+    /// Where there is no such parameter, or running statistics do not fit its filters.
+    pub fn set_role(&self, name: &str, role: Role) -> std::result::Result<(), Error> {
+        let full = format!("{}{name}", self.prefix);
+        let mut store = self.lock();
+        let Some(&at) = store.index.get(&full) else {
+            return Err(Error::parameter(&full, "expected an existing parameter to give a role, found none"));
+        };
+        let entry = &mut store.entries[at];
+        if let Role::ScaleInvariant(normalization) = &role {
+            let filters = entry.var.dims().first().copied().unwrap_or(0);
+            let bias = normalization.bias.iter();
+            for statistic in [&normalization.running_mean, &normalization.running_var].into_iter().chain(bias) {
+                if statistic.dims() != [filters] {
+                    let message = format!(
+                        "has shape {:?}, {filters} filters, but its normalization has statistics of shape {:?}",
+                        entry.var.dims(),
+                        statistic.dims()
+                    );
+                    return Err(Error::parameter(&full, message));
+                }
+            }
+        }
+        entry.role = role;
+        Ok(())
+    }
+
+    /// These parameters as candle's `VarBuilder`: a layer of candle-nn that asks for a name gets the
+    /// parameter of that name, made with the layer's hint where there is none yet.
+    ///
+    /// Running statistics made by candle-nn become parameters without a gradient, which no optimizer
+    /// touches; [`Params::set_role`] tells which weights are scale-invariant.
+    pub fn var_builder(&self) -> candle_nn::VarBuilder<'static> {
+        candle_nn::VarBuilder::from_backend(Box::new(self.clone()), DType::F32, self.device())
+    }
+
+    /// All parameters and buffers, in the order in which layers made them.
+    pub fn all(&self) -> Vec<Parameter> {
+        self.lock().entries.clone()
+    }
+
+    /// The trainable parameters, in the order in which layers made them.
+    pub fn trainable(&self) -> Vec<Parameter> {
+        self.all().into_iter().filter(|p| !matches!(p.role, Role::Buffer)).collect()
+    }
+
+    /// The number of trainable values.
+    pub fn count(&self) -> usize {
+        self.trainable().iter().map(|p| p.var.elem_count()).sum()
+    }
+
+    /// Sets every parameter and buffer from `tensors`; other tensors there are ignored.
+    ///
+    /// # Errors
+    ///
+    /// Where one is missing or has another shape; then nothing is set.
+    pub fn load(&self, tensors: &HashMap<String, Tensor>) -> std::result::Result<(), Error> {
+        let entries = self.all();
+        for entry in &entries {
+            match tensors.get(&entry.name) {
+                None => return Err(Error::parameter(&entry.name, "expected a tensor of this name, found none")),
+                Some(tensor) if tensor.dims() != entry.var.dims() => {
+                    let message = format!("expected shape {:?}, found {:?}", entry.var.dims(), tensor.dims());
+                    return Err(Error::parameter(&entry.name, message));
+                }
+                Some(_) => {}
+            }
+        }
+        for entry in &entries {
+            entry.var.set(&tensors[&entry.name].to_dtype(DType::F32)?.to_device(entry.var.device())?.contiguous()?)?;
+        }
+        Ok(())
+    }
+
+    /// SHA-256, in hexadecimal, over name, shape and bits of every parameter and buffer in order of name.
+    pub fn digest(&self) -> Result<String> {
+        let mut entries = self.all();
+        entries.sort_by(|a, b| a.name.cmp(&b.name));
+        let mut hash = Sha256::new();
+        for entry in entries {
+            hash.update((entry.name.len() as u64).to_le_bytes());
+            hash.update(entry.name.as_bytes());
+            hash.update((entry.var.rank() as u64).to_le_bytes());
+            for dim in entry.var.dims() {
+                hash.update((*dim as u64).to_le_bytes());
+            }
+            for value in entry.var.flatten_all()?.to_vec1::<f32>()? {
+                hash.update(value.to_le_bytes());
+            }
+        }
+        Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Store> {
+        // Every change of the store is a single push or assignment, so it is whole even after a panic.
+        self.store.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn get_or_make(&self, name: &str, shape: Shape, init: Init, role: Role) -> Result<Var> {
+        let mut store = self.lock();
+        if let Some(&at) = store.index.get(name) {
+            let var = &store.entries[at].var;
+            if var.shape() != &shape {
+                candle_core::bail!("parameter `{name}`: expected shape {:?}, found {:?}", shape.dims(), var.dims());
+            }
+            return Ok(var.clone());
+        }
+        let values = draw(store.seed, name, &shape, init)?;
+        let var = Var::from_tensor(&Tensor::from_vec(values, shape, &store.device)?)?;
+        let at = store.entries.len();
+        store.index.insert(name.to_owned(), at);
+        store.entries.push(Parameter { name: name.to_owned(), var: var.clone(), role });
+        Ok(var)
+    }
+}
+
+impl candle_nn::var_builder::SimpleBackend for Params {
+    fn get(&self, shape: Shape, name: &str, init: Init, dtype: DType, device: &Device) -> Result<Tensor> {
+        Params::get(self, name, shape, init)?.to_device(device)?.to_dtype(dtype)
+    }
+
+    fn get_unchecked(&self, name: &str, dtype: DType, device: &Device) -> Result<Tensor> {
+        let full = format!("{}{name}", self.prefix);
+        let store = self.lock();
+        match store.index.get(&full) {
+            Some(&at) => store.entries[at].var.to_device(device)?.to_dtype(dtype),
+            None => candle_core::bail!("parameter `{full}`: expected an existing parameter, found none"),
+        }
+    }
+
+    fn contains_tensor(&self, name: &str) -> bool {
+        self.lock().index.contains_key(&format!("{}{name}", self.prefix))
+    }
+}
+
+/// Initial values, from the stream of (`seed`, `name`).
+fn draw(seed: u64, name: &str, shape: &Shape, init: Init) -> Result<Vec<f32>> {
+    let mut rng = random::stream(seed, &format!("initial values of {name}"), &[]);
+    let len = shape.elem_count();
+    let bad = |e: &dyn std::fmt::Display| candle_core::Error::Msg(format!("parameter `{name}`: cannot draw from {init:?}: {e}"));
+    let normal = |mean: f64, std: f64, rng: &mut random::Rng| -> Result<Vec<f32>> {
+        let distribution = Normal::new(mean, std).map_err(|e| bad(&e))?;
+        Ok((0..len).map(|_| distribution.sample(rng) as f32).collect())
+    };
+    let uniform = |low: f64, up: f64, rng: &mut random::Rng| -> Result<Vec<f32>> {
+        let distribution = Uniform::new_inclusive(low, up).map_err(|e| bad(&e))?;
+        Ok((0..len).map(|_| distribution.sample(rng) as f32).collect())
+    };
+    match init {
+        Init::Const(value) => Ok(vec![value as f32; len]),
+        Init::Randn { mean, stdev } => normal(mean, stdev, &mut rng),
+        Init::Uniform { lo, up } => uniform(lo, up, &mut rng),
+        Init::Kaiming { dist, fan, non_linearity } => {
+            let std = non_linearity.gain() / (fan.for_shape(shape).max(1) as f64).sqrt();
+            match dist {
+                NormalOrUniform::Normal => normal(0.0, std, &mut rng),
+                NormalOrUniform::Uniform => uniform(-3f64.sqrt() * std, 3f64.sqrt() * std, &mut rng),
+            }
+        }
+    }
+}
