@@ -25,21 +25,11 @@ use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 
 const SIDE: usize = 28;
-const CLASSES: [&str; 10] = [
-    "T-shirt/top",
-    "Trouser",
-    "Pullover",
-    "Dress",
-    "Coat",
-    "Sandal",
-    "Shirt",
-    "Sneaker",
-    "Bag",
-    "Ankle boot",
-];
+const CLASSES: [&str; 10] =
+    ["T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"];
 
 /// Folder, prefix of the official files, and how many images of each class are taken.
-const SPLITS: [(&str, &str, usize); 2] = [("train", "train", 1200), ("test", "t10k", 450)];
+const SPLITS: [(&str, &str, usize); 2] = [("train", "train", 1200), ("test", "t10k", 500)];
 
 fn main() -> Result<()> {
     let arguments: Vec<PathBuf> = std::env::args_os().skip(1).map(PathBuf::from).collect();

@@ -93,7 +93,6 @@ impl Classification {
     }
 
     /// Number of examples in `split`: at least 1.
-    #[expect(clippy::len_without_is_empty, reason = "no split is ever empty")]
     pub fn len(&self, split: Split) -> usize {
         self.examples(split).labels.len()
     }
@@ -170,13 +169,7 @@ impl<'a> Reader<'a> {
         self.examples(split, &tables, &rows(&tables), shape)
     }
 
-    fn examples(
-        &self,
-        split: Split,
-        tables: &[Table<'_>],
-        rows: &[(usize, usize)],
-        shape: Shape,
-    ) -> Result<Examples> {
+    fn examples(&self, split: Split, tables: &[Table<'_>], rows: &[(usize, usize)], shape: Shape) -> Result<Examples> {
         if rows.is_empty() {
             return Err(self.empty(split));
         }

@@ -73,11 +73,8 @@ impl Dataset {
     ///
     /// Where a file cannot be read, or has another SHA-256 than the manifest says.
     pub fn digest(&self) -> Result<String> {
-        let files: Vec<(&Part, &Path)> = self
-            .parts
-            .iter()
-            .flat_map(|part| part.files.iter().map(move |file| (part, file.as_path())))
-            .collect();
+        let files: Vec<(&Part, &Path)> =
+            self.parts.iter().flat_map(|part| part.files.iter().map(move |file| (part, file.as_path()))).collect();
         let digests: Vec<Result<[u8; 32]>> = files.par_iter().map(|(_, file)| sha256(file)).collect();
 
         let mut total = Sha256::new();

@@ -33,12 +33,7 @@ impl Shape {
 
 /// Decodes `rows`, given as (index of the table, row in it), to `[rows.len(), h, w, c]`. Images
 /// of other channels are converted where `convert` says so, and are an error where not.
-pub(crate) fn decode(
-    tables: &[Table<'_>],
-    rows: &[(usize, usize)],
-    shape: Shape,
-    convert: bool,
-) -> Result<Vec<u8>> {
+pub(crate) fn decode(tables: &[Table<'_>], rows: &[(usize, usize)], shape: Shape, convert: bool) -> Result<Vec<u8>> {
     let mut images = vec![0; rows.len() * shape.len()];
     let failed = images
         .par_chunks_mut(shape.len())
@@ -49,13 +44,7 @@ pub(crate) fn decode(
     failed.unwrap_or(Ok(())).map(|()| images)
 }
 
-fn decode_one(
-    table: &Table<'_>,
-    row: usize,
-    shape: Shape,
-    convert: bool,
-    out: &mut [u8],
-) -> Result<()> {
+fn decode_one(table: &Table<'_>, row: usize, shape: Shape, convert: bool, out: &mut [u8]) -> Result<()> {
     let place = || table.image_cell(row);
     let decoder = decoder(table.image(row)).map_err(|cause| broken(table, row, &cause))?;
     let found = size(&decoder);
@@ -94,9 +83,5 @@ fn colour(colour: ColorType) -> Channels {
 }
 
 fn broken(table: &Table<'_>, row: usize, cause: &ImageError) -> Error {
-    Error::Image {
-        place: table.image_cell(row),
-        bytes: table.image(row).len(),
-        reason: cause.to_string(),
-    }
+    Error::Image { place: table.image_cell(row), bytes: table.image(row).len(), reason: cause.to_string() }
 }

@@ -303,9 +303,7 @@ impl fmt::Display for Places {
 fn files_hint(name: &str, external: Option<&PathBuf>) -> String {
     let variable = crate::EXTERNAL_VARIABLE;
     match external {
-        None => format!(
-            "set {variable} to a folder that has {name}/default/<split>/*.parquet in it"
-        ),
+        None => format!("set {variable} to a folder that has {name}/default/<split>/*.parquet in it"),
         Some(folder) => format!(
             "{variable} is {}: put the files there as {name}/default/<split>/*.parquet, or set it \
              to the folder that has them",

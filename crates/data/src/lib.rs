@@ -13,17 +13,17 @@
 //! # Ok::<(), data::Error>(())
 //! ```
 
-mod root;
-mod manifest;
-mod split;
-mod dataset;
-mod table;
-mod decode;
-mod carve;
-mod statistics;
-mod classification;
 pub mod augment;
-mod error;
+mod carve;
+mod classification;
+mod dataset;
+mod decode;
+pub mod error;
+mod manifest;
+mod root;
+mod split;
+mod statistics;
+mod table;
 
 pub use classification::Classification;
 pub use dataset::{Dataset, Part};

@@ -193,15 +193,10 @@ impl<'de> Deserialize<'de> for Validation {
 fn classes<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
     let classes = Vec::<String>::deserialize(deserializer)?;
     if classes.len() < 2 {
-        return Err(de::Error::custom(format!(
-            "expected at least 2 classes, found {}",
-            classes.len()
-        )));
+        return Err(de::Error::custom(format!("expected at least 2 classes, found {}", classes.len())));
     }
     match classes.iter().enumerate().find(|(index, class)| classes[..*index].contains(class)) {
-        Some((_, class)) => {
-            Err(de::Error::custom(format!("expected different classes, found {class:?} twice")))
-        }
+        Some((_, class)) => Err(de::Error::custom(format!("expected different classes, found {class:?} twice"))),
         None => Ok(classes),
     }
 }
@@ -209,16 +204,14 @@ fn classes<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D:
 fn splits<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Splits, D::Error> {
     let splits = Splits::deserialize(deserializer)?;
     let shared = match &splits.validation {
-        Validation::Folder(folder) if *folder == splits.train || *folder == splits.test => {
-            Some(folder)
-        }
+        Validation::Folder(folder) if *folder == splits.train || *folder == splits.test => Some(folder),
         _ if splits.train == splits.test => Some(&splits.test),
         _ => None,
     };
     match shared {
-        Some(folder) => Err(de::Error::custom(format!(
-            "expected a folder of its own for each split, found {folder:?} for two"
-        ))),
+        Some(folder) => {
+            Err(de::Error::custom(format!("expected a folder of its own for each split, found {folder:?} for two")))
+        }
         None => Ok(splits),
     }
 }
@@ -229,5 +222,60 @@ fn fraction<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error>
         Ok(fraction)
     } else {
         Err(de::Error::custom(format!("expected a fraction between 0 and 1, found {fraction}")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GOOD: &str = r#"title = "Two"
+task = "classification"
+licence = "MIT"
+citation = "nobody"
+home = "https://example.org"
+classes = ["cat", "dog"]
+
+[columns]
+image = "image"
+label = "label"
+
+[splits]
+train = "train"
+validation = { from = "train", fraction = 0.25, seed = 3 }
+test = "test"
+"#;
+
+    fn parse(from: &str, to: &str) -> Result<Manifest, String> {
+        assert!(GOOD.contains(from));
+        toml::from_str(&GOOD.replace(from, to)).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn validation_is_a_folder_or_a_rule() {
+        let carve = Carve { from: CarveSource::Train, fraction: 0.25, seed: 3 };
+        assert_eq!(parse("", "").unwrap().splits.validation, Validation::Carved(carve));
+        let folder = parse("{ from = \"train\", fraction = 0.25, seed = 3 }", "\"dev\"").unwrap();
+        assert_eq!(folder.splits.validation, Validation::Folder("dev".to_owned()));
+    }
+
+    #[test]
+    fn mistakes_are_named_where_they_are() {
+        for (from, to, line, message) in [
+            ("task = \"classification\"", "task = \"clasification\"", "line 2, column 8", "expected `classification`"),
+            ("licence", "license", "line 3, column 1", "unknown field `license`, expected one of"),
+            ("\"dog\"", "\"cat\"", "line 6, column 11", "expected different classes, found \"cat\" twice"),
+            ("\"cat\", ", "", "line 6, column 11", "expected at least 2 classes, found 1"),
+            ("label = ", "target = ", "line 10, column 1", "unknown field `target`, expected `image` or `label`"),
+            ("\n[columns]", "channels = 2\n[columns]", "line 7, column 12", "expected 1 (grey) or 3 (RGB) channels"),
+            ("fraction = 0.25", "fraction = 1.5", "line 14, column 43", "expected a fraction between 0 and 1"),
+            ("from = \"train\"", "from = \"test\"", "line 14, column 23", "unknown variant `test`, expected `train`"),
+            (", seed = 3", "", "line 14, column 14", "missing field `seed`"),
+            ("{ from = \"train\", fraction = 0.25, seed = 3 }", "0.1", "line 14, column 14", "expected a folder or {"),
+            ("test = \"test\"", "test = \"train\"", "line 12, column 1", "found \"train\" for two"),
+        ] {
+            let error = parse(from, to).unwrap_err();
+            assert!(error.contains(line) && error.contains(message), "{to}: {error}");
+        }
     }
 }

@@ -25,9 +25,7 @@ impl Root {
     /// The project in `folder`, and the folder that [`EXTERNAL_VARIABLE`] names where it is set
     /// and not empty.
     pub fn from_env(folder: impl Into<PathBuf>) -> Self {
-        let external = std::env::var_os(EXTERNAL_VARIABLE)
-            .filter(|value| !value.is_empty())
-            .map(PathBuf::from);
+        let external = std::env::var_os(EXTERNAL_VARIABLE).filter(|value| !value.is_empty()).map(PathBuf::from);
         Self { folder: folder.into(), external }
     }
 
@@ -66,10 +64,7 @@ impl Root {
         let found = self.places(name).into_iter().find(|place| plain && place.is_dir());
         Err(match found {
             Some(found) => Error::NoManifest { name: name.to_owned(), found, manifest },
-            None => Error::UnknownDataset {
-                name: name.to_owned(),
-                known: Known::nearest_first(name, names),
-            },
+            None => Error::UnknownDataset { name: name.to_owned(), known: Known::nearest_first(name, names) },
         })
     }
 
@@ -83,22 +78,14 @@ impl Root {
                 }
             }
         }
-        Err(Error::NoFiles {
-            name: name.to_owned(),
-            places: Places(places),
-            external: self.external.clone(),
-        })
+        Err(Error::NoFiles { name: name.to_owned(), places: Places(places), external: self.external.clone() })
     }
 
     /// `<name>/default` in the order in which it is looked for.
     fn places(&self, name: &str) -> Vec<PathBuf> {
         let embedded = self.manifests();
         let cache = embedded.join(".cache");
-        self.external
-            .iter()
-            .chain([&embedded, &cache])
-            .map(|place| place.join(name).join("default"))
-            .collect()
+        self.external.iter().chain([&embedded, &cache]).map(|place| place.join(name).join("default")).collect()
     }
 }
 
@@ -117,10 +104,20 @@ pub(crate) fn parquet_files(folder: &Path) -> Result<Vec<PathBuf>> {
 /// Names in `folder`, sorted: the order that the system lists them in differs between machines.
 fn list(folder: &Path) -> Result<Vec<OsString>> {
     let mut names = std::fs::read_dir(folder)
-        .and_then(|entries| {
-            entries.map(|entry| Ok(entry?.file_name())).collect::<io::Result<Vec<_>>>()
-        })
+        .and_then(|entries| entries.map(|entry| Ok(entry?.file_name())).collect::<io::Result<Vec<_>>>())
         .map_err(|cause| FileError::new("list", folder, cause))?;
     names.sort();
     Ok(names)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_order_of_places_is_external_embedded_cache() {
+        let root = Root { folder: "project".into(), external: Some("disk".into()) };
+        let places = ["disk/set/default", "project/datasets/set/default", "project/datasets/.cache/set/default"];
+        assert_eq!(root.places("set"), places.map(PathBuf::from));
+    }
 }

@@ -43,10 +43,7 @@ impl FromStr for Split {
     type Err = UnknownSplit;
 
     fn from_str(text: &str) -> Result<Self, UnknownSplit> {
-        Self::ALL
-            .into_iter()
-            .find(|split| split.name() == text)
-            .ok_or_else(|| UnknownSplit(text.to_owned()))
+        Self::ALL.into_iter().find(|split| split.name() == text).ok_or_else(|| UnknownSplit(text.to_owned()))
     }
 }
 

@@ -23,9 +23,7 @@ pub(crate) fn channel_statistics(images: &[u8], channels: usize) -> (Vec<f32>, V
         })
         .reduce(
             || vec![(0_u64, 0_u64); channels],
-            |a: Vec<(u64, u64)>, b| {
-                a.iter().zip(&b).map(|(a, b)| (a.0 + b.0, a.1 + b.1)).collect()
-            },
+            |a: Vec<(u64, u64)>, b| a.iter().zip(&b).map(|(a, b)| (a.0 + b.0, a.1 + b.1)).collect(),
         );
 
     let count = (images.len() / channels) as u128;
@@ -38,4 +36,32 @@ pub(crate) fn channel_statistics(images: &[u8], channels: usize) -> (Vec<f32>, V
             (mean as f32, std as f32)
         })
         .unzip()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rand::RngExt;
+
+    #[test]
+    fn agrees_with_two_passes_in_double_precision() {
+        let mut rng = random::stream(0, "statistics", &[]);
+        for (channels, pixels) in [(1, 100_001), (3, 70_001), (3, 1)] {
+            let images: Vec<u8> = (0..channels * pixels).map(|_| rng.random()).collect();
+            let (mean, std) = channel_statistics(&images, channels);
+            for channel in 0..channels {
+                let values = || images.iter().skip(channel).step_by(channels).map(|&byte| f64::from(byte) / 255.0);
+                let expected = values().sum::<f64>() / pixels as f64;
+                let variance = values().map(|value| (value - expected).powi(2)).sum::<f64>() / pixels as f64;
+                assert!((f64::from(mean[channel]) - expected).abs() < 1e-7);
+                assert!((f64::from(std[channel]) - variance.sqrt()).abs() < 1e-7);
+            }
+        }
+    }
+
+    #[test]
+    fn the_largest_sums_fit() {
+        let (mean, std) = channel_statistics(&vec![255; 1 << 20], 1);
+        assert_eq!((mean, std), (vec![1.0], vec![0.0]));
+    }
 }

@@ -1,6 +1,7 @@
 //! Encoded images and labels from a parquet file.
 
 use std::fs::File;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
 use arrow_array::cast::AsArray;
@@ -27,12 +28,15 @@ pub(crate) struct Table<'a> {
 impl<'a> Table<'a> {
     /// Reads `file`, whose labels are smaller than `classes`, and which has `rows` rows where
     /// that is known.
-    pub(crate) fn read(
-        file: &'a Path,
-        columns: &'a Columns,
-        classes: usize,
-        rows: Option<u64>,
-    ) -> Result<Self> {
+    pub(crate) fn read(file: &'a Path, columns: &'a Columns, classes: usize, rows: Option<u64>) -> Result<Self> {
+        // The parquet crate asserts some of what a damaged footer can break (a negative offset of
+        // a column). Nothing that it was working on is used afterwards.
+        catch_unwind(AssertUnwindSafe(|| Self::read_trusting(file, columns, classes, rows))).unwrap_or_else(|_| {
+            Err(Error::Parquet { file: file.to_path_buf(), reason: "its metadata contradict themselves".to_owned() })
+        })
+    }
+
+    fn read_trusting(file: &'a Path, columns: &'a Columns, classes: usize, rows: Option<u64>) -> Result<Self> {
         let damaged = |reason: String| Error::Parquet { file: file.to_path_buf(), reason };
         let handle = File::open(file).map_err(|cause| FileError::new("read", file, cause))?;
         // The Arrow schema that some writers add turns the same bytes into many types; without
@@ -49,8 +53,7 @@ impl<'a> Table<'a> {
             return Err(Error::Rows { file: file.to_path_buf(), expected, found });
         }
 
-        let existing: Vec<String> =
-            builder.schema().fields().iter().map(|field| field.name().clone()).collect();
+        let existing: Vec<String> = builder.schema().fields().iter().map(|field| field.name().clone()).collect();
         let wanted = [&columns.image, &columns.label]
             .into_iter()
             .map(|column| {
@@ -62,8 +65,7 @@ impl<'a> Table<'a> {
             })
             .collect::<Result<Vec<_>>>()?;
         let mask = ProjectionMask::roots(builder.parquet_schema(), wanted);
-        let reader =
-            builder.with_projection(mask).build().map_err(|cause| damaged(cause.to_string()))?;
+        let reader = builder.with_projection(mask).build().map_err(|cause| damaged(cause.to_string()))?;
 
         let mut table = Self { file, columns, bytes: Vec::new(), ends: Vec::new(), labels: Vec::new() };
         for batch in reader {
@@ -97,14 +99,11 @@ impl<'a> Table<'a> {
         let column = &self.columns.image;
         let array = self.column(batch, column)?;
         let (files, whole): (Option<&BinaryArray>, Option<&StructArray>) = match array.as_struct_opt() {
-            Some(whole) => {
-                (whole.column_by_name("bytes").and_then(|bytes| bytes.as_binary_opt()), Some(whole))
-            }
+            Some(whole) => (whole.column_by_name("bytes").and_then(|bytes| bytes.as_binary_opt()), Some(whole)),
             None => (array.as_binary_opt(), None),
         };
-        let files = files.ok_or_else(|| {
-            self.wrong_type(column, "struct<bytes: binary, path: string> or binary", array)
-        })?;
+        let files =
+            files.ok_or_else(|| self.wrong_type(column, "struct<bytes: binary, path: string> or binary", array))?;
         for index in 0..files.len() {
             if files.is_null(index) || whole.is_some_and(|whole| whole.is_null(index)) {
                 let place = self.cell(self.ends.len(), column);
@@ -119,8 +118,7 @@ impl<'a> Table<'a> {
     fn add_labels(&mut self, batch: &RecordBatch, classes: usize) -> Result<()> {
         let column = &self.columns.label;
         let array = self.column(batch, column)?;
-        let values = integers(array)
-            .ok_or_else(|| self.wrong_type(column, "a column of integers", array))?;
+        let values = integers(array).ok_or_else(|| self.wrong_type(column, "a column of integers", array))?;
         for value in values {
             let place = || self.cell(self.labels.len(), column);
             let Some(value) = value else {

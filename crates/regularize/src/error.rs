@@ -44,11 +44,11 @@ impl Error {
     }
 }
 
-/// A suggestion, where a known name resembles `name`.
+/// A suggestion, where a known name is a few typing mistakes away from `name`.
 fn near(name: &str, known: &[&'static str]) -> String {
-    let distance = |other: &&&str| (strsim::jaro_winkler(name, other) * -1e6) as i64;
-    match known.iter().min_by_key(distance) {
-        Some(best) if strsim::jaro_winkler(name, best) > 0.7 => format!(", did you mean `{best}`?"),
+    let distance = |other: &&'static str| strsim::damerau_levenshtein(name, other);
+    match known.iter().min_by_key(|other| distance(other)) {
+        Some(best) if distance(best) <= 1 + name.chars().count() / 3 => format!(", did you mean `{best}`?"),
         _ => String::new(),
     }
 }
