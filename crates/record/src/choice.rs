@@ -91,9 +91,10 @@ impl<'a> Comparison<'a> {
         let mut groups: BTreeMap<BTreeMap<String, String>, BTreeMap<&RunId, &Entry>> = BTreeMap::new();
         for entry in entries {
             let group = groups.entry(common(entry)).or_default();
-            // The same run twice is the same result twice; a test record is on one of them at least.
+            // The same run twice is the same result twice; the order must not decide which counts.
+            let age = |entry: &Entry| (entry.test.is_none(), entry.record.provenance.started.clone());
             let kept = group.entry(&entry.record.id).or_insert(entry);
-            if kept.test.is_none() {
+            if age(entry) < age(kept) {
                 *kept = entry;
             }
         }

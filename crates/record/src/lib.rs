@@ -4,11 +4,15 @@
 mod choice;
 mod difference;
 mod entries;
+#[cfg(test)]
+mod fixture;
 pub mod fs;
+mod plot;
 mod report;
 mod run;
 mod spec;
 pub mod statistics;
+mod table;
 
 pub use choice::chosen;
 pub use difference::difference;

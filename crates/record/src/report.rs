@@ -1,24 +1,39 @@
 //! The page of a comparison, made from its entries and nothing else.
 
+mod appendix;
+mod figures;
+mod page;
+mod ranking;
+mod setup;
+mod summary;
+mod words;
+
+pub use page::splice;
+
+use crate::choice::Comparison;
 use crate::run::Entry;
+use ranking::Ranking;
 use std::collections::BTreeMap;
 
 /// What is wrong with a report.
 #[derive(Debug, thiserror::Error)]
 pub enum ReportError {
     /// There is nothing to report on.
-    #[error("expected at least one record to report on in `{name}`, found none\n  hint: train some runs with `cargo xtask bench {name}`")]
+    #[error(
+        "expected at least one record to report on in `{name}`, found none\n  \
+         hint: train some runs with `cargo xtask bench {name}`"
+    )]
     Empty {
         /// Name of the report.
         name: String,
     },
     /// A page's markers do not enclose what is generated.
-    #[error("{name}.md, {place}: {problem}")]
+    #[error("{name}.md, line {line}: {problem}")]
     Marker {
         /// Name of the report.
         name: String,
-        /// Line of the page, or the page as a whole.
-        place: String,
+        /// Line of the page, from 1.
+        line: usize,
         /// What was expected, what was found and what to do.
         problem: String,
     },
@@ -28,34 +43,50 @@ pub enum ReportError {
 /// entries in any order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rendered {
+    /// Name of the report: the page's file is `<name>.md`.
+    pub name: String,
+    /// What a reader runs to make it again; the page's markers show it.
+    pub command: String,
     /// The answer, the table and the figures.
     pub summary: String,
-    /// Data, model and training: what was equal for all.
+    /// Data, model, training and methods.
     pub setup: String,
     /// What the numbers do not show.
     pub limits: String,
-    /// Every setting and run, norms, cost and provenance.
+    /// Every setting and run, cost, norms and provenance.
     pub appendix: String,
     /// SVG by file name, for the folder `figures` beside the page.
     pub figures: BTreeMap<String, String>,
 }
 
-/// The report called `name` (a file's stem such as `classification`) on `entries`; `command` is
-/// what a reader runs to make it again.
+/// The report called `name`, a file's stem such as `classification`, on the largest comparison in
+/// `entries`; what is left out is said on the page. `command` is what a reader runs to make it
+/// again.
 pub fn render(name: &str, command: &str, entries: &[Entry]) -> Result<Rendered, ReportError> {
-    let _ = (command, entries);
-    Err(ReportError::Empty { name: name.to_owned() })
+    let empty = || ReportError::Empty { name: name.to_owned() };
+    let comparison = Comparison::of(entries).ok_or_else(empty)?;
+    let ranking = Ranking::of(&comparison);
+    Ok(Rendered {
+        name: name.to_owned(),
+        command: command.to_owned(),
+        summary: summary::render(name, &ranking),
+        setup: setup::setup(&ranking),
+        limits: setup::limits(&ranking),
+        appendix: appendix::render(&ranking),
+        figures: figures::draw(name, &ranking),
+    })
 }
 
-/// The page with the parts of `rendered` between their markers, all else as in `page`; the whole
-/// page where there is none yet.
-pub fn splice(page: Option<&str>, name: &str, command: &str, rendered: &Rendered) -> Result<String, ReportError> {
-    let _ = (page, command, rendered);
-    Err(ReportError::Empty { name: name.to_owned() })
-}
-
-/// The main columns as aligned plain text, for a terminal.
+/// The main columns of the same report as aligned plain text, with the notes on how to read them;
+/// one line that says so where there are no entries.
 pub fn table(entries: &[Entry]) -> String {
-    let _ = entries;
-    String::new()
+    let Some(comparison) = Comparison::of(entries) else {
+        return "no records\n".to_owned();
+    };
+    let ranking = Ranking::of(&comparison);
+    let rows: Vec<Vec<String>> = ranking.lines.iter().map(|line| ranking.cells(line).to_vec()).collect();
+    format!("{}\n{}\n", crate::table::plain(&ranking.header(), &rows), summary::bullets(&summary::notes(&ranking)))
 }
+
+#[cfg(test)]
+mod tests;

@@ -20,7 +20,7 @@ impl Axis {
     pub(super) fn horizontal(panel: &Panel, from: f64, to: f64) -> Self {
         let mut values: Vec<f64> = points(panel).map(|point| point.x).collect();
         values.sort_by(f64::total_cmp);
-        let (low, high) = ends(&values, 0.0);
+        let (low, high) = ends(&values);
         Self { scale: Scale::Linear, low, high, from, to }
     }
 
@@ -37,7 +37,7 @@ impl Axis {
         let last = panel.lines.iter().filter_map(|line| line.points.iter().rev().find(|point| can_show(&point.y)));
         let last = sorted(&mut last.flat_map(|point| [point.low, point.high]));
         let trimmed = (TRIMMED * all.len() as f64) as usize;
-        let (mut low, mut high) = ends(&all, 0.0);
+        let (mut low, mut high) = ends(&all);
         // Ends of the lines stay, with some room to see where they come from.
         if let (Some(least), Some(most)) = (last.first(), last.last()) {
             let room = 0.5 * (most - least);
@@ -99,7 +99,7 @@ impl Axis {
                 grouped(&format!("{tick:.digits$}"))
             }
             Scale::Log if (0.001..10_000.0).contains(&tick) => {
-                grouped(&format!("{:.1$}", tick, if tick >= 1.0 { usize::from(tick.fract() > 0.01) } else { 4 }))
+                grouped(format!("{tick:.4}").trim_end_matches('0').trim_end_matches('.'))
             }
             Scale::Log => power(tick),
         }
@@ -136,15 +136,15 @@ fn points(panel: &Panel) -> impl Iterator<Item = &Point> {
 }
 
 /// First and last of sorted `values`, drawn apart where they are equal; 0 and 1 of nothing.
-fn ends(values: &[f64], least: f64) -> (f64, f64) {
+fn ends(values: &[f64]) -> (f64, f64) {
     match (values.first(), values.last()) {
-        (Some(&low), Some(&high)) if high - low > least => (low, high),
+        (Some(&low), Some(&high)) if high > low => (low, high),
         (Some(&low), Some(_)) => (low - 0.5 * low.abs().max(1.0), low + 0.5 * low.abs().max(1.0)),
         _ => (0.0, 1.0),
     }
 }
 
-/// Commas between thousands, a true minus, no zeros at the end of a fraction.
+/// Commas between thousands, from 10,000 on, and a true minus.
 fn grouped(number: &str) -> String {
     let (sign, number) = number.strip_prefix('-').map_or(("", number), |rest| ("−", rest));
     let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));

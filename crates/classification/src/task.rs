@@ -1,0 +1,133 @@
+//! Image classification as a [`Task`].
+
+use crate::config::{Config, ModelConfig};
+use crate::model::Network;
+use anyhow::Result;
+use candle_core::{Device, Tensor};
+use data::augment::{Augmentation, Normalise};
+use data::{Manifest, Root, Split};
+use ops::Statistics;
+use random::Rng;
+use record::Scores;
+use regularize::Params;
+use train::{Headline, Task};
+use vision::TopOne;
+
+/// See the crate's documentation.
+pub struct Classification {
+    config: Config,
+    set: data::Classification,
+    normalise: Normalise,
+    augmentation: Augmentation,
+}
+
+/// A normalised image `[h, w, c]` and its class.
+pub struct Example {
+    pixels: Vec<f32>,
+    label: u32,
+}
+
+/// Images `[n, h, w, c]` and their classes.
+pub struct Batch {
+    images: Tensor,
+    labels: Vec<u32>,
+}
+
+impl Task for Classification {
+    type Config = Config;
+    type Example = Example;
+    type Batch = Batch;
+    type Model = Network;
+    type Prediction = Tensor;
+    type Meter = TopOne;
+
+    const NAME: &'static str = "classification";
+    const VERSION: u32 = 1;
+    const HEADLINE: Headline =
+        Headline { score: "top1", title: "top-1 %", scale: 100.0, higher_is_better: true, perfect: 1.0 };
+
+    fn open(config: Config, root: &Root, dataset: &str) -> Result<Self> {
+        let set = data::Classification::open_limited(root, dataset, config.examples)?;
+        let normalise = Normalise::new(set.mean(), set.std());
+        let augmentation = Augmentation { padding: config.padding, flip: config.flip };
+        Ok(Self { config, set, normalise, augmentation })
+    }
+
+    fn manifest(&self) -> &Manifest {
+        self.set.manifest()
+    }
+
+    fn digest(&self) -> &str {
+        self.set.digest()
+    }
+
+    fn model_line(&self) -> String {
+        match self.config.model {
+            ModelConfig::Resnet { depth, width } => format!("ResNet-{depth} of width {width}"),
+            ModelConfig::VggBn { depth, width } => format!("VGG{depth}-BN of width {width}"),
+        }
+    }
+
+    fn augmentation_line(&self) -> String {
+        match (self.config.padding, self.config.flip) {
+            (0, false) => "no augmentation".into(),
+            (0, true) => "random flip".into(),
+            (padding, flip) => {
+                format!("random crop from a border of {padding}{}", if flip { ", random flip" } else { "" })
+            }
+        }
+    }
+
+    fn len(&self, split: Split) -> usize {
+        self.set.len(split)
+    }
+
+    fn example(&self, split: Split, index: usize, rng: &mut Rng) -> Result<Example> {
+        let image = self.set.image(split, index);
+        let mut pixels = vec![0.0; image.len()];
+        if split == Split::Train {
+            self.augmentation.draw(rng).apply(image, self.set.size(), &self.normalise, &mut pixels);
+        } else {
+            self.normalise.apply(image, &mut pixels);
+        }
+        Ok(Example { pixels, label: self.set.label(split, index) })
+    }
+
+    fn collate(&self, examples: Vec<Example>, device: &Device) -> Result<Batch> {
+        let (height, width, channels) = self.set.size();
+        let mut pixels = Vec::with_capacity(examples.len() * height * width * channels);
+        let mut labels = Vec::with_capacity(examples.len());
+        for example in examples {
+            pixels.extend_from_slice(&example.pixels);
+            labels.push(example.label);
+        }
+        Ok(Batch { images: Tensor::from_vec(pixels, (labels.len(), height, width, channels), device)?, labels })
+    }
+
+    fn model(&self, params: &Params) -> Result<Network> {
+        Ok(Network::new(params, self.config.model, self.set.size().2, self.set.classes())?)
+    }
+
+    fn loss(&self, model: &Network, batch: &Batch) -> Result<Tensor> {
+        Ok(ops::cross_entropy(&model.forward(&batch.images, Statistics::Batch)?, &batch.labels)?)
+    }
+
+    fn predict(&self, model: &Network, batch: &Batch) -> Result<Tensor> {
+        Ok(model.forward(&batch.images, Statistics::Running)?)
+    }
+
+    fn truth(&self, batch: &Batch) -> Result<Tensor> {
+        let classes = self.set.classes();
+        let one_hot = batch.labels.iter().flat_map(|label| (0..classes).map(move |c| f32::from(c == *label as usize)));
+        let one_hot: Vec<f32> = one_hot.collect();
+        Ok(Tensor::from_vec(one_hot, (batch.labels.len(), classes), batch.images.device())?)
+    }
+
+    fn observe(&self, prediction: &Tensor, batch: &Batch, meter: &mut TopOne) -> Result<()> {
+        Ok(meter.observe(prediction, &batch.labels)?)
+    }
+
+    fn scores(&self, meter: TopOne) -> Scores {
+        Scores::from([("top1".into(), meter.accuracy()), ("loss".into(), meter.loss())])
+    }
+}

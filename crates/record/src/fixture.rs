@@ -1,0 +1,226 @@
+//! Made-up records that look like those of a small comparison, for tests.
+
+use crate::run::{
+    About, Entry, EpochRow, Headline, LayerRow, NormRow, Outcome, Provenance, Record, SCHEMA, Seconds, TestRecord,
+};
+use crate::spec::{RunId, Spec};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+
+pub(crate) const EPOCHS: u64 = 30;
+const STEPS_AN_EPOCH: u64 = 70;
+const DIGEST: &str = "8d1fa07c2b6e4f5390a1c3d5e7f90b1d2c4e6f8091a3b5c7d9e0f2143657a9cb";
+
+/// A setting to make a run of: method, what it reaches, the norm it ends at, microseconds a step.
+pub(crate) struct Made {
+    pub(crate) method: Value,
+    pub(crate) reaches: f64,
+    pub(crate) norm: f64,
+    pub(crate) micros: f64,
+}
+
+/// Three methods and three seeds; weight decay over three strengths and two scopes. The strongest
+/// decay of everything diverges with seed 2. Chosen settings have test records.
+pub(crate) fn entries() -> Vec<Entry> {
+    let mut entries: Vec<Entry> = made().iter().flat_map(|made| (0..3).map(|seed| entry(made, seed))).collect();
+    let diverging = entries.iter_mut().find(|entry| {
+        let method = &entry.record.spec.method;
+        method.get("strength") == Some(&json!(5e-3)) && method["scope"] == "everything" && entry.record.spec.seed == 2
+    });
+    diverge(diverging.unwrap());
+    with_tests(entries)
+}
+
+/// Adds test records to the runs of chosen settings.
+pub(crate) fn with_tests(mut entries: Vec<Entry>) -> Vec<Entry> {
+    let chosen = crate::chosen(&entries);
+    for entry in entries.iter_mut().filter(|entry| chosen.contains(&entry.record.id)) {
+        let record = &entry.record;
+        let score = record.validation().unwrap() - 0.006 + 0.004 * noise(record.spec.seed, &record.weights);
+        entry.test = Some(TestRecord {
+            schema: SCHEMA,
+            id: record.id.clone(),
+            weights: record.weights.clone(),
+            scores: BTreeMap::from([("top1".to_owned(), rounded(score, 1e4))]),
+            provenance: Provenance { started: "2026-02-04T09:00:00Z".into(), ended: "2026-02-04T09:00:05Z".into(), ..record.provenance.clone() },
+        });
+    }
+    entries
+}
+
+pub(crate) fn made() -> Vec<Made> {
+    let mut made = vec![
+        Made { method: json!({"name": "none"}), reaches: 0.866, norm: 3.1, micros: 0.0 },
+        Made {
+            method: json!({"name": "wrs", "granularity": "filter", "interval": 1, "state": "keep", "target": "unit"}),
+            reaches: 0.8885,
+            norm: 1.0,
+            micros: 212.0,
+        },
+    ];
+    for (scope, more) in [("everything", 0.0), ("scale-invariant", 0.0012)] {
+        for (strength, reaches, norm) in [(1e-4, 0.874, 1.5), (5e-4, 0.8862, 0.7), (5e-3, 0.861, 0.28)] {
+            made.push(Made {
+                method: json!({"name": "weight-decay", "scope": scope, "strength": strength}),
+                reaches: reaches + more,
+                norm,
+                micros: 31.0,
+            });
+        }
+    }
+    made
+}
+
+pub(crate) fn spec(method: &Value, seed: u64) -> Spec {
+    serde_json::from_value(json!({
+        "task": {"model": "resnet", "depth": 20, "width": 16}, "dataset": "fashion-mnist-small", "seed": seed,
+        "train": {"epochs": EPOCHS, "batch": 128},
+        "optimizer": {"name": "sgd", "lr": 0.1, "momentum": 0.9, "nesterov": false},
+        "schedule": {"name": "cosine", "warmup": 2.0},
+        "method": method, "rest_decay": 5e-4
+    }))
+    .unwrap()
+}
+
+pub(crate) fn entry(made: &Made, seed: u64) -> Entry {
+    let spec = spec(&made.method, seed);
+    let id = RunId::new("classification", 1, DIGEST, &spec);
+    let name = made.method["name"].as_str().unwrap();
+    let salt = id.as_str();
+    let steps = EPOCHS * STEPS_AN_EPOCH;
+    // Half of the noise is the seed's, which pairing removes.
+    let luck = 0.004 * noise(seed, "seed") + 0.003 * noise(seed, salt);
+    let epochs = (0..EPOCHS).map(|epoch| {
+        let t = (epoch + 1) as f64 / EPOCHS as f64;
+        let wobble = 0.03 * (1.0 - t) * noise(epoch, salt);
+        let top1 = (made.reaches + luck) * (1.0 - 0.35 * (-6.0 * t).exp()) - 0.05 * (1.0 - t) + wobble;
+        let loss = 2.0 * (-4.0 * t).exp() + 0.1;
+        EpochRow {
+            epoch,
+            step: (epoch + 1) * STEPS_AN_EPOCH,
+            train_loss: loss,
+            validation: BTreeMap::from([("loss".to_owned(), loss + 0.1), ("top1".to_owned(), rounded(top1, 2e3))]),
+        }
+    });
+    let norms = (0..=steps / 10).map(|i| {
+        let step = i * 10;
+        let t = step as f64 / steps as f64;
+        let lr = 0.1 * (t / 0.05).min(1.0) * (0.5 + 0.5 * (std::f64::consts::PI * t).cos()).max(1e-4);
+        let start = if name == "wrs" { 1.0 } else { 1.3 };
+        let norm = start + (made.norm - start) * (1.0 - (-5.0 * t).exp()) + 0.02 * made.norm * noise(seed, salt) * t;
+        NormRow {
+            step,
+            lr,
+            weight_norm: 4.0 * norm,
+            filter_norm_min: 0.8 * norm,
+            filter_norm_median: norm,
+            gradient_norm: 0.3 / norm,
+            effective_lr: lr / (norm * norm),
+            rotation: 0.3 * lr / (norm * norm),
+        }
+    });
+    let norms: Vec<NormRow> = norms.collect();
+    let last = norms.last().unwrap();
+    let layers = ["conv1.weight", "layer1.0.conv1.weight", "layer1.0.conv2.weight"].iter().zip(1..).map(|(layer, i)| {
+        let factor = 1.0 + 0.1 * f64::from(i);
+        LayerRow {
+            name: (*layer).to_owned(),
+            weight_norm: last.weight_norm * factor,
+            filter_norm_min: last.filter_norm_min * factor,
+            filter_norm_median: last.filter_norm_median * factor,
+            gradient_norm: last.gradient_norm / factor,
+            effective_lr: last.effective_lr / factor,
+            rotation: last.rotation / factor,
+        }
+    });
+    let of_steps = |micros: f64| rounded(micros * 1e-6 * steps as f64, 1e3);
+    Entry {
+        record: Record {
+            schema: SCHEMA,
+            task: "classification".into(),
+            task_version: 1,
+            outcome: Outcome::Finished,
+            headline: Headline {
+                score: "top1".into(),
+                title: "top-1 %".into(),
+                scale: 100.0,
+                higher_is_better: true,
+            },
+            epochs: epochs.collect(),
+            layers: layers.collect(),
+            norms,
+            weights: format!("weights-of-{id}"),
+            steps,
+            seconds: Seconds {
+                data: of_steps(900.0),
+                forward: of_steps(9_800.0),
+                backward: of_steps(18_700.0),
+                update: of_steps(420.0),
+                method: of_steps(made.micros),
+                evaluation: 4.5,
+            },
+            about: about(name),
+            provenance: Provenance {
+                commit: "0123456789abcdef0123456789abcdef01234567".into(),
+                dataset_digest: DIGEST.into(),
+                cpu: "AMD EPYC 9R14".into(),
+                threads: 2,
+                precision: "f32".into(),
+                started: format!("2026-02-03T{:02}:{:02}:00Z", 8 + seed, noise_bits(1, salt) % 60),
+                ended: format!("2026-02-03T{:02}:00:00Z", 12 + seed),
+                resumed: 0,
+            },
+            spec,
+            id,
+        },
+        test: None,
+    }
+}
+
+/// Makes a run stop early without a usable score.
+pub(crate) fn diverge(entry: &mut Entry) {
+    entry.test = None;
+    entry.record.outcome = Outcome::Diverged { epoch: 1, step: 93, reason: "loss is NaN | inf".into() };
+    entry.record.epochs.truncate(1);
+    entry.record.norms.truncate(9);
+    entry.record.layers.clear();
+    entry.record.steps = 93;
+}
+
+fn about(method: &str) -> About {
+    let (words, source) = match method {
+        "wrs" => ("rescales each filter to unit norm after each step", "arXiv 2102.03497"),
+        "weight-decay" => ("shrinks the weights by a share of themselves in each step", "textbook"),
+        _ => ("the base optimizer alone", "—"),
+    };
+    About {
+        method: words.into(),
+        method_source: source.into(),
+        model: "ResNet-20 of width 16".into(),
+        parameters: 272_186,
+        dataset: "Fashion-MNIST, first 10,000 training images".into(),
+        dataset_licence: "MIT".into(),
+        dataset_caveat: Some("a part of the training images only, so scores are below those of the full set".into()),
+        examples: BTreeMap::from([("train".into(), 9_000), ("validation".into(), 1_000), ("test".into(), 10_000)]),
+        recipe: "30 epochs of 70 steps, cosine schedule, random crops".into(),
+    }
+}
+
+fn rounded(value: f64, unit: f64) -> f64 {
+    (value * unit).round() / unit
+}
+
+/// Between −1 and 1, the same on each machine.
+fn noise(number: u64, salt: &str) -> f64 {
+    (noise_bits(number, salt) >> 11) as f64 / (1u64 << 52) as f64 - 1.0
+}
+
+/// SplitMix64 over the number and the salt.
+fn noise_bits(number: u64, salt: &str) -> u64 {
+    salt.bytes().chain(number.to_le_bytes()).fold(0x9e37_79b9_7f4a_7c15, |state, byte| {
+        let mut mixed = (state ^ u64::from(byte)).wrapping_add(0x9e37_79b9_7f4a_7c15);
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    })
+}

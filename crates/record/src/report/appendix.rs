@@ -1,0 +1,216 @@
+//! Every setting and run, norms, cost and provenance.
+
+use super::ranking::{Line, Ranking, seconds};
+use super::summary::{day, row_anchor, setting_anchor, short};
+use super::words::{NOTHING, anchor, counted, escape, estimate, hyper, link, significant};
+use crate::choice::{Setting, diverged};
+use crate::run::{Entry, Outcome, Provenance};
+use crate::statistics::{interval, mean};
+use crate::table;
+use std::collections::BTreeMap;
+
+pub(super) fn render(ranking: &Ranking<'_>) -> String {
+    let mut parts = vec!["### Settings and runs".to_owned()];
+    parts.push(
+        "Each run's id is the address of its record: `cargo xtask show <id>` prints it. The chosen setting of a row is in bold."
+            .to_owned(),
+    );
+    parts.extend(ranking.lines.iter().map(|line| settings(ranking, line)));
+    parts.push(format!("### {}Where the time went", anchor("cost")));
+    parts.push(cost(ranking));
+    parts.push(format!("### {}Diverged runs", anchor("diverged")));
+    parts.push(diverged_runs(ranking));
+    parts.push(format!("### {}Norms at the end of training", anchor("norms")));
+    parts.push(
+        "Of the scale-invariant layers, for the first seed of each chosen setting. Effective learning rate and \
+         rotation (radians a step) are those of the median filter."
+            .to_owned(),
+    );
+    parts.extend(ranking.lines.iter().filter_map(norms));
+    parts.push(format!("### {}Provenance", anchor("provenance")));
+    parts.push(provenance(ranking));
+    parts.join("\n\n") + "\n"
+}
+
+fn header(names: &[&str]) -> Vec<String> {
+    names.iter().map(ToString::to_string).collect()
+}
+
+fn settings(ranking: &Ranking<'_>, line: &Line<'_>) -> String {
+    let headline = ranking.comparison.headline;
+    let rows = line.row.settings.iter().enumerate().map(|(i, setting)| {
+        let scores: Vec<f64> = setting.validation().into_values().map(|score| score * headline.scale).collect();
+        let score = match mean(&scores) {
+            Some(mean) => estimate(mean, interval(&scores), headline),
+            None => NOTHING.to_owned(),
+        };
+        let words = escape(&hyper(line.row, setting));
+        let words = if line.row.choice == Some(i) { format!("**{words}**") } else { words };
+        let runs = setting.runs.iter().map(|(seed, entry)| run(*seed, entry));
+        vec![
+            anchor(&setting_anchor(line.number, i)) + &words,
+            score,
+            remark(line, i, setting),
+            runs.collect::<Vec<_>>().join(", "),
+        ]
+    });
+    let title = format!("validation {}", headline.title);
+    let table = table::markdown(&header(&["setting", &title, "state", "runs by seed"]), &rows.collect::<Vec<_>>());
+    format!("#### {}{}\n\n{}", anchor(&row_anchor(line.number)), escape(&line.row.label), table.trim_end())
+}
+
+fn run(seed: u64, entry: &Entry) -> String {
+    let id = &entry.record.id;
+    format!("{}{seed}: `{id}`", anchor(&format!("run-{id}")))
+}
+
+fn run_link(entry: &Entry) -> String {
+    let id = &entry.record.id;
+    link(&format!("`{id}`"), &format!("run-{id}"))
+}
+
+fn remark(line: &Line<'_>, i: usize, setting: &Setting<'_>) -> String {
+    let mut remarks = Vec::new();
+    if line.row.choice == Some(i) {
+        remarks.push("chosen".to_owned());
+    }
+    if setting.diverged() > 0 {
+        remarks.push(link(&format!("{} diverged", setting.diverged()), "diverged"));
+    }
+    let missing: Vec<String> =
+        line.row.seeds.iter().filter(|seed| !setting.runs.contains_key(seed)).map(ToString::to_string).collect();
+    if !missing.is_empty() {
+        remarks.push(format!("seed {} missing", missing.join(", ")));
+    }
+    let without_score = setting.runs.len() - setting.diverged() - setting.validation().len();
+    if without_score > 0 {
+        remarks.push(format!("{} without a validation score", counted(without_score, "run")));
+    }
+    remarks.join(", ")
+}
+
+fn cost(ranking: &Ranking<'_>) -> String {
+    let rows = ranking.lines.iter().filter_map(|line| {
+        let setting = line.setting?;
+        let (sum, steps) = seconds(setting);
+        let a_step = |seconds: f64| if steps > 0 { significant(1e3 * seconds / steps as f64) } else { NOTHING.to_owned() };
+        let mut cells = vec![link(&escape(&line.row.label), &setting_anchor(line.number, line.row.choice?))];
+        cells.extend([sum.data, sum.forward, sum.backward, sum.update, sum.method, sum.training()].map(a_step));
+        cells.push(significant(sum.evaluation / setting.runs.len() as f64));
+        Some(cells)
+    });
+    let rows: Vec<Vec<String>> = rows.collect();
+    if rows.is_empty() {
+        return "No setting was chosen.".to_owned();
+    }
+    let names = header(&["chosen setting of", "data", "forward", "backward", "update", "method", "all of a step", "evaluation"]);
+    format!(
+        "Mean over the runs of the chosen settings: milliseconds a training step; of evaluation on validation, seconds a run.\n\n{}",
+        table::markdown(&names, &rows).trim_end()
+    )
+}
+
+fn diverged_runs(ranking: &Ranking<'_>) -> String {
+    let rows = ranking.lines.iter().flat_map(|line| {
+        line.row.settings.iter().enumerate().flat_map(move |(i, setting)| {
+            let runs = setting.runs.iter().filter(|(_, entry)| diverged(entry));
+            runs.map(move |(seed, entry)| {
+                let (epoch, step, reason) = match &entry.record.outcome {
+                    Outcome::Diverged { epoch, step, reason } => (epoch.to_string(), step.to_string(), escape(reason)),
+                    Outcome::Finished => Default::default(),
+                };
+                let setting = link(&escape(&hyper(line.row, setting)), &setting_anchor(line.number, i));
+                vec![run_link(entry), escape(&line.row.label), setting, seed.to_string(), epoch, step, reason]
+            })
+        })
+    });
+    let rows: Vec<Vec<String>> = rows.collect();
+    if rows.is_empty() {
+        return "None.".to_owned();
+    }
+    let names = header(&["run", "row", "setting", "seed", "epoch (from 0)", "step (from 0)", "what was seen"]);
+    table::markdown(&names, &rows).trim_end().to_owned()
+}
+
+fn norms(line: &Line<'_>) -> Option<String> {
+    let (seed, entry) = line.setting?.runs.first_key_value()?;
+    let layers = &entry.record.layers;
+    let rows = layers.iter().map(|layer| {
+        let numbers = [
+            layer.filter_norm_min,
+            layer.filter_norm_median,
+            layer.weight_norm,
+            layer.gradient_norm,
+            layer.effective_lr,
+            layer.rotation,
+        ];
+        std::iter::once(format!("`{}`", layer.name)).chain(numbers.map(significant)).collect::<Vec<_>>()
+    });
+    let names = header(&[
+        "layer",
+        "smallest filter norm",
+        "median filter norm",
+        "layer's norm",
+        "gradient's norm",
+        "effective learning rate",
+        "rotation",
+    ]);
+    let body = if layers.is_empty() {
+        "The run logged no layers.".to_owned()
+    } else {
+        table::markdown(&names, &rows.collect::<Vec<_>>()).trim_end().to_owned()
+    };
+    Some(format!(
+        "<details><summary>{}, seed {seed}, {}</summary>\n\n{}\n\n{body}\n\n</details>",
+        escape(&line.row.label),
+        counted(layers.len(), "layer"),
+        format_args!("Run {}.", run_link(entry))
+    ))
+}
+
+fn provenance(ranking: &Ranking<'_>) -> String {
+    #[derive(Default)]
+    struct Group<'a> {
+        runs: usize,
+        tests: usize,
+        first: Option<&'a str>,
+        last: Option<&'a str>,
+        resumed: u64,
+    }
+    let key = |from: &Provenance| (from.commit.clone(), from.cpu.clone(), from.threads, from.precision.clone());
+    let mut groups: BTreeMap<_, Group<'_>> = BTreeMap::new();
+    for entry in &ranking.comparison.entries {
+        let from = &entry.record.provenance;
+        let group = groups.entry(key(from)).or_default();
+        group.runs += 1;
+        group.resumed += from.resumed;
+        let tested = entry.test.as_ref().map(|test| &test.provenance);
+        if let Some(from) = tested {
+            groups.entry(key(from)).or_default().tests += 1;
+        }
+        for from in std::iter::once(from).chain(tested) {
+            let group = groups.entry(key(from)).or_default();
+            group.first = Some(group.first.map_or(&from.started, |first| first.min(&from.started)));
+            group.last = group.last.max(Some(&from.ended));
+        }
+    }
+    let rows = groups.iter().map(|((commit, cpu, threads, precision), group)| {
+        vec![
+            format!("`{}`", short(commit)),
+            escape(cpu),
+            threads.to_string(),
+            escape(precision),
+            group.runs.to_string(),
+            group.tests.to_string(),
+            group.resumed.to_string(),
+            day(group.first.unwrap_or_default()).to_owned(),
+            day(group.last.unwrap_or_default()).to_owned(),
+        ]
+    });
+    let names = header(&["commit", "processor", "threads", "precision", "runs", "test evaluations", "resumed", "from", "to"]);
+    let note = match groups.len() {
+        0 | 1 => "",
+        _ => "The records come from several commits, processors or thread counts.\n\n",
+    };
+    format!("{note}{}", table::markdown(&names, &rows.collect::<Vec<_>>()).trim_end())
+}

@@ -1,0 +1,126 @@
+//! How the runs were made, and what they cannot show.
+
+use super::ranking::{Line, Ranking};
+use super::summary::{bullets, methods};
+use super::words::{count, counted, escape, is_percentage, listed, number};
+use crate::table;
+use std::collections::BTreeSet;
+
+/// Data, model and training, which are equal for all rows, and what the methods are.
+pub(super) fn setup(ranking: &Ranking<'_>) -> String {
+    let comparison = ranking.comparison;
+    let Some(entry) = comparison.entries.first() else {
+        return String::new();
+    };
+    let about = &entry.record.about;
+    let splits: Vec<String> =
+        about.examples.iter().map(|(split, examples)| format!("{} {}", count(*examples), escape(split))).collect();
+    let facts = [
+        format!("Data: {} ({}); examples: {}.", escape(&about.dataset), escape(&about.dataset_licence), listed(&splits)),
+        format!("Model: {}, {} trainable parameters.", escape(&about.model), count(about.parameters)),
+        format!("Training: {}.", escape(&about.recipe)),
+        format!(
+            "Parameters that are not scale-invariant decay with {} in every row.",
+            comparison.common.get("rest_decay").map_or("0", String::as_str)
+        ),
+    ];
+    let methods = methods(comparison).into_iter().map(|(method, entry)| {
+        let about = &entry.record.about;
+        vec![escape(method), escape(&about.method), escape(&about.method_source)]
+    });
+    let methods = table::markdown(&["method", "what it does", "source"].map(str::to_owned), &methods.collect::<Vec<_>>());
+    let common = comparison.common.iter().map(|(key, value)| vec![escape(key), format!("`{}`", value.replace('`', "'"))]);
+    let common = table::markdown(&["equal in all runs", "value"].map(str::to_owned), &common.collect::<Vec<_>>());
+    format!("{}\n\n{methods}\n<details><summary>All settings that are equal in all runs</summary>\n\n{common}\n</details>\n", bullets(&facts))
+}
+
+/// What a reader may not conclude.
+pub(super) fn limits(ranking: &Ranking<'_>) -> String {
+    let comparison = ranking.comparison;
+    let Some(entry) = comparison.entries.first() else {
+        return String::new();
+    };
+    let about = &entry.record.about;
+    let mut limits = Vec::new();
+    limits.extend(about.dataset_caveat.as_ref().map(|caveat| format!("The data: {}.", escape(caveat.trim_end_matches('.')))));
+    limits.push(format!(
+        "One model of {} parameters, trained from scratch: what wins here need not win for large models, \
+         for other data, or when pretrained weights are tuned.",
+        count(about.parameters)
+    ));
+    let (seeds, _) = ranking.seeds();
+    if seeds.len() < 2 {
+        limits.push("One seed says nothing about noise: another seed may turn any order around.".to_owned());
+    } else {
+        limits.push(format!(
+            "{} are few: the intervals rest on that many runs and on Student's t, and are not widened for the \
+             number of rows that are compared. No difference beyond noise is not the same as no difference.",
+            counted(seeds.len(), "seed")
+        ));
+    }
+    limits.extend(sampling_error(ranking));
+    limits.extend(unequal_search(ranking));
+    limits.extend(ranking.lines.iter().flat_map(at_the_edge));
+    limits.push(
+        "Costs are wall-clock times of these runs on their hosts; on other hardware the shares are others.".to_owned(),
+    );
+    let kinds = |kind: &dyn Fn(usize) -> String| {
+        (0..comparison.entries.len()).map(kind).collect::<BTreeSet<String>>().len() > 1
+    };
+    let from = |i: usize| &comparison.entries[i].record.provenance;
+    if kinds(&|i| from(i).commit.clone()) {
+        limits.push("The records come from several commits of the code ([provenance](#provenance)).".to_owned());
+    }
+    if kinds(&|i| format!("{} {}", from(i).cpu, from(i).threads)) {
+        limits.push("The records come from several hosts or thread counts, so costs are not comparable run by run.".to_owned());
+    }
+    bullets(&limits) + "\n"
+}
+
+/// The error of a share that is estimated on a finite test split, which no number of seeds reduces.
+fn sampling_error(ranking: &Ranking<'_>) -> Option<String> {
+    let comparison = ranking.comparison;
+    let examples = *comparison.entries.first()?.record.about.examples.get("test")?;
+    let score = ranking.tested().next()?.test.as_ref()?.mean / 100.0;
+    if !is_percentage(comparison.headline) || !(0.0..=1.0).contains(&score) || examples == 0 {
+        return None;
+    }
+    let error = 100.0 * 1.96 * (score * (1.0 - score) / examples as f64).sqrt();
+    Some(format!(
+        "The intervals are over seeds. That the test split is a sample of {} examples adds about ± {error:.1} to each \
+         score, mostly the same for all rows.",
+        count(examples)
+    ))
+}
+
+fn unequal_search(ranking: &Ranking<'_>) -> Option<String> {
+    let tried: BTreeSet<usize> = ranking.lines.iter().map(|line| line.row.settings.len()).collect();
+    (tried.len() > 1).then(|| {
+        let tried: Vec<String> =
+            ranking.lines.iter().map(|line| format!("{} for {}", line.row.settings.len(), escape(&line.row.label))).collect();
+        format!("The rows were not searched equally: settings tried are {}. More tries help.", listed(&tried))
+    })
+}
+
+/// Searched hyper-parameters whose chosen value is the smallest or largest that was tried.
+fn at_the_edge(line: &Line<'_>) -> Vec<String> {
+    let Some(setting) = line.setting else {
+        return Vec::new();
+    };
+    let edge = |key: &str| {
+        let tried: BTreeSet<_> = line.row.settings.iter().filter_map(|setting| setting.hyper.get(key)).collect();
+        let chosen = setting.hyper.get(key)?;
+        let which = match (tried.first() == Some(&chosen), tried.last() == Some(&chosen)) {
+            (true, false) => "smallest",
+            (false, true) => "largest",
+            _ => return None,
+        };
+        Some(format!(
+            "The {} chosen for {}, {}, is the {which} that was tried: a better one may lie beyond.",
+            key.split_once('.').map_or(key, |(_, last)| last),
+            escape(&line.row.label),
+            number(*chosen)
+        ))
+    };
+    line.row.searched().into_iter().filter_map(edge).collect()
+}

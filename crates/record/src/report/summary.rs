@@ -1,0 +1,258 @@
+//! The answer, the table, and what a reader must know to read it.
+
+use super::figures;
+use super::ranking::{Line, REFERENCE, Ranking, Standing};
+use super::words::{change, count, counted, escape, estimate, link, listed};
+use crate::choice::Comparison;
+use crate::run::{Entry, Provenance};
+use crate::table;
+use std::collections::BTreeSet;
+
+pub(super) fn render(name: &str, ranking: &Ranking<'_>) -> String {
+    let rows: Vec<Vec<String>> = ranking.lines.iter().map(|line| linked(ranking, line)).collect();
+    let mut parts = vec![
+        opening(ranking),
+        format!("**Answer.** {}", answer(ranking)),
+        table::markdown(&ranking.header(), &rows).trim_end().to_owned(),
+        bullets(&notes(ranking)),
+    ];
+    parts.extend(figures::embed(name, ranking));
+    parts.join("\n\n") + "\n"
+}
+
+/// What was run, in two lines.
+fn opening(ranking: &Ranking<'_>) -> String {
+    let comparison = ranking.comparison;
+    let Some(entry) = comparison.entries.first() else {
+        return String::new();
+    };
+    let about = &entry.record.about;
+    let settings: usize = comparison.rows.iter().map(|row| row.settings.len()).sum();
+    format!(
+        "{} on {}; {} of {} in {}, chosen on validation. Records of {}.",
+        escape(&about.model),
+        escape(&about.dataset),
+        counted(comparison.entries.len(), "run"),
+        counted(settings, "setting"),
+        counted(comparison.rows.len(), "row"),
+        origin(comparison)
+    )
+}
+
+/// When, by which code and on what the records were made.
+fn origin(comparison: &Comparison<'_>) -> String {
+    let days: BTreeSet<&str> =
+        comparison.entries.iter().flat_map(|entry| [&entry.record.provenance.started, &entry.record.provenance.ended]).map(|time| day(time)).collect();
+    let days = match (days.first(), days.last()) {
+        (Some(first), Some(last)) if first != last => format!("{first} to {last}"),
+        (first, _) => first.map_or(String::new(), ToString::to_string),
+    };
+    let one_or_many = |value: fn(&Provenance) -> String, many: &str| {
+        let all: BTreeSet<String> = comparison.entries.iter().map(|entry| value(&entry.record.provenance)).collect();
+        match all.first() {
+            Some(one) if all.len() == 1 => one.clone(),
+            _ => format!("{} {many}", all.len()),
+        }
+    };
+    let commit = one_or_many(|from| format!("commit `{}`", short(&from.commit)), "commits ([provenance](#provenance))");
+    let host = one_or_many(|from| format!("{}, {}", escape(&from.cpu), counted(from.threads as usize, "thread")), "kinds of host");
+    format!("{days}, {commit}, {host}")
+}
+
+/// The date of an RFC 3339 time.
+pub(super) fn day(time: &str) -> &str {
+    time.split('T').next().unwrap_or(time)
+}
+
+/// A commit's first characters, with the mark of local changes.
+pub(super) fn short(commit: &str) -> String {
+    match commit.split_once('+') {
+        Some((hash, mark)) => format!("{}+{mark}", hash.chars().take(10).collect::<String>()),
+        None => commit.chars().take(10).collect(),
+    }
+}
+
+fn answer(ranking: &Ranking<'_>) -> String {
+    let (title, headline) = (&ranking.comparison.headline.title, ranking.comparison.headline);
+    let score = |line: &Line<'_>| match &line.test {
+        Some(score) => format!("{} with {}", line.row.label, estimate(score.mean, score.interval, headline)),
+        None => line.row.label.clone(),
+    };
+    let difference = |line: &Line<'_>| match line.against_first {
+        Some(difference) => format!("{} by {}", line.row.label, change(difference, headline)),
+        None => line.row.label.clone(),
+    };
+    let tested: Vec<&Line<'_>> = ranking.tested().collect();
+    let of = |standing: Standing| tested.iter().filter(move |line| line.standing == standing).copied();
+    let Some(first) = tested.first() else {
+        return without_test_scores(ranking);
+    };
+    if tested.len() == 1 {
+        return format!("No comparison: {} is the only row with test scores, {}.", first.row.label, score(first));
+    }
+    let tied: Vec<&Line<'_>> = of(Standing::Tied).collect();
+    let behind: Vec<String> = of(Standing::Behind).map(difference).collect();
+    let unknown: Vec<String> = of(Standing::Unknown).map(score).collect();
+    let seeds = first.test.as_ref().map_or(0, |score| score.by_seed.len());
+    let mut sentences = Vec::new();
+    if tied.is_empty() && behind.is_empty() {
+        let all: Vec<String> = tested.iter().map(|line| score(line)).collect();
+        sentences.push(format!(
+            "Undecided: without two seeds that the rows have in common, noise cannot be told from a difference. Test {title}: {}.",
+            listed(&all)
+        ));
+    } else {
+        if tied.is_empty() {
+            let others = if unknown.is_empty() { "the others" } else { "those it can be compared with" };
+            sentences.push(format!("{} test {title} is best, ahead of {others} by more than noise.", score(first)));
+        } else {
+            let names: Vec<String> = std::iter::once(first).chain(&tied).map(|line| line.row.label.clone()).collect();
+            let differences: Vec<String> = tied.iter().map(|line| difference(line)).collect();
+            sentences.push(format!(
+                "No difference beyond noise between {} ({} test {title}). From the first differ {}.",
+                listed(&names),
+                score(first),
+                listed(&differences)
+            ));
+        }
+        if !behind.is_empty() {
+            sentences.push(format!("Behind, beyond noise: {}.", listed(&behind)));
+        }
+        if !unknown.is_empty() {
+            sentences.push(format!("Cannot be compared for want of common seeds: {}.", listed(&unknown)));
+        }
+    }
+    sentences.push(format!("This is for this model, data and length of training, from {}.", counted(seeds, "seed")));
+    sentences.join(" ")
+}
+
+fn without_test_scores(ranking: &Ranking<'_>) -> String {
+    let headline = ranking.comparison.headline;
+    let best = ranking.lines.first().and_then(|line| Some((line, line.validation.as_ref()?)));
+    match best {
+        Some((line, score)) => format!(
+            "None yet: there are no test scores. On validation, which chose the settings and so flatters them, \
+             {} is first with {} {}.",
+            line.row.label,
+            estimate(score.mean, score.interval, headline),
+            headline.title
+        ),
+        None => "None: no setting has finished runs only, so none could be chosen.".to_owned(),
+    }
+}
+
+/// The table's cells, each leading to its runs.
+fn linked(ranking: &Ranking<'_>, line: &Line<'_>) -> Vec<String> {
+    let cells = ranking.cells(line).map(|cell| escape(&cell));
+    let [method, test, difference, validation, chosen, cost, diverged] = &cells;
+    let bold = |cell: &str| {
+        let best = ranking.decided() && line.standing == Standing::First;
+        if best { format!("**{cell}**") } else { cell.to_owned() }
+    };
+    let row = row_anchor(line.number);
+    let setting = line.row.choice.map_or(row.clone(), |choice| setting_anchor(line.number, choice));
+    vec![
+        bold(&link(method, &row)),
+        bold(&link(test, &setting)),
+        link(difference, &setting),
+        link(validation, &setting),
+        link(chosen, &setting),
+        link(cost, "cost"),
+        if line.diverged > 0 { link(diverged, "diverged") } else { link(diverged, &row) },
+    ]
+}
+
+pub(super) fn row_anchor(row: usize) -> String {
+    format!("row-{}", row + 1)
+}
+
+pub(super) fn setting_anchor(row: usize, setting: usize) -> String {
+    format!("setting-{}-{}", row + 1, setting + 1)
+}
+
+/// How to read the table, and what is missing from it.
+pub(super) fn notes(ranking: &Ranking<'_>) -> Vec<String> {
+    let (seeds, same) = ranking.seeds();
+    let mut notes = Vec::new();
+    let several = if same { "" } else { " (not each row has all of them)" };
+    let unit = &ranking.comparison.headline.title;
+    if seeds.len() > 1 {
+        let seeds: Vec<String> = seeds.iter().map(ToString::to_string).collect();
+        notes.push(format!(
+            "± and brackets are 95 % t intervals over seeds {}{several}; differences are paired by seed, in the unit of {unit}.",
+            listed(&seeds)
+        ));
+    } else if let Some(seed) = seeds.first() {
+        notes.push(format!("One seed, {seed}: there are no intervals, and no row can be called better."));
+    }
+    notes.push(
+        "Settings are chosen by mean validation score; the test split is read only for the runs of chosen settings.".to_owned(),
+    );
+    notes.push(match ranking.reference {
+        Some(label) => format!("Weight decay is `{label}`, the `{REFERENCE}` row with the best validation score."),
+        None => format!("No `{REFERENCE}` row has a chosen setting, so nothing is compared with it."),
+    });
+    if ranking.lines.iter().any(|line| line.standing == Standing::Tied) {
+        notes.push("*tie*: the interval of the paired difference to the first row contains 0.".to_owned());
+    }
+    notes.extend(ranking.lines.iter().filter_map(missing_tests));
+    notes.extend(ranking.lines.iter().filter(|line| line.setting.is_none()).map(|line| {
+        format!("`{}` has no setting whose runs all finished, so none is chosen.", line.row.label)
+    }));
+    notes.extend(incomplete(ranking));
+    notes.extend(ranking.comparison.left_out.iter().map(left_out));
+    notes
+}
+
+fn missing_tests(line: &Line<'_>) -> Option<String> {
+    let setting = line.setting?;
+    let missing = setting.runs.len() - setting.test().len();
+    (missing > 0).then(|| {
+        format!(
+            "`{}`: {} of {} of the chosen setting {} no test record, so its test score is not shown.",
+            line.row.label,
+            missing,
+            counted(setting.runs.len(), "run"),
+            if missing == 1 { "has" } else { "have" }
+        )
+    })
+}
+
+/// Settings that could not be chosen because seeds are missing.
+fn incomplete(ranking: &Ranking<'_>) -> Option<String> {
+    let settings = ranking.comparison.rows.iter().flat_map(|row| {
+        row.settings.iter().filter(|setting| !row.seeds.iter().all(|seed| setting.runs.contains_key(seed)))
+    });
+    let number = settings.count();
+    (number > 0).then(|| {
+        let (have, were) = if number == 1 { ("lacks", "was") } else { ("lack", "were") };
+        format!("{} {have} seeds that others of the row have, and {were} not considered.", counted(number, "setting"))
+    })
+}
+
+fn left_out((records, differences): &(usize, Vec<String>)) -> String {
+    const SHOWN: usize = 4;
+    let mut shown: Vec<String> = differences.iter().take(SHOWN).map(|difference| escape(difference)).collect();
+    if differences.len() > SHOWN {
+        shown.push(format!("{} more differences", count((differences.len() - SHOWN) as u64)));
+    }
+    format!("Left out: {} made with {}.", counted(*records, "record"), listed(&shown))
+}
+
+pub(super) fn bullets(items: &[String]) -> String {
+    items.iter().map(|item| format!("- {item}")).collect::<Vec<_>>().join("\n")
+}
+
+/// The first entry of each method, sorted by the method's name.
+pub(super) fn methods<'a>(comparison: &Comparison<'a>) -> Vec<(&'a str, &'a Entry)> {
+    let mut seen = BTreeSet::new();
+    let mut methods = Vec::new();
+    for row in &comparison.rows {
+        let first = row.settings.first().and_then(|setting| setting.runs.values().next().copied());
+        if let Some(entry) = first.filter(|_| seen.insert(row.method)) {
+            methods.push((row.method, entry));
+        }
+    }
+    methods.sort_by_key(|(method, _)| *method);
+    methods
+}

@@ -1,0 +1,148 @@
+//! Everything that a run needs to go on, in one file.
+
+use crate::error::Error;
+use candle_core::{Device, Tensor};
+use record::fs::write_atomic;
+use record::{NormRow, RunId, Seconds};
+use regularize::{Optimizer, Params};
+use safetensors::SafeTensors;
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, HashMap};
+use std::path::{Path, PathBuf};
+
+/// Raise it when an older checkpoint cannot be read, or would not give the same run.
+const VERSION: u32 = 1;
+
+/// What is kept besides tensors.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Progress {
+    /// Steps taken.
+    pub(crate) step: u64,
+    /// Training loss summed over the steps of the current epoch.
+    pub(crate) loss_sum: f64,
+    /// Lines of `log.jsonl` that belong to these steps.
+    pub(crate) log_lines: usize,
+    pub(crate) seconds: Seconds,
+    /// When the run was first started.
+    pub(crate) started: String,
+    pub(crate) resumed: u64,
+}
+
+/// A line of `log.jsonl`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum LogLine {
+    /// An epoch ended.
+    Epoch(record::EpochRow),
+    /// Norms at a step: medians, and each layer.
+    Norms {
+        /// Medians over layers.
+        median: NormRow,
+        /// Each layer.
+        layers: Vec<record::LayerRow>,
+    },
+}
+
+const KEY: &str = "wrs-bench";
+
+#[derive(Serialize, Deserialize)]
+struct Header {
+    version: u32,
+    id: RunId,
+    progress: Progress,
+}
+
+/// Writes the log, then the checkpoint: a log that is ahead of it is cut when the run goes on.
+pub(crate) fn save(
+    path: &Path,
+    log_path: &Path,
+    id: &RunId,
+    progress: &Progress,
+    log: &[LogLine],
+    params: &Params,
+    optimizer: &Optimizer,
+) -> Result<(), Error> {
+    let mut text = String::new();
+    for line in log {
+        text.push_str(&serde_json::to_string(line).map_err(anyhow::Error::from)?);
+        text.push('\n');
+    }
+    write_atomic(log_path, text.as_bytes())?;
+    let mut tensors: BTreeMap<String, Tensor> = BTreeMap::new();
+    for parameter in params.all() {
+        tensors.insert(format!("params/{}", parameter.name), parameter.var.as_tensor().clone());
+    }
+    tensors.extend(optimizer.state()?.into_iter().map(|(name, tensor)| (format!("optimizer/{name}"), tensor)));
+    let header = Header { version: VERSION, id: id.clone(), progress: progress.clone() };
+    let header = serde_json::to_string(&header).map_err(anyhow::Error::from)?;
+    let metadata = HashMap::from([(KEY.to_owned(), header)]);
+    let bytes = safetensors::serialize(tensors.iter(), Some(metadata)).map_err(anyhow::Error::from)?;
+    Ok(write_atomic(path, &bytes)?)
+}
+
+/// Restores what [`save`] wrote; `None` where there is no checkpoint.
+pub(crate) fn load(
+    path: &Path,
+    log_path: &Path,
+    id: &RunId,
+    params: &Params,
+    optimizer: &mut Optimizer,
+) -> Result<Option<(Progress, Vec<LogLine>)>, Error> {
+    let bytes = match std::fs::read(path) {
+        Ok(bytes) => bytes,
+        Err(source) if source.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(source) => return Err(record::fs::FileError::new("read", path, source).into()),
+    };
+    let bad = |message: String| Error::File { path: path.into(), message };
+    let (_, metadata) =
+        SafeTensors::read_metadata(&bytes).map_err(|e| bad(format!("expected a checkpoint, found no safetensors file: {e}")))?;
+    let header = metadata.metadata().as_ref().and_then(|metadata| metadata.get(KEY));
+    let header = header.ok_or_else(|| bad(format!("expected a checkpoint, found no metadata `{KEY}`")))?;
+    let version = serde_json::from_str::<serde_json::Value>(header).map(|header| header["version"].clone());
+    match version {
+        Ok(version) if version == VERSION => {}
+        Ok(version) => return Err(bad(format!("expected a checkpoint of version {VERSION}, found version {version}"))),
+        Err(error) => return Err(bad(format!("damaged metadata: {error}"))),
+    }
+    let header: Header = serde_json::from_str(header).map_err(|e| bad(format!("damaged metadata: {e}")))?;
+    if header.id != *id {
+        return Err(bad(format!("expected a checkpoint of run {id}, found one of run {}", header.id)));
+    }
+    let tensors = candle_core::safetensors::load_buffer(&bytes, &Device::Cpu).map_err(|e| bad(format!("damaged: {e}")))?;
+    let part = |prefix: &str| -> HashMap<String, Tensor> {
+        let named = tensors.iter().filter_map(|(name, tensor)| Some((name.strip_prefix(prefix)?.to_owned(), tensor.clone())));
+        named.collect()
+    };
+    let log = load_log(log_path, header.progress.log_lines)?;
+    optimizer.load_state(&part("optimizer/")).map_err(|e| bad(e.to_string()))?;
+    params.load(&part("params/")).map_err(|e| bad(e.to_string()))?;
+    Ok(Some((header.progress, log)))
+}
+
+fn load_log(path: &Path, lines: usize) -> Result<Vec<LogLine>, Error> {
+    let text = record::fs::read_text(path)?;
+    let bad = |message: String| Error::File { path: PathBuf::from(path), message };
+    let read = |(i, line): (usize, &str)| {
+        serde_json::from_str(line).map_err(|e| bad(format!("line {}: expected a log line: {e}", i + 1)))
+    };
+    let log: Vec<LogLine> = text.lines().take(lines).enumerate().map(read).collect::<Result<_, _>>()?;
+    if log.len() < lines {
+        return Err(bad(format!("expected at least {lines} lines, found {}", log.len())));
+    }
+    Ok(log)
+}
+
+/// Writes parameters and buffers under their own names.
+pub(crate) fn write_weights(path: &Path, params: &Params) -> Result<(), Error> {
+    let tensors: BTreeMap<String, Tensor> = params.all().into_iter().map(|p| (p.name, p.var.as_tensor().clone())).collect();
+    let bytes = safetensors::serialize(tensors.iter(), None).map_err(anyhow::Error::from)?;
+    Ok(write_atomic(path, &bytes)?)
+}
+
+/// Reads what [`write_weights`] wrote.
+pub(crate) fn read_weights(path: &Path, params: &Params) -> Result<(), Error> {
+    let bad = |message: String| Error::File { path: path.into(), message };
+    let bytes = std::fs::read(path).map_err(|source| record::fs::FileError::new("read", path, source))?;
+    let tensors = candle_core::safetensors::load_buffer(&bytes, &Device::Cpu).map_err(|e| bad(format!("damaged: {e}")))?;
+    params.load(&tensors).map_err(|e| bad(e.to_string()))
+}

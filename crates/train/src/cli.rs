@@ -1,0 +1,116 @@
+//! The command line of a task binary. The runner starts it; a scheduler or a user may as well.
+
+use crate::error::Error;
+use crate::evaluation::test;
+use crate::plan::plan;
+use crate::run_folder::RunFolder;
+use crate::task::Task;
+use crate::training::{Event, Options, train};
+use clap::{Parser, Subcommand};
+use data::Root;
+use record::Spec;
+use serde_json::json;
+use std::io::{Read, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+#[derive(Parser)]
+#[command(about = "Trains and tests runs of one task. `RAYON_NUM_THREADS` sets the threads; the folder `datasets` is \
+                   looked for where the command runs. Exit codes: 0 the result exists, 2 bad spec, 75 interrupted \
+                   and resumable, else failure.")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Read specs as a JSON list from standard input; print the id and the full spec of each, or its error
+    Plan,
+    /// Train the run whose folder holds `spec.json`, from its checkpoint where there is one
+    Run {
+        /// Folder of the run
+        folder: PathBuf,
+        /// Write a checkpoint and stop when standard input closes, so that a run ends with its runner
+        #[arg(long)]
+        stop_on_eof: bool,
+    },
+    /// Score the final weights of a finished run on the test split
+    Test {
+        /// Folder of the run
+        folder: PathBuf,
+    },
+}
+
+/// The `main` of a task binary.
+pub fn main<T: Task>() -> ExitCode {
+    let result = match Cli::parse().command {
+        Command::Plan => plan_all::<T>(),
+        Command::Run { folder, stop_on_eof } => run::<T>(&RunFolder::new(folder), stop_on_eof),
+        Command::Test { folder } => test::<T>(&RunFolder::new(folder), &Root::from_env(".")).map(drop),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::from(error.exit_code())
+        }
+    }
+}
+
+fn plan_all<T: Task>() -> Result<(), Error> {
+    let mut text = String::new();
+    std::io::stdin().read_to_string(&mut text).map_err(anyhow::Error::from)?;
+    let specs: Vec<Spec> =
+        serde_json::from_str(&text).map_err(|e| Error::spec("specs", format!("expected a JSON list of specs: {e}")))?;
+    let root = Root::from_env(".");
+    let planned = specs.iter().map(|spec| match plan::<T>(spec, &root) {
+        Ok(planned) => Ok(json!({"id": planned.id, "spec": planned.spec})),
+        Err(Error::Spec { section, message }) => Ok(json!({"error": {"section": section, "message": message}})),
+        Err(other) => Err(other),
+    });
+    let planned = planned.collect::<Result<Vec<_>, _>>()?;
+    say(&serde_json::Value::from(planned).to_string());
+    Ok(())
+}
+
+fn run<T: Task>(folder: &RunFolder, stop_on_eof: bool) -> Result<(), Error> {
+    let stop = Arc::new(AtomicBool::new(false));
+    for signal in [signal_hook::consts::SIGTERM, signal_hook::consts::SIGINT, signal_hook::consts::SIGUSR1] {
+        signal_hook::flag::register(signal, stop.clone()).map_err(anyhow::Error::from)?;
+    }
+    if stop_on_eof {
+        let stop = stop.clone();
+        std::thread::spawn(move || {
+            // Whatever ends the input, the runner is gone.
+            let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
+            stop.store(true, Ordering::Relaxed);
+        });
+    }
+    let told = std::cell::Cell::new(None::<Instant>);
+    let event = |event: &Event<'_>| {
+        let now = Instant::now();
+        let soon = told.get().is_some_and(|told| now - told < Duration::from_millis(200));
+        if !(soon && matches!(event, Event::Step { .. })) {
+            told.set(Some(now));
+            if let Ok(line) = serde_json::to_string(event) {
+                say(&line);
+            }
+        }
+    };
+    let options = Options {
+        loader_threads: rayon::current_num_threads(),
+        stop: &|_| stop.load(Ordering::Relaxed),
+        event: &event,
+        checkpoint_every: Duration::from_secs(20),
+    };
+    train::<T>(folder, &Root::from_env("."), &options).map(drop)
+}
+
+/// Prints a line; where nobody listens any more there is nothing to say.
+fn say(line: &str) {
+    let _ = writeln!(std::io::stdout(), "{line}");
+}

@@ -1,0 +1,66 @@
+//! How a run can fail.
+
+use std::path::PathBuf;
+
+/// What a task's functions return.
+pub type Result<T> = anyhow::Result<T>;
+
+/// Why a run has no record.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The spec asks for something that does not exist.
+    #[error("{section}: {message}")]
+    Spec {
+        /// The part of the spec: `task`, `train`, `optimizer`, `schedule`, `method`, `dataset` or `rest_decay`.
+        section: &'static str,
+        /// Key, what was expected and what was found.
+        message: String,
+    },
+    /// The run was asked to stop; its checkpoint goes on from there.
+    #[error("interrupted; the same command goes on from the checkpoint")]
+    Interrupted,
+    /// A file of the run that another version wrote, or that is damaged.
+    #[error("{}: {message}\n  hint: delete the folder {} to train this run anew", path.display(), path.parent().unwrap_or(path).display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What was expected and what was found.
+        message: String,
+    },
+    /// Anything else.
+    #[error(transparent)]
+    Other(#[from] anyhow::Error),
+}
+
+impl Error {
+    pub(crate) fn spec(section: &'static str, message: impl ToString) -> Self {
+        Self::Spec { section, message: message.to_string() }
+    }
+
+    /// The exit code of a task binary.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Spec { .. } => 2,
+            Self::Interrupted => 75,
+            Self::File { .. } | Self::Other(_) => 1,
+        }
+    }
+}
+
+impl From<record::fs::FileError> for Error {
+    fn from(error: record::fs::FileError) -> Self {
+        Self::Other(error.into())
+    }
+}
+
+impl From<candle_core::Error> for Error {
+    fn from(error: candle_core::Error) -> Self {
+        Self::Other(error.into())
+    }
+}
+
+impl From<regularize::Error> for Error {
+    fn from(error: regularize::Error) -> Self {
+        Self::Other(error.into())
+    }
+}

@@ -1,0 +1,94 @@
+//! From a spec as written to a spec with every default filled in, and its id.
+
+use crate::error::Error;
+use crate::task::Task;
+use data::{Dataset, Root};
+use record::{RunId, Spec, Table};
+use regularize::{Method, Optimizer, Schedule, Sgd};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// The `[train]` table: how long training is, and what is logged of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    /// Passes over the training split.
+    pub epochs: u64,
+    /// Examples a step; those that do not fill a last batch wait for the next epoch's order.
+    pub batch: usize,
+    /// Norm diagnostics are logged at every so many steps.
+    #[serde(default = "default_log_every")]
+    pub log_every: u64,
+}
+
+fn default_log_every() -> u64 {
+    20
+}
+
+/// A spec that can be run.
+pub struct Planned<T: Task> {
+    /// Address of the run.
+    pub id: RunId,
+    /// The spec with every default filled in.
+    pub spec: Spec,
+    /// The `[task]` table.
+    pub task: T::Config,
+    /// The `[train]` table.
+    pub settings: Settings,
+    /// The `[optimizer]` table.
+    pub rule: Sgd,
+    /// The `[schedule]` table.
+    pub schedule: Schedule,
+    /// The `[method]` table.
+    pub method: Method,
+}
+
+/// Reads every part of `spec`, and computes the id of its run.
+///
+/// # Errors
+///
+/// [`Error::Spec`] with the section at fault, where a key, a value or a name is wrong.
+pub fn plan<T: Task>(spec: &Spec, root: &Root) -> Result<Planned<T>, Error> {
+    let task: T::Config = read("task", &spec.task)?;
+    let settings: Settings = read("train", &spec.train)?;
+    for (key, value) in [("epochs", settings.epochs), ("batch", settings.batch as u64), ("log_every", settings.log_every)] {
+        if value == 0 {
+            return Err(Error::spec("train", format!("`{key}` must be at least 1, found 0")));
+        }
+    }
+    let rule = Optimizer::rule_from_table(&spec.optimizer).map_err(|e| Error::spec("optimizer", e))?;
+    let schedule = Schedule::from_table(&spec.schedule).map_err(|e| Error::spec("schedule", e))?;
+    let method = Method::from_table(&spec.method).map_err(|e| Error::spec("method", e))?;
+    if !(spec.rest_decay.is_finite() && spec.rest_decay >= 0.0) {
+        return Err(Error::spec("rest_decay", format!("must be a number of at least 0, found {}", spec.rest_decay)));
+    }
+    let digest = Dataset::find(root, &spec.dataset).and_then(|set| set.digest()).map_err(|e| Error::spec("dataset", e))?;
+    let spec = Spec {
+        task: write(&task),
+        dataset: spec.dataset.clone(),
+        seed: spec.seed,
+        train: write(&settings),
+        optimizer: Optimizer::rule_to_table(&rule),
+        schedule: schedule.to_table(),
+        method: method.to_table(),
+        rest_decay: spec.rest_decay,
+    };
+    let id = RunId::new(T::NAME, T::VERSION, &digest, &spec);
+    Ok(Planned { id, spec, task, settings, rule, schedule, method })
+}
+
+fn read<T: DeserializeOwned>(section: &'static str, table: &Table) -> Result<T, Error> {
+    serde_path_to_error::deserialize(Value::Object(table.clone())).map_err(|error| {
+        let (path, message) = (error.path().to_string(), error.inner().to_string());
+        let whole = path == "." || message.starts_with("unknown field");
+        Error::spec(section, if whole { message } else { format!("`{path}`: {message}") })
+    })
+}
+
+fn write(settings: &impl Serialize) -> Table {
+    match serde_json::to_value(settings) {
+        Ok(Value::Object(table)) => table,
+        _ => Table::new(),
+    }
+}

@@ -1,0 +1,51 @@
+//! Where a number comes from.
+
+use record::Provenance;
+use std::process::Command;
+
+/// Now, in RFC 3339 to the second, UTC.
+pub(crate) fn now() -> String {
+    let now = jiff::Timestamp::now();
+    jiff::Timestamp::from_second(now.as_second()).unwrap_or(now).to_string()
+}
+
+/// Worker threads of the kernels.
+pub(crate) fn threads() -> usize {
+    rayon::current_num_threads()
+}
+
+/// What a record says of this process.
+pub(crate) fn provenance(dataset_digest: &str, started: String, resumed: u64) -> Provenance {
+    Provenance {
+        commit: commit(),
+        dataset_digest: dataset_digest.into(),
+        cpu: cpu(),
+        threads: threads() as u64,
+        precision: "f32".into(),
+        started,
+        ended: now(),
+        resumed,
+    }
+}
+
+/// The commit of the code in this folder; what `reports` and other outputs hold does not count as a change.
+fn commit() -> String {
+    let git = |arguments: &[&str]| {
+        let output = Command::new("git").args(arguments).output().ok().filter(|output| output.status.success())?;
+        Some(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+    };
+    let Some(commit) = git(&["rev-parse", "HEAD"]) else { return "unknown".into() };
+    let code = ["status", "--porcelain", "--untracked-files=no", "--", "crates", "datasets", "Cargo.toml", "Cargo.lock"];
+    match git(&code) {
+        Some(changes) if changes.is_empty() => commit,
+        _ => format!("{commit}+changes"),
+    }
+}
+
+fn cpu() -> String {
+    let named = std::fs::read_to_string("/proc/cpuinfo").ok().and_then(|text| {
+        let line = text.lines().find(|line| line.starts_with("model name"))?;
+        Some(line.split_once(':')?.1.trim().to_owned())
+    });
+    named.unwrap_or_else(|| std::env::consts::ARCH.into())
+}

@@ -1,0 +1,111 @@
+//! The contract of a task.
+
+use crate::error::Result;
+use candle_core::{Device, Tensor};
+use data::{Root, Split};
+use random::Rng;
+use record::Scores;
+use regularize::Params;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+/// A task: data, model, loss and metric. The training loop, methods, checkpoints and reports are not its
+/// business, and it names none of them.
+///
+/// Data is map-style, and an example is a pure function of (split, index, random stream), so a task holds
+/// no iterator and no generator: resuming and independence of thread counts follow.
+pub trait Task: Sized + Sync {
+    /// The `[task]` table of a configuration; unknown keys are errors (`#[serde(deny_unknown_fields)]`).
+    type Config: Clone + DeserializeOwned + Serialize;
+    /// One example, decoded and augmented, on the host.
+    type Example: Send;
+    /// Examples collated on the device.
+    type Batch;
+    /// The network.
+    type Model;
+    /// What the network says of a batch in evaluation.
+    type Prediction;
+    /// What evaluation accumulates.
+    type Meter: Default;
+
+    /// Name of the task and of its folder in `configs`.
+    const NAME: &'static str;
+    /// Part of every run id: raise it when results change.
+    const VERSION: u32;
+    /// The score that ranks methods.
+    const HEADLINE: Headline;
+
+    /// Opens the data set `dataset`.
+    fn open(config: Self::Config, root: &Root, dataset: &str) -> Result<Self>;
+
+    /// Title, licence and caveat of the data set.
+    fn manifest(&self) -> &data::Manifest;
+
+    /// Digest of the data set's files.
+    fn digest(&self) -> &str;
+
+    /// One line about the model, for reports.
+    fn model_line(&self) -> String;
+
+    /// One line about augmentation, for reports.
+    fn augmentation_line(&self) -> String;
+
+    /// Examples in `split`.
+    fn len(&self, split: Split) -> usize;
+
+    /// Whether `split` has no examples.
+    fn is_empty(&self, split: Split) -> bool {
+        self.len(split) == 0
+    }
+
+    /// Example `index` of `split`, augmented with `rng` where the split is for training. Pure: the same
+    /// arguments give the same example.
+    fn example(&self, split: Split, index: usize, rng: &mut Rng) -> Result<Self::Example>;
+
+    /// Puts examples into one batch.
+    fn collate(&self, examples: Vec<Self::Example>, device: &Device) -> Result<Self::Batch>;
+
+    /// Makes the network, its parameters in `params`.
+    fn model(&self, params: &Params) -> Result<Self::Model>;
+
+    /// The training loss of a batch, a scalar: the mean over its examples.
+    fn loss(&self, model: &Self::Model, batch: &Self::Batch) -> Result<Tensor>;
+
+    /// What the network says of a batch, in evaluation mode.
+    fn predict(&self, model: &Self::Model, batch: &Self::Batch) -> Result<Self::Prediction>;
+
+    /// The prediction that is right for a batch; conformance tests score it.
+    fn truth(&self, batch: &Self::Batch) -> Result<Self::Prediction>;
+
+    /// Compares a prediction with its batch.
+    fn observe(&self, prediction: &Self::Prediction, batch: &Self::Batch, meter: &mut Self::Meter) -> Result<()>;
+
+    /// The scores of all that was observed, [`Task::HEADLINE`] among them.
+    fn scores(&self, meter: Self::Meter) -> Scores;
+}
+
+/// The score that ranks methods, and its direction.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Headline {
+    /// Key among the scores, for example `top1`.
+    pub score: &'static str,
+    /// What a table calls it, for example `top-1 %`.
+    pub title: &'static str,
+    /// Factor from the score to the table's unit: 100 for a share printed in per cent.
+    pub scale: f64,
+    /// Whether larger is better.
+    pub higher_is_better: bool,
+    /// What a perfect prediction scores.
+    pub perfect: f64,
+}
+
+impl Headline {
+    pub(crate) fn to_record(self) -> record::Headline {
+        record::Headline {
+            score: self.score.into(),
+            title: self.title.into(),
+            scale: self.scale,
+            higher_is_better: self.higher_is_better,
+        }
+    }
+}

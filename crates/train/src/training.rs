@@ -1,0 +1,329 @@
+//! The one training loop.
+
+use crate::checkpoint::{self, LogLine, Progress};
+use crate::error::Error;
+use crate::evaluation::evaluate;
+use crate::loader::{Loader, examples};
+use crate::plan::{Planned, plan};
+use crate::provenance;
+use crate::run_folder::RunFolder;
+use crate::task::Task;
+use candle_core::{Device, Tensor};
+use data::{Root, Split};
+use record::{About, EpochRow, LayerRow, NormRow, Outcome, Record, SCHEMA, Seconds};
+use regularize::{Before, LayerNorms, Optimizer, Params};
+use serde::Serialize;
+use std::time::{Duration, Instant};
+
+/// What does not change the result of a run.
+pub struct Options<'a> {
+    /// Threads that prepare examples.
+    pub loader_threads: usize,
+    /// Asked before the first step and after each, with the number of steps taken: whether to write a
+    /// checkpoint and stop.
+    pub stop: &'a dyn Fn(u64) -> bool,
+    /// Told how training goes.
+    pub event: &'a dyn Fn(&Event<'_>),
+    /// Time between checkpoints; one is also written at the end of each epoch.
+    pub checkpoint_every: Duration,
+}
+
+/// How training goes.
+#[derive(Debug, Serialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum Event<'a> {
+    /// Training begins, or goes on from a checkpoint.
+    Start {
+        /// Steps already taken.
+        step: u64,
+        /// Steps of the run.
+        steps: u64,
+    },
+    /// A step was taken.
+    Step {
+        /// Steps taken.
+        step: u64,
+        /// Steps of the run.
+        steps: u64,
+        /// Loss of the step.
+        loss: f64,
+    },
+    /// An epoch ended.
+    Epoch(&'a EpochRow),
+}
+
+/// Trains the run in `folder` from its `spec.json`, from its checkpoint where there is one, and writes its
+/// record; returns the record at once where there is one.
+///
+/// The result depends on the spec alone: not on threads, nor on how often the run was interrupted.
+///
+/// # Errors
+///
+/// [`Error::Interrupted`] where `options.stop` says so. A loss that is not finite is no error but a
+/// record that says so.
+pub fn train<T: Task>(folder: &RunFolder, root: &Root, options: &Options<'_>) -> std::result::Result<Record, Error> {
+    let _lock = folder.lock(&|| (options.stop)(0))?;
+    if let Some(record) = folder.read_record()? {
+        return Ok(record);
+    }
+    let planned = plan::<T>(&folder.read_spec()?, root)?;
+    let task = T::open(planned.task.clone(), root, &planned.spec.dataset)?;
+    let mut run = Run::new(&task, folder, &planned, options)?;
+    let outcome = run.train()?;
+    run.finish(outcome)
+}
+
+struct Run<'a, T: Task> {
+    task: &'a T,
+    folder: &'a RunFolder,
+    planned: &'a Planned<T>,
+    options: &'a Options<'a>,
+    params: Params,
+    model: T::Model,
+    optimizer: Optimizer,
+    progress: Progress,
+    log: Vec<LogLine>,
+    saved: Instant,
+}
+
+impl<'a, T: Task> Run<'a, T> {
+    fn new(
+        task: &'a T,
+        folder: &'a RunFolder,
+        planned: &'a Planned<T>,
+        options: &'a Options<'a>,
+    ) -> std::result::Result<Self, Error> {
+        let batch = planned.settings.batch;
+        if task.len(Split::Train) < batch {
+            let message = format!("`batch` is {batch}, but the training split has {} examples", task.len(Split::Train));
+            return Err(Error::spec("train", message));
+        }
+        let params = Params::new(planned.spec.seed, &Device::Cpu);
+        let model = task.model(&params)?;
+        let mut optimizer = Optimizer::new(&params, planned.rule, planned.method.clone(), planned.spec.rest_decay)?;
+        let loaded = checkpoint::load(&folder.checkpoint(), &folder.log(), &planned.id, &params, &mut optimizer)?;
+        let (progress, log) = match loaded {
+            Some((mut progress, log)) => {
+                progress.resumed += 1;
+                (progress, log)
+            }
+            None => {
+                let (seconds, started) = (Seconds::default(), provenance::now());
+                (Progress { step: 0, loss_sum: 0.0, log_lines: 0, seconds, started, resumed: 0 }, Vec::new())
+            }
+        };
+        Ok(Self { task, folder, planned, options, params, model, optimizer, progress, log, saved: Instant::now() })
+    }
+
+    fn steps_per_epoch(&self) -> u64 {
+        (self.task.len(Split::Train) / self.planned.settings.batch) as u64
+    }
+
+    fn steps(&self) -> u64 {
+        self.steps_per_epoch() * self.planned.settings.epochs
+    }
+
+    fn train(&mut self) -> std::result::Result<Outcome, Error> {
+        let (step, steps, per_epoch) = (self.progress.step, self.steps(), self.steps_per_epoch());
+        (self.options.event)(&Event::Start { step, steps });
+        let (task, seed, size) = (self.task, self.planned.spec.seed, self.planned.settings.batch);
+        let prepare = move |step: u64| {
+            let (epoch, position) = (step / per_epoch, (step % per_epoch) as usize);
+            let order = random::permutation(task.len(Split::Train), &mut random::stream(seed, "order", &[epoch]));
+            examples(task, Split::Train, &order[position * size..][..size], seed, "augment", epoch)
+        };
+        std::thread::scope(|scope| {
+            let mut loader = Loader::start(scope, self.options.loader_threads, step..steps, prepare);
+            if (self.options.stop)(step) {
+                return Err(Error::Interrupted);
+            }
+            loop {
+                let waiting = Instant::now();
+                let Some(examples) = loader.next() else { return Ok(Outcome::Finished) };
+                let batch = task.collate(examples?, &Device::Cpu)?;
+                self.progress.seconds.data += waiting.elapsed().as_secs_f64();
+                let outcome = self.step(&batch)?;
+                if let Some(diverged) = outcome {
+                    return Ok(diverged);
+                }
+                if (self.options.stop)(self.progress.step) && self.progress.step < steps {
+                    self.save()?;
+                    return Err(Error::Interrupted);
+                }
+            }
+        })
+    }
+
+    /// Takes a step, and what comes after the last one of an epoch.
+    fn step(&mut self, batch: &T::Batch) -> std::result::Result<Option<Outcome>, Error> {
+        let (step, per_epoch) = (self.progress.step, self.steps_per_epoch());
+        let epoch = step / per_epoch;
+        let start = Instant::now();
+        let loss = self.task.loss(&self.model, batch)?;
+        let value = f64::from(loss.to_scalar::<f32>()?);
+        let forward = Instant::now();
+        self.progress.seconds.forward += (forward - start).as_secs_f64();
+        if !value.is_finite() {
+            return Ok(Some(Outcome::Diverged { epoch, step, reason: format!("the training loss became {value}") }));
+        }
+        self.update(loss, forward)?;
+        self.progress.step += 1;
+        self.progress.loss_sum += value;
+        (self.options.event)(&Event::Step { step: step + 1, steps: self.steps(), loss: value });
+        if (step + 1).is_multiple_of(per_epoch) {
+            return self.end_epoch(epoch);
+        }
+        if self.saved.elapsed() >= self.options.checkpoint_every {
+            self.save()?;
+        }
+        Ok(None)
+    }
+
+    fn update(&mut self, loss: Tensor, forward: Instant) -> std::result::Result<(), Error> {
+        let gradients = loss.backward()?;
+        // The graph holds every activation.
+        drop(loss);
+        self.progress.seconds.backward += forward.elapsed().as_secs_f64();
+        let step = self.progress.step;
+        let lr = self.planned.rule.lr * self.planned.schedule.factor(step, self.steps(), self.steps_per_epoch());
+        let before = match step.is_multiple_of(self.planned.settings.log_every) {
+            true => Some(Before::new(&self.params, &gradients)?),
+            false => None,
+        };
+        let spent = self.optimizer.seconds();
+        self.optimizer.step(&gradients, lr)?;
+        self.progress.seconds.update += self.optimizer.seconds().update - spent.update;
+        self.progress.seconds.method += self.optimizer.seconds().method - spent.method;
+        if let Some(before) = before {
+            self.log.extend(norms(step, lr, before.after(&self.optimizer, lr)?));
+        }
+        Ok(())
+    }
+
+    fn end_epoch(&mut self, epoch: u64) -> std::result::Result<Option<Outcome>, Error> {
+        let spent = self.optimizer.seconds();
+        self.optimizer.end_epoch()?;
+        self.progress.seconds.method += self.optimizer.seconds().method - spent.method;
+        let start = Instant::now();
+        let (batch, threads) = (self.planned.settings.batch, self.options.loader_threads);
+        let validation = evaluate(self.task, &self.model, Split::Validation, batch, threads, &Device::Cpu)?;
+        self.progress.seconds.evaluation += start.elapsed().as_secs_f64();
+        let step = self.progress.step;
+        if let Some((name, score)) = validation.iter().find(|(_, score)| !score.is_finite()) {
+            let reason = format!("the validation score `{name}` became {score}");
+            return Ok(Some(Outcome::Diverged { epoch, step: step - 1, reason }));
+        }
+        let train_loss = self.progress.loss_sum / self.steps_per_epoch() as f64;
+        let row = EpochRow { epoch, step, train_loss, validation };
+        (self.options.event)(&Event::Epoch(&row));
+        self.log.push(LogLine::Epoch(row));
+        self.progress.loss_sum = 0.0;
+        self.save()?;
+        Ok(None)
+    }
+
+    fn save(&mut self) -> std::result::Result<(), Error> {
+        self.progress.log_lines = self.log.len();
+        let (checkpoint, log) = (self.folder.checkpoint(), self.folder.log());
+        checkpoint::save(&checkpoint, &log, &self.planned.id, &self.progress, &self.log, &self.params, &self.optimizer)?;
+        self.saved = Instant::now();
+        Ok(())
+    }
+
+    fn finish(&mut self, outcome: Outcome) -> std::result::Result<Record, Error> {
+        let (mut epochs, mut rows, mut last) = (Vec::new(), Vec::new(), Vec::new());
+        for line in &self.log {
+            match line {
+                LogLine::Epoch(row) => epochs.push(row.clone()),
+                LogLine::Norms { median, layers } => {
+                    rows.push(median.clone());
+                    last.clone_from(layers);
+                }
+            }
+        }
+        let (task, planned) = (self.task, self.planned);
+        let record = Record {
+            schema: SCHEMA,
+            id: planned.id.clone(),
+            task: T::NAME.into(),
+            task_version: T::VERSION,
+            spec: planned.spec.clone(),
+            outcome,
+            headline: T::HEADLINE.to_record(),
+            epochs,
+            norms: rows,
+            layers: last,
+            weights: self.params.digest()?,
+            steps: self.progress.step,
+            seconds: self.progress.seconds,
+            about: self.about(),
+            provenance: provenance::provenance(task.digest(), self.progress.started.clone(), self.progress.resumed),
+        };
+        checkpoint::write_weights(&self.folder.weights(), &self.params)?;
+        self.folder.write_record(&record)?;
+        match std::fs::remove_file(self.folder.checkpoint()) {
+            Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+                Err(record::fs::FileError::new("remove", &self.folder.checkpoint(), e).into())
+            }
+            _ => Ok(record),
+        }
+    }
+
+    fn about(&self) -> About {
+        let (method, manifest) = (self.planned.method.info(), self.task.manifest());
+        let settings = self.planned.settings;
+        About {
+            method: method.description.into(),
+            method_source: method.source.into(),
+            model: self.task.model_line(),
+            parameters: self.params.count() as u64,
+            dataset: manifest.title.clone(),
+            dataset_licence: manifest.licence.clone(),
+            dataset_caveat: manifest.caveat.clone(),
+            examples: Split::ALL.iter().map(|split| (split.to_string(), self.task.len(*split) as u64)).collect(),
+            recipe: format!(
+                "{} epochs of {} steps, batch {}; {}",
+                settings.epochs,
+                self.steps_per_epoch(),
+                settings.batch,
+                self.task.augmentation_line()
+            ),
+        }
+    }
+}
+
+/// A log line of norms; none where there are no scale-invariant layers, or a number is not finite.
+fn norms(step: u64, lr: f64, layers: Vec<LayerNorms>) -> Option<LogLine> {
+    let median = |of: fn(&LayerNorms) -> f64| {
+        let mut values: Vec<f64> = layers.iter().map(of).collect();
+        values.sort_by(f64::total_cmp);
+        let middle = |i: usize| values.get(i).copied().unwrap_or(f64::NAN);
+        (middle(values.len().saturating_sub(1) / 2) + middle(values.len() / 2)) / 2.0
+    };
+    let row = NormRow {
+        step,
+        lr,
+        weight_norm: median(|l| l.weight_norm),
+        filter_norm_min: layers.iter().map(|l| l.filter_norm_min).fold(f64::INFINITY, f64::min),
+        filter_norm_median: median(|l| l.filter_norm_median),
+        gradient_norm: median(|l| l.gradient_norm),
+        effective_lr: median(|l| l.effective_lr),
+        rotation: median(|l| l.rotation),
+    };
+    let layers: Vec<LayerRow> = layers
+        .iter()
+        .map(|l| LayerRow {
+            name: l.name.clone(),
+            weight_norm: l.weight_norm,
+            filter_norm_min: l.filter_norm_min,
+            filter_norm_median: l.filter_norm_median,
+            gradient_norm: l.gradient_norm,
+            effective_lr: l.effective_lr,
+            rotation: l.rotation,
+        })
+        .collect();
+    let numbers = |l: &LayerRow| [l.weight_norm, l.filter_norm_min, l.filter_norm_median, l.gradient_norm, l.effective_lr, l.rotation];
+    let finite = !layers.is_empty() && layers.iter().flat_map(numbers).all(f64::is_finite);
+    finite.then_some(LogLine::Norms { median: row, layers })
+}
+
