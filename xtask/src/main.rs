@@ -1,1 +1,113 @@
-fn main() {}
+//! The runner. It holds no tensors: it plans a comparison, starts the task's release binary for each run,
+//! and writes reports from records.
+
+mod bench;
+mod progress;
+mod report;
+mod show;
+mod status;
+mod task;
+mod workspace;
+
+use clap::{Args, Parser, Subcommand};
+use record::Selection;
+use std::process::ExitCode;
+
+#[derive(Parser)]
+#[command(
+    name = "cargo xtask",
+    bin_name = "cargo xtask",
+    about = "Trains comparisons of regularizers and writes their reports",
+    after_help = "Exit codes: 0 done, 1 failed or stale, 2 a mistake in a configuration or argument, 75 interrupted and \
+                  resumable. Data goes to standard output, talk to standard error."
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Train what a comparison still misses, print its table, and write its report
+    Bench(bench::Arguments),
+    /// Make the reports anew from their records
+    Report(report::Arguments),
+    /// Say how far the runs of a comparison are
+    Status(status::Arguments),
+    /// Show one run: spec, scores, curve, norms, provenance
+    Show(show::Arguments),
+}
+
+/// Which runs of which configuration.
+#[derive(Args)]
+struct Which {
+    /// Name of the task, such as classification
+    task: String,
+    /// Configuration: a name in configs/<task>, or a file
+    #[arg(long, default_value = "default", value_name = "NAME|FILE")]
+    config: String,
+    /// The configuration's quick form: a first table in about a minute
+    #[arg(long)]
+    quick: bool,
+    /// Only this method; may be given several times
+    #[arg(long = "method", value_name = "NAME")]
+    methods: Vec<String>,
+    /// These seeds in place of the configuration's
+    #[arg(long, value_delimiter = ',', value_name = "0,1,2")]
+    seeds: Option<Vec<u64>>,
+    /// A value in place of the configuration's, such as optimizer.lr=0.05; may be given several times
+    #[arg(long = "set", value_name = "KEY=VALUE", value_parser = key_and_value)]
+    set: Vec<(String, serde_json::Value)>,
+}
+
+impl Which {
+    fn selection(&self) -> Selection {
+        Selection { quick: self.quick, methods: self.methods.clone(), seeds: self.seeds.clone(), set: self.set.clone() }
+    }
+}
+
+/// Reads `key=value`, the value as TOML writes it; what is no TOML value is a text.
+fn key_and_value(text: &str) -> Result<(String, serde_json::Value), String> {
+    let (key, value) = text.split_once('=').ok_or("expected KEY=VALUE, such as optimizer.lr=0.05")?;
+    let parsed = toml::from_str::<std::collections::BTreeMap<String, serde_json::Value>>(&format!("value = {value}"));
+    let value = parsed.ok().and_then(|mut table| table.remove("value")).unwrap_or_else(|| value.into());
+    Ok((key.trim().to_owned(), value))
+}
+
+/// A mistake of the user's: exit code 2.
+#[derive(Debug)]
+struct Mistake(String);
+
+impl std::fmt::Display for Mistake {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Mistake {}
+
+fn mistake(message: impl Into<String>) -> anyhow::Error {
+    Mistake(message.into()).into()
+}
+
+fn main() -> ExitCode {
+    let result = match Cli::parse().command {
+        Command::Bench(arguments) => bench::bench(&arguments),
+        Command::Report(arguments) => report::report(&arguments),
+        Command::Status(arguments) => status::status(&arguments),
+        Command::Show(arguments) => show::show(&arguments),
+    };
+    match result {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::from(if error.is::<Mistake>() || error.is::<record::ConfigError>() { 2 } else { 1 })
+        }
+    }
+}
+
+/// Prints to standard output; where nobody reads it any more there is nothing to say.
+fn say(text: &str) {
+    use std::io::Write;
+    let _ = writeln!(std::io::stdout(), "{text}");
+}

@@ -99,7 +99,11 @@ fn blend(running: &Var, batch: &[f32], factor: f64, momentum: f64) -> Result<()>
 
 /// Sums over rows of `terms`, per channel: `partial` adds the terms of a few rows (given as a range of
 /// values) to two `f32` sums per channel.
-fn sums(len: usize, channels: usize, partial: impl Fn(std::ops::Range<usize>, &mut [f32], &mut [f32]) + Sync) -> [Vec<f64>; 2] {
+fn sums(
+    len: usize,
+    channels: usize,
+    partial: impl Fn(std::ops::Range<usize>, &mut [f32], &mut [f32]) + Sync,
+) -> [Vec<f64>; 2] {
     let rows = len / channels;
     let per_block = rows.div_ceil(BLOCKS).next_multiple_of(ROWS);
     let blocks: Vec<[Vec<f64>; 2]> = (0..rows.div_ceil(per_block))

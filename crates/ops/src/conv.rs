@@ -4,9 +4,10 @@
 //! repacked so that a row holds one tap and one input channel for all output channels.
 
 use crate::matrix::{Matrix, multiply};
-use crate::values::{check, gradient, output, values, with_values};
+use crate::values::{check, gradient, output, values, vectorized, with_values};
 use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor, bail};
 use rayon::prelude::*;
+use std::ops::Range;
 
 /// Geometry of a convolution, the same in both directions; names as in `torch.nn.Conv2d`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -193,19 +194,22 @@ impl Sizes {
         if dx.is_empty() {
             return dx;
         }
-        dx.par_chunks_mut(self.image_in()).enumerate().for_each_init(Vec::new, |scratch: &mut Vec<f32>, (image, dx)| {
-            let dy = &dy[image * self.image_out()..][..self.image_out()];
-            for group in 0..self.geometry.groups {
-                let weight = self.group_of(packed, group).transposed();
-                if self.is_pointwise() {
-                    multiply(dx, self.in_c, false, self.gradient_of(dy, group), weight);
-                } else {
-                    scratch.resize(self.pixels() * self.fan_in(), 0.0);
-                    multiply(scratch, self.fan_in(), false, self.gradient_of(dy, group), weight);
-                    self.fold(scratch, group, dx);
+        dx.par_chunks_mut(self.image_in()).enumerate().for_each_init(
+            Vec::new,
+            |scratch: &mut Vec<f32>, (image, dx)| {
+                let dy = &dy[image * self.image_out()..][..self.image_out()];
+                for group in 0..self.geometry.groups {
+                    let weight = self.group_of(packed, group).transposed();
+                    if self.is_pointwise() {
+                        multiply(dx, self.in_c, false, self.gradient_of(dy, group), weight);
+                    } else {
+                        scratch.resize(self.pixels() * self.fan_in(), 0.0);
+                        multiply(scratch, self.fan_in(), false, self.gradient_of(dy, group), weight);
+                        self.fold(scratch, group, dx);
+                    }
                 }
-            }
-        });
+            },
+        );
         dx
     }
 
@@ -247,43 +251,89 @@ impl Sizes {
             return Matrix::new(x, self.pixels(), self.in_c, self.in_c);
         }
         scratch.resize(self.pixels() * self.fan_in(), 0.0);
-        let inputs = self.group_in();
-        for (tap, position) in scratch.chunks_exact_mut(inputs).zip(self.taps()) {
-            match position {
-                Some(pixel) => tap.copy_from_slice(&x[pixel * self.in_c + group * inputs..][..inputs]),
-                None => tap.fill(0.0),
-            }
-        }
+        let mut rest = scratch.as_mut_slice();
+        vectorized(|| {
+            self.for_each_run(group, |run| {
+                let (taps, behind) = std::mem::take(&mut rest).split_at_mut(run.len());
+                rest = behind;
+                match run {
+                    Run::Zeros(_) => taps.fill(0.0),
+                    Run::Values(range) => {
+                        for (tap, x) in taps.iter_mut().zip(&x[range]) {
+                            *tap = *x;
+                        }
+                    }
+                }
+            })
+        });
         Matrix::new(scratch, self.pixels(), self.fan_in(), self.fan_in())
     }
 
     /// Adds each tap of an unfolded matrix to the pixel that it was read from.
     fn fold(&self, columns: &[f32], group: usize, dx: &mut [f32]) {
+        let mut rest = columns;
+        vectorized(|| {
+            self.for_each_run(group, |run| {
+                let (taps, behind) = rest.split_at(run.len());
+                rest = behind;
+                if let Run::Values(range) = run {
+                    for (sum, tap) in dx[range].iter_mut().zip(taps) {
+                        *sum += tap;
+                    }
+                }
+            })
+        });
+    }
+
+    /// Where the values of an unfolded matrix come from, in its order: runs that lie side by side in the
+    /// image, or in the padding.
+    #[inline(always)]
+    fn for_each_run(&self, group: usize, mut each: impl FnMut(Run)) {
+        let Conv2d { stride, padding, dilation, groups } = self.geometry;
         let inputs = self.group_in();
-        for (tap, position) in columns.chunks_exact(inputs).zip(self.taps()) {
-            if let Some(pixel) = position {
-                for (sum, value) in dx[pixel * self.in_c + group * inputs..][..inputs].iter_mut().zip(tap) {
-                    *sum += value;
+        let tap_row = self.k_w * inputs;
+        for pixel in 0..self.pixels() {
+            let (top, left) = (pixel / self.out_w * stride, pixel % self.out_w * stride);
+            for ky in 0..self.k_h {
+                // Above the image the subtraction wraps to a number larger than any side.
+                let row = (top + ky * dilation).wrapping_sub(padding);
+                if row >= self.in_h {
+                    each(Run::Zeros(tap_row));
+                    continue;
+                }
+                let start = |column: usize| (row * self.in_w + column) * self.in_c + group * inputs;
+                let inside = left >= padding && left - padding + self.k_w <= self.in_w;
+                if inside && dilation == 1 && groups == 1 {
+                    let start = start(left - padding);
+                    each(Run::Values(start..start + tap_row));
+                    continue;
+                }
+                for kx in 0..self.k_w {
+                    let column = (left + kx * dilation).wrapping_sub(padding);
+                    each(match column < self.in_w {
+                        true => Run::Values(start(column)..start(column) + inputs),
+                        false => Run::Zeros(inputs),
+                    });
                 }
             }
         }
     }
+}
 
-    /// The input pixel under each tap of each output pixel, row by row; `None` in the padding.
-    fn taps(&self) -> impl Iterator<Item = Option<usize>> {
-        let Conv2d { stride, padding, dilation, .. } = self.geometry;
-        let sizes = *self;
-        // Below the padding the subtraction wraps to a number larger than any side.
-        (0..sizes.pixels()).flat_map(move |pixel| {
-            let (top, left) = (pixel / sizes.out_w * stride, pixel % sizes.out_w * stride);
-            (0..sizes.k_h).flat_map(move |ky| {
-                let row = (top + ky * dilation).wrapping_sub(padding);
-                (0..sizes.k_w).map(move |kx| {
-                    let column = (left + kx * dilation).wrapping_sub(padding);
-                    (row < sizes.in_h && column < sizes.in_w).then(|| row * sizes.in_w + column)
-                })
-            })
-        })
+/// A run of values of an unfolded matrix.
+enum Run {
+    /// So many values of the padding.
+    Zeros(usize),
+    /// These values of the image.
+    Values(Range<usize>),
+}
+
+impl Run {
+    fn len(&self) -> usize {
+        match self {
+            Self::Zeros(len) => *len,
+            Self::Values(range) => range.len(),
+        }
     }
 }
 

@@ -15,7 +15,11 @@ pub fn cross_entropy(logits: &Tensor, targets: &[u32]) -> Result<Tensor> {
     check(NAME, "logits", logits, "[n, classes]", 2)?;
     let (n, classes) = (logits.dims()[0], logits.dims()[1]);
     if n == 0 || n != targets.len() {
-        bail!("{NAME}: expected a target for each of n > 0 rows, found logits {:?} and {} targets", logits.dims(), targets.len());
+        bail!(
+            "{NAME}: expected a target for each of n > 0 rows, found logits {:?} and {} targets",
+            logits.dims(),
+            targets.len()
+        );
     }
     if let Some((row, target)) = targets.iter().enumerate().find(|(_, target)| **target as usize >= classes) {
         bail!("{NAME}: expected targets below {classes}, the number of classes; found {target} in row {row}");

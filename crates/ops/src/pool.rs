@@ -63,7 +63,9 @@ impl Windows {
         };
         let MaxPool2d { kernel, stride, padding } = geometry;
         if kernel == 0 || stride == 0 || 2 * padding > kernel {
-            bail!("{MAX}: kernel and stride must be at least 1 and padding at most half the kernel, found {geometry:?}");
+            bail!(
+                "{MAX}: kernel and stride must be at least 1 and padding at most half the kernel, found {geometry:?}"
+            );
         }
         let size = |side: usize| (side + 2 * padding).checked_sub(kernel).map(|room| room / stride + 1);
         let (Some(out_h), Some(out_w)) = (size(in_h), size(in_w)) else {

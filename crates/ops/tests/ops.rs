@@ -272,12 +272,8 @@ fn golden_convolutions() {
     for (case, settings) in cases.iter().collect::<std::collections::BTreeMap<_, _>>() {
         let s: serde_json::Value = serde_json::from_str(settings).unwrap();
         let get = |key: &str| s[key].as_u64().unwrap() as usize;
-        let geometry = Conv2d {
-            stride: get("stride"),
-            padding: get("padding"),
-            dilation: get("dilation"),
-            groups: get("groups"),
-        };
+        let geometry =
+            Conv2d { stride: get("stride"), padding: get("padding"), dilation: get("dilation"), groups: get("groups") };
         let named = |part: &str| tensor(&file, &format!("{case}/{part}"));
         let (x, w) = (Var::from_tensor(&named("x")).unwrap(), Var::from_tensor(&named("w")).unwrap());
         let y = ops::conv2d(&x, &w, geometry).unwrap();

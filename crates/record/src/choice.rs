@@ -191,7 +191,8 @@ fn differing(main: &BTreeMap<String, String>, other: &BTreeMap<String, String>) 
 /// A setting's value as a label shows it.
 fn in_words(value: &Value) -> String {
     match value {
-        Value::String(text) => text.clone(),
+        // A line break would end the line of the page that shows it.
+        Value::String(text) if !text.contains(char::is_control) => text.clone(),
         other => canonical_json(other),
     }
 }
@@ -293,4 +294,114 @@ fn choose(settings: &[Setting<'_>], seeds: &BTreeSet<u64>, headline: &Headline) 
         order(headline, *score, *than).then(ties).then_with(|| one.hyper.cmp(&other.hyper))
     });
     best.map(|(i, _, _)| i)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixture::{self, Made, diverge, entry};
+    use serde_json::json;
+
+    fn decay(strength: f64, reaches: f64, seeds: &[u64]) -> Vec<Entry> {
+        let made =
+            Made { method: json!({"name": "weight-decay", "strength": strength}), reaches, norm: 1.0, micros: 0.0 };
+        seeds.iter().map(|seed| entry(&made, *seed)).collect()
+    }
+
+    /// Strength of the chosen setting of the only row.
+    fn chosen_strength(entries: &[Entry]) -> Option<f64> {
+        let comparison = Comparison::of(entries).unwrap();
+        assert_eq!(comparison.rows.len(), 1);
+        comparison.rows[0].chosen().map(|setting| setting.hyper["method.strength"].0)
+    }
+
+    fn labels(entries: &[Entry]) -> Vec<String> {
+        Comparison::of(entries).unwrap().rows.into_iter().map(|row| row.label).collect()
+    }
+
+    #[test]
+    fn the_best_setting_of_each_row_is_chosen() {
+        let entries = fixture::entries();
+        let chosen = chosen(&entries);
+        let strengths: Vec<_> = entries
+            .iter()
+            .filter(|entry| chosen.contains(&entry.record.id))
+            .map(|entry| entry.record.spec.method.get("strength").and_then(Value::as_f64))
+            .collect();
+        assert_eq!(chosen.len(), 12);
+        assert!(chosen.is_sorted());
+        assert_eq!(strengths.iter().filter(|strength| **strength == Some(5e-4)).count(), 6);
+        assert_eq!(strengths.iter().filter(|strength| strength.is_none()).count(), 6);
+        assert!(super::chosen(&[]).is_empty());
+    }
+
+    #[test]
+    fn a_setting_with_a_diverged_run_or_a_missing_seed_is_not_chosen() {
+        let mut entries = decay(1e-4, 0.80, &[0, 1, 2]);
+        entries.extend(decay(5e-4, 0.90, &[0, 1]));
+        assert_eq!(chosen_strength(&entries), Some(1e-4));
+        let mut wild = decay(5e-3, 0.95, &[0, 1, 2, 3]);
+        diverge(&mut wild[3]);
+        entries.extend(wild);
+        assert_eq!(chosen_strength(&entries), Some(1e-4));
+    }
+
+    #[test]
+    fn where_all_diverge_nothing_is_chosen() {
+        let mut entries = decay(1e-4, 0.80, &[0, 1]);
+        entries.iter_mut().for_each(diverge);
+        assert_eq!(chosen_strength(&entries), None);
+    }
+
+    #[test]
+    fn of_equal_settings_the_smaller_is_chosen() {
+        let mut entries = decay(5e-4, 0.80, &[0]);
+        entries.extend(decay(1e-4, 0.80, &[0]));
+        for entry in &mut entries {
+            entry.record.epochs.last_mut().unwrap().validation.insert("top1".into(), 0.8);
+        }
+        assert_eq!(chosen_strength(&entries), Some(1e-4));
+    }
+
+    #[test]
+    fn lower_can_be_better() {
+        let mut entries = decay(5e-4, 0.80, &[0]);
+        entries.extend(decay(1e-4, 0.90, &[0]));
+        entries.iter_mut().for_each(|entry| entry.record.headline.higher_is_better = false);
+        assert_eq!(chosen_strength(&entries), Some(5e-4));
+    }
+
+    #[test]
+    fn labels_say_what_tells_rows_apart() {
+        assert_eq!(
+            labels(&fixture::entries()),
+            ["none", "weight-decay (scope everything)", "weight-decay (scope scale-invariant)", "wrs"]
+        );
+        let mut entries = decay(5e-4, 0.8, &[0]);
+        for (name, nesterov) in [("adam", None), ("sgd", Some(true))] {
+            let mut other = decay(5e-4, 0.8, &[0]).remove(0);
+            other.record.spec.optimizer = [("name".to_owned(), json!(name))].into_iter().collect();
+            other.record.spec.optimizer.extend(nesterov.map(|on| ("nesterov".to_owned(), json!(on))));
+            other.record.id = RunId::new("classification", 1, "", &other.record.spec);
+            entries.push(other);
+        }
+        assert_eq!(
+            labels(&entries),
+            ["weight-decay (adam)", "weight-decay (nesterov false, sgd)", "weight-decay (nesterov true, sgd)"]
+        );
+    }
+
+    #[test]
+    fn the_largest_comparison_is_used_and_the_others_are_named() {
+        let mut entries = decay(5e-4, 0.8, &[0, 1]);
+        let mut other = decay(5e-4, 0.8, &[2]).remove(0);
+        other.record.spec.train.insert("epochs".into(), json!(2));
+        other.record.provenance.dataset_digest = "abcdef0123456789".into();
+        entries.push(other);
+        let comparison = Comparison::of(&entries).unwrap();
+        assert_eq!(comparison.entries.len(), 2);
+        let differences =
+            ["dataset digest abcdef01 instead of 8d1fa07c", "train.epochs 2 instead of 30"].map(str::to_owned);
+        assert_eq!(comparison.left_out, [(1, differences.to_vec())]);
+    }
 }

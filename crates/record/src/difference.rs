@@ -77,12 +77,25 @@ mod tests {
     fn the_first_differing_lines_are_shown_with_context() {
         let expected = "one\ntwo\nthree\nfour\nfive\nsix\n";
         let found = "one\ntwo\nthree\n4\nfive\nsix\n";
-        insta::assert_snapshot!(difference(expected, found).unwrap(), @"");
+        insta::assert_snapshot!(difference(expected, found).unwrap(), @r"
+        line 4 (- in the file, + from the records)
+          two
+          three
+        - 4
+        + four
+        ");
     }
 
     #[test]
     fn what_cannot_be_seen_is_shown() {
-        insta::assert_snapshot!(difference("one\ntwo\n", "one\r\ntwo").unwrap(), @"");
+        insta::assert_snapshot!(difference("one\ntwo\n", "one\r\ntwo").unwrap(), @r"
+        line 1 (- in the file, + from the records)
+        - one\r
+        - two
+        + one
+        + two
+        +
+        ");
     }
 
     #[test]

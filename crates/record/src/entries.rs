@@ -1,9 +1,9 @@
 //! The file of records that a report is made from: `reports/records/<name>.jsonl`.
 
 use crate::fs::{FileError, read_text};
-use crate::run::{Entry, Record, SCHEMA, TestRecord};
+use crate::run::{Entry, Provenance, Record, SCHEMA, TestRecord};
 use crate::spec::{RunId, canonical_json};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -112,14 +112,16 @@ fn parse(path: &Path, line: usize, text: &str) -> Result<Entry, EntriesError> {
         test: Option<Version>,
     }
     let problem = |problem| EntriesError::Line { path: path.to_path_buf(), line, problem };
+    // The parser sees one line and calls it the first.
+    let json = |error: serde_json::Error| problem(error.to_string().replace(" at line 1 column ", " at column "));
     // The version first: a line of another version may not have the fields of this one.
-    let versions: Versions = serde_json::from_str(text).map_err(|error| problem(error.to_string()))?;
+    let versions: Versions = serde_json::from_str(text).map_err(json)?;
     for version in [Some(versions.record), versions.test].into_iter().flatten() {
         if version.schema != u64::from(SCHEMA) {
             return Err(EntriesError::Schema { path: path.to_path_buf(), line, found: version.schema });
         }
     }
-    let entry: Entry = serde_json::from_str(text).map_err(|error| problem(error.to_string()))?;
+    let entry: Entry = serde_json::from_str(text).map_err(json)?;
     match &entry.test {
         Some(test) if test.id != entry.record.id || test.weights != entry.record.weights => {
             Err(problem(format!("test scores of other weights than those of run {}", entry.record.id)))
@@ -128,14 +130,9 @@ fn parse(path: &Path, line: usize, text: &str) -> Result<Entry, EntriesError> {
     }
 }
 
-fn merge(mut entries: Vec<(String, Entry)>) -> Result<Vec<Entry>, Box<Conflict>> {
-    // Stable, and by content after age, so that the order of the input decides nothing.
-    entries.sort_by_cached_key(|(_, entry)| {
-        let record = &entry.record;
-        (record.id.clone(), record.provenance.started.clone(), record.provenance.ended.clone())
-    });
+fn merge(entries: Vec<(String, Entry)>) -> Result<Vec<Entry>, Box<Conflict>> {
     let mut merged: BTreeMap<RunId, (String, Entry)> = BTreeMap::new();
-    for (place, entry) in entries {
+    for (place, mut entry) in entries {
         let Some((first, kept)) = merged.get_mut(&entry.record.id) else {
             merged.insert(entry.record.id.clone(), (place, entry));
             continue;
@@ -147,10 +144,19 @@ fn merge(mut entries: Vec<(String, Entry)>) -> Result<Vec<Entry>, Box<Conflict>>
                 places: [describe(first, &kept.record), describe(&place, &entry.record)],
             }));
         }
-        let tests = [kept.test.take(), entry.test];
-        kept.test = tests.into_iter().flatten().min_by_key(|test| test.provenance.started.clone());
+        // The order of the input decides nothing.
+        let tests = [kept.test.take(), entry.test.take()].into_iter().flatten();
+        kept.test = tests.min_by_key(|test| age(&test.provenance, test));
+        if age(&entry.record.provenance, &entry.record) < age(&kept.record.provenance, &kept.record) {
+            kept.record = entry.record;
+        }
     }
     Ok(merged.into_values().map(|(_, entry)| entry).collect())
+}
+
+/// Orders by start; what started at the same time by content.
+fn age(provenance: &Provenance, content: &impl Serialize) -> (String, String) {
+    (provenance.started.clone(), canonical_json(&serde_json::to_value(content).unwrap_or_default()))
 }
 
 fn describe(place: &str, record: &Record) -> String {
@@ -184,5 +190,89 @@ fn without(value: Value, keys: &[&str]) -> Map<String, Value> {
     match value {
         Value::Object(map) => map.into_iter().filter(|(key, _)| !keys.contains(&key.as_str())).collect(),
         _ => Map::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixture;
+    use crate::fs::write_atomic;
+
+    /// The file's text read back, with the folder's name taken out of an error.
+    fn read(text: &str) -> Result<Vec<Entry>, String> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("c.jsonl");
+        write_atomic(&path, text.as_bytes()).unwrap();
+        read_entries(&path).map_err(|error| error.to_string().replace(&path.display().to_string(), "c.jsonl"))
+    }
+
+    #[test]
+    fn written_entries_are_read_back_bit_by_bit() {
+        let entries = merge_entries(fixture::entries()).unwrap();
+        let text = entries_to_jsonl(&entries);
+        assert_eq!(read(&text).unwrap(), entries);
+        assert_eq!(text.lines().count(), entries.len());
+        let mut shuffled = fixture::entries();
+        shuffled.reverse();
+        shuffled.extend(fixture::entries());
+        assert_eq!(entries_to_jsonl(&shuffled), text);
+        assert_eq!(entries_to_jsonl(&[]), "");
+        assert_eq!(read("\n").unwrap(), []);
+    }
+
+    #[test]
+    fn a_missing_file_is_named() {
+        let error = read_entries(Path::new("no/such.jsonl")).unwrap_err().to_string();
+        assert!(error.starts_with("cannot read no/such.jsonl: "), "{error}");
+    }
+
+    #[test]
+    fn what_is_no_entry_is_an_error_with_its_line() {
+        let good = entries_to_jsonl(&fixture::entries()[..1]);
+        insta::assert_snapshot!(read(&format!("{good}<<<<<<< HEAD\n")).unwrap_err(), @r"
+        c.jsonl, line 2: expected a record and its test scores as one line of JSON, found: expected value at column 1
+          hint: restore the line from version control, or write the file anew with `cargo xtask report`
+        ");
+        let other = good.replace("\"schema\":1", "\"schema\":2");
+        insta::assert_snapshot!(read(&format!("{good}\n{other}")).unwrap_err(), @r"
+        c.jsonl, line 3: expected schema 1, found schema 2
+          hint: use the version of the code that wrote it, or train these runs again
+        ");
+        let mut mixed = fixture::entries().into_iter().find(|entry| entry.test.is_some()).unwrap();
+        mixed.record.weights = "others".into();
+        insta::assert_snapshot!(read(&entries_to_jsonl(&[mixed])).unwrap_err(), @r"
+        c.jsonl, line 1: expected a record and its test scores as one line of JSON, found: test scores of other weights than those of run 60d382468027fa7b
+          hint: restore the line from version control, or write the file anew with `cargo xtask report`
+        ");
+    }
+
+    #[test]
+    fn records_of_one_run_that_agree_are_one() {
+        let tested = fixture::entries().into_iter().find(|entry| entry.test.is_some()).unwrap();
+        let mut earlier = tested.clone();
+        earlier.test = None;
+        earlier.record.provenance.started = "2025-01-01T00:00:00Z".into();
+        earlier.record.provenance.cpu = "another".into();
+        earlier.record.seconds.forward += 1.0;
+        earlier.record.about.method = "in other words".into();
+        for entries in [[tested.clone(), earlier.clone()], [earlier.clone(), tested.clone()]] {
+            let merged = merge_entries(entries).unwrap();
+            assert_eq!(merged, [Entry { record: earlier.record.clone(), test: tested.test.clone() }]);
+        }
+    }
+
+    #[test]
+    fn records_of_one_run_that_disagree_are_an_error() {
+        let one = fixture::entries().remove(0);
+        let mut other = one.clone();
+        other.record.epochs[3].train_loss += 1e-9;
+        other.record.provenance.commit = "feedbeef".into();
+        other.record.provenance.ended = "2027-01-01T00:00:00Z".into();
+        let text = entries_to_jsonl(&[one]) + &entries_to_jsonl(&[other]);
+        insta::assert_snapshot!(read(&text).unwrap_err(), @r"
+        c.jsonl, line 1 (commit 0123456789abcdef0123456789abcdef01234567, AMD EPYC 9R14) and line 2 (commit feedbeef, AMD EPYC 9R14): expected two records of run 60d382468027fa7b to agree, found that they differ in `epochs`
+          hint: keep one of the two; `cargo xtask verify 60d382468027fa7b` shows which of them this machine reproduces
+        ");
     }
 }

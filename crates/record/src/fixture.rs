@@ -42,7 +42,11 @@ pub(crate) fn with_tests(mut entries: Vec<Entry>) -> Vec<Entry> {
             id: record.id.clone(),
             weights: record.weights.clone(),
             scores: BTreeMap::from([("top1".to_owned(), rounded(score, 1e4))]),
-            provenance: Provenance { started: "2026-02-04T09:00:00Z".into(), ended: "2026-02-04T09:00:05Z".into(), ..record.provenance.clone() },
+            provenance: Provenance {
+                started: "2026-02-04T09:00:00Z".into(),
+                ended: "2026-02-04T09:00:05Z".into(),
+                ..record.provenance.clone()
+            },
         });
     }
     entries
@@ -121,18 +125,19 @@ pub(crate) fn entry(made: &Made, seed: u64) -> Entry {
     });
     let norms: Vec<NormRow> = norms.collect();
     let last = norms.last().unwrap();
-    let layers = ["conv1.weight", "layer1.0.conv1.weight", "layer1.0.conv2.weight"].iter().zip(1..).map(|(layer, i)| {
-        let factor = 1.0 + 0.1 * f64::from(i);
-        LayerRow {
-            name: (*layer).to_owned(),
-            weight_norm: last.weight_norm * factor,
-            filter_norm_min: last.filter_norm_min * factor,
-            filter_norm_median: last.filter_norm_median * factor,
-            gradient_norm: last.gradient_norm / factor,
-            effective_lr: last.effective_lr / factor,
-            rotation: last.rotation / factor,
-        }
-    });
+    let layers =
+        ["conv1.weight", "layer1.0.conv1.weight", "layer1.0.conv2.weight"].iter().zip(1..).map(|(layer, i)| {
+            let factor = 1.0 + 0.1 * f64::from(i);
+            LayerRow {
+                name: (*layer).to_owned(),
+                weight_norm: last.weight_norm * factor,
+                filter_norm_min: last.filter_norm_min * factor,
+                filter_norm_median: last.filter_norm_median * factor,
+                gradient_norm: last.gradient_norm / factor,
+                effective_lr: last.effective_lr / factor,
+                rotation: last.rotation / factor,
+            }
+        });
     let of_steps = |micros: f64| rounded(micros * 1e-6 * steps as f64, 1e3);
     Entry {
         record: Record {
@@ -140,12 +145,7 @@ pub(crate) fn entry(made: &Made, seed: u64) -> Entry {
             task: "classification".into(),
             task_version: 1,
             outcome: Outcome::Finished,
-            headline: Headline {
-                score: "top1".into(),
-                title: "top-1 %".into(),
-                scale: 100.0,
-                higher_is_better: true,
-            },
+            headline: Headline { score: "top1".into(), title: "top-1 %".into(), scale: 100.0, higher_is_better: true },
             epochs: epochs.collect(),
             layers: layers.collect(),
             norms,

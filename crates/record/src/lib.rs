@@ -2,6 +2,7 @@
 //! store of runs, statistics, tables and figures. No tensors, so the runner builds in seconds.
 
 mod choice;
+mod config;
 mod difference;
 mod entries;
 #[cfg(test)]
@@ -12,11 +13,14 @@ mod report;
 mod run;
 mod spec;
 pub mod statistics;
+mod store;
 mod table;
 
 pub use choice::chosen;
+pub use config::{Config, ConfigError, GridPoint, Selection, did_you_mean};
 pub use difference::difference;
 pub use entries::{Conflict, EntriesError, entries_to_jsonl, merge_entries, read_entries};
 pub use report::{Rendered, ReportError, render, splice, table};
 pub use run::*;
 pub use spec::{RunId, Spec, Table, hex};
+pub use store::{RunFolder, State, StoreError};

@@ -1,9 +1,10 @@
 //! Line charts as SVG.
 //!
-//! Our own writer, because the figures are committed and compared byte by byte: a plotting crate
-//! (kuva 0.6 was tried) puts its version into each file, so that an update of a dependency makes
-//! every figure stale, has no text alternative for the file as a whole, and does not label lines
-//! at their ends. What is needed here is small.
+//! Our own writer, because the figures are committed and compared byte by byte: the plotting crate
+//! that comes closest, kuva 0.6, puts its version into each file, so that an update of a dependency
+//! makes every figure stale; a file of its has no text alternative as a whole; and lines are not
+//! labelled at their ends, which readers who cannot tell the colours apart need. What is needed
+//! here is small.
 
 mod axis;
 
@@ -23,10 +24,13 @@ const CHARACTER: f64 = 0.55;
 /// From the plot to the label: a leader, then a sample of the line.
 const LEADER: f64 = 16.0;
 const SAMPLE: f64 = 26.0;
-/// With more lines, labels at the ends would not fit, and a legend above the plot replaces them.
+/// With more lines, labels at the ends would not fit, and a legend above the first plot replaces
+/// them.
 const MOST_LABELS: usize = 6;
-/// More points than the plot has pixels in two are not seen.
-const MOST_POINTS: usize = 250;
+/// More points are not told apart on a curve of this size, and make files large.
+const MOST_POINTS: usize = 120;
+/// Height of a line of the legend.
+const LEGEND: f64 = 24.0;
 const FONTS: &str = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif";
 const DASHES: [&str; 4] = ["", "9 4", "2 4", "12 4 2 4"];
 
@@ -58,13 +62,17 @@ pub(crate) enum Scale {
     Log,
 }
 
-/// Which outliers may leave the plot so that the rest can be told apart. The last point of each
-/// line never does.
+/// Which outliers may leave the plot so that the rest can be told apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Trim {
-    Neither,
+    /// The lowest, but not the last point of a line.
     Low,
+    /// The highest, but not the last point of a line.
     High,
+    /// None.
+    Neither,
+    /// The lowest, the last point of a line too.
+    Tail,
 }
 
 /// A curve with a band around it.
@@ -118,8 +126,11 @@ impl Theme {
 
 /// The drawing as the text of an SVG file.
 pub(crate) fn svg(figure: &Figure, theme: Theme) -> String {
-    let panel = |panel: &Panel| legend_height(panel) + ABOVE + PLOT + BELOW;
-    let height: f64 = figure.panels.iter().map(panel).sum();
+    let direct = figure.panels.iter().all(|panel| panel.lines.len() <= MOST_LABELS);
+    // Panels show the same lines, so that one legend serves them all.
+    let legends = figure.panels.first().filter(|_| !direct);
+    let mut top = legends.map_or(0.0, |panel| LEGEND * panel.lines.len().div_ceil(2) as f64 + 8.0);
+    let height = top + (ABOVE + PLOT + BELOW) * figure.panels.len() as f64;
     let mut out = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{WIDTH}\" height=\"{height}\" \
          viewBox=\"0 0 {WIDTH} {height}\" role=\"img\" aria-labelledby=\"title desc\" \
@@ -129,25 +140,29 @@ pub(crate) fn svg(figure: &Figure, theme: Theme) -> String {
         escape(&figure.title),
         escape(&figure.description),
     );
-    let mut top = 0.0;
+    if let Some(panel) = legends {
+        legend(&mut out, panel, theme);
+    }
+    let right = WIDTH - if direct { labels_width(figure) } else { 18.0 };
     for (number, panel) in figure.panels.iter().enumerate() {
-        top = draw(&mut out, panel, number, top, theme);
+        let curves = draw(&mut out, panel, number, (top + ABOVE, right), theme);
+        if direct {
+            labels(&mut out, panel, &curves, (top + ABOVE, right), theme);
+        }
+        top += ABOVE + PLOT + BELOW;
     }
     out + "</svg>\n"
 }
 
-/// Draws `panel` with its top at `top`, and returns where the next one goes.
-fn draw(out: &mut String, panel: &Panel, number: usize, top: f64, theme: Theme) -> f64 {
-    let direct = panel.lines.len() <= MOST_LABELS;
-    let right = WIDTH - if direct { labels_width(panel) } else { 18.0 };
-    let top = top + legend_height(panel) + ABOVE;
+/// The points of a curve that can be drawn, as `[x, y, low, high]` in units of the drawing.
+type Curve = Vec<[f64; 4]>;
+
+/// Draws `panel` with the plot's top right corner at `(top, right)`, and returns its curves.
+fn draw(out: &mut String, panel: &Panel, number: usize, (top, right): (f64, f64), theme: Theme) -> Vec<Curve> {
     let x = Axis::horizontal(panel, LEFT, right);
     let y = Axis::vertical(panel, top + PLOT, top);
 
     text(out, 4.0, top - 22.0, "start", theme.text(), &panel.y);
-    if !direct {
-        legend(out, panel, top - ABOVE, theme);
-    }
     for tick in y.ticks() {
         let at = y.at(tick);
         line(out, (LEFT, at), (right, at), theme.grid(), 1.0, "");
@@ -170,29 +185,30 @@ fn draw(out: &mut String, panel: &Panel, number: usize, top: f64, theme: Theme) 
         right - LEFT + 2.0,
         PLOT + 3.0
     );
-    let curves: Vec<(&Line, Vec<[f64; 4]>)> = panel.lines.iter().map(|curve| (curve, project(curve, &x, &y))).collect();
-    for (curve, points) in &curves {
-        band(out, points, theme.line(curve.style));
+    let curves: Vec<Curve> = panel.lines.iter().map(|line| project(line, &x, &y)).collect();
+    for (line, curve) in panel.lines.iter().zip(&curves) {
+        band(out, curve, theme.line(line.style));
     }
-    for (curve, points) in &curves {
-        let path = points.iter().map(|[x, y, ..]| format!("{x:.1} {y:.1}")).collect::<Vec<_>>().join("L");
+    // The first line, which is the best, comes last and so on top.
+    for (line, curve) in panel.lines.iter().zip(&curves).rev() {
+        if let [[x, y, ..]] = curve.as_slice() {
+            let _ =
+                writeln!(out, "<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"3.5\" fill=\"{}\"/>", theme.line(line.style));
+        }
+        let path = curve.iter().map(|[x, y, ..]| format!("{x:.1} {y:.1}")).collect::<Vec<_>>().join("L");
         let _ = writeln!(
             out,
             "<path d=\"M{path}\" fill=\"none\" stroke=\"{}\" stroke-width=\"2.5\" stroke-linejoin=\"round\"{}/>",
-            theme.line(curve.style),
-            dashes(curve.style)
+            theme.line(line.style),
+            dashes(line.style)
         );
     }
     out.push_str("</g>\n");
-    if direct {
-        labels(out, &curves, right, top, theme);
-    }
-    top + PLOT + BELOW
+    curves
 }
 
-/// The points that can be drawn, as `[x, y, low, high]` in units of the drawing.
-fn project(curve: &Line, x: &Axis, y: &Axis) -> Vec<[f64; 4]> {
-    let visible: Vec<&Point> = curve.points.iter().filter(|point| y.can_show(point.y)).collect();
+fn project(line: &Line, x: &Axis, y: &Axis) -> Curve {
+    let visible: Vec<&Point> = line.points.iter().filter(|point| y.can_show(point.y)).collect();
     let stride = visible.len().div_ceil(MOST_POINTS).max(1);
     let last = visible.len().saturating_sub(1);
     let chosen = visible.iter().enumerate().filter(|(i, _)| i % stride == 0 || *i == last);
@@ -211,17 +227,21 @@ fn band(out: &mut String, points: &[[f64; 4]], colour: &str) {
 }
 
 /// Labels at the ends of the lines, moved apart where they would overlap.
-fn labels(out: &mut String, curves: &[(&Line, Vec<[f64; 4]>)], right: f64, top: f64, theme: Theme) {
-    let mut ends: Vec<(&Line, f64, f64)> =
-        curves.iter().filter_map(|(curve, points)| points.last().map(|point| (*curve, point[0], point[1]))).collect();
+fn labels(out: &mut String, panel: &Panel, curves: &[Curve], (top, right): (f64, f64), theme: Theme) {
+    let ends =
+        panel.lines.iter().zip(curves).filter_map(|(line, curve)| curve.last().map(|end| (line, end[0], end[1])));
+    let mut ends: Vec<(&Line, f64, f64)> = ends.collect();
     ends.sort_by(|one, other| one.2.total_cmp(&other.2));
-    let heights: Vec<f64> = ends.iter().map(|(curve, ..)| 20.0 * in_two(&curve.label).len() as f64 + 2.0).collect();
+    let heights: Vec<f64> = ends.iter().map(|(curve, ..)| 19.0 * in_two(&curve.label).len() as f64 + 4.0).collect();
     let wanted: Vec<f64> = ends.iter().map(|(.., y)| y.clamp(top, top + PLOT)).collect();
-    let places = axis::spread(&wanted, &heights, top - 10.0, top + PLOT + 10.0);
+    let places = axis::spread(&wanted, &heights, top - ABOVE + 4.0, top + PLOT + BELOW - 4.0);
     for ((curve, x, y), place) in ends.into_iter().zip(places) {
         let colour = theme.line(curve.style);
         let sample = right + LEADER;
-        line(out, (x + 2.0, y.clamp(top, top + PLOT)), (sample, place), colour, 1.0, "");
+        // A line that left the plot has no end to lead from.
+        if (top - 1.0..=top + PLOT + 1.0).contains(&y) {
+            line(out, (x + 2.0, y), (sample, place), colour, 1.0, "");
+        }
         line(out, (sample, place), (sample + SAMPLE, place), colour, 2.5, &dashes(curve.style));
         let parts = in_two(&curve.label);
         let first = place + 5.5 - 9.5 * (parts.len() - 1) as f64;
@@ -240,20 +260,15 @@ fn in_two(label: &str) -> Vec<&str> {
     }
 }
 
-fn labels_width(panel: &Panel) -> f64 {
-    let parts = panel.lines.iter().flat_map(|line| in_two(&line.label));
+fn labels_width(figure: &Figure) -> f64 {
+    let parts = figure.panels.iter().flat_map(|panel| &panel.lines).flat_map(|line| in_two(&line.label));
     let longest = parts.map(|part| part.chars().count()).max().unwrap_or(0);
     (LEADER + SAMPLE + 12.0 + FONT * CHARACTER * longest as f64).min(WIDTH / 2.0)
 }
 
-fn legend_height(panel: &Panel) -> f64 {
-    if panel.lines.len() <= MOST_LABELS { 0.0 } else { 24.0 * panel.lines.len().div_ceil(2) as f64 + 8.0 }
-}
-
-fn legend(out: &mut String, panel: &Panel, bottom: f64, theme: Theme) {
-    let top = bottom - legend_height(panel) + 20.0;
+fn legend(out: &mut String, panel: &Panel, theme: Theme) {
     for (i, curve) in panel.lines.iter().enumerate() {
-        let (x, y) = (4.0 + WIDTH / 2.0 * (i % 2) as f64, top + 24.0 * (i / 2) as f64);
+        let (x, y) = (4.0 + WIDTH / 2.0 * (i % 2) as f64, 20.0 + LEGEND * (i / 2) as f64);
         line(out, (x, y - 5.5), (x + SAMPLE + 8.0, y - 5.5), theme.line(curve.style), 2.5, &dashes(curve.style));
         text(out, x + SAMPLE + 16.0, y, "start", theme.text(), &curve.label);
     }

@@ -61,10 +61,8 @@ pub fn interval(values: &[f64]) -> Option<Interval> {
 /// Runs of one seed share initial weights, data order and augmentation, so pairing removes the
 /// part of the noise that they have in common.
 pub fn paired(ours: &BTreeMap<u64, f64>, theirs: &BTreeMap<u64, f64>) -> Option<Interval> {
-    let differences: Vec<f64> = ours
-        .iter()
-        .filter_map(|(seed, our)| theirs.get(seed).map(|their| our - their))
-        .collect();
+    let differences: Vec<f64> =
+        ours.iter().filter_map(|(seed, our)| theirs.get(seed).map(|their| our - their)).collect();
     interval(&differences)
 }
 

@@ -34,11 +34,19 @@ mod tests {
 
     #[test]
     fn a_cell_cannot_break_the_table() {
-        insta::assert_snapshot!(markdown(&row(&["a", "b"]), &[row(&["x|y", "two\nlines"])]), @"");
+        insta::assert_snapshot!(markdown(&row(&["a", "b"]), &[row(&["x|y", "two\nlines"])]), @r"
+        | a | b |
+        |---|---|
+        | x\|y | two lines |
+        ");
     }
 
     #[test]
     fn columns_are_aligned_by_characters_not_bytes() {
-        insta::assert_snapshot!(plain(&row(&["a", "b"]), &[row(&["±1", "x"]), row(&["long", "y"])]), @"");
+        insta::assert_snapshot!(plain(&row(&["a", "b"]), &[row(&["±1", "x"]), row(&["long", "y"])]), @r"
+        a     b
+        ±1    x
+        long  y
+        ");
     }
 }

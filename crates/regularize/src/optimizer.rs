@@ -203,7 +203,11 @@ impl Optimizer {
                 None => Vec::new(),
                 Some(momentum) if momentum.dims() == slot.parameter.var.dims() => momentum.flatten_all()?.to_vec1()?,
                 Some(momentum) => {
-                    let message = format!("expected momentum of shape {:?}, found {:?}", slot.parameter.var.dims(), momentum.dims());
+                    let message = format!(
+                        "expected momentum of shape {:?}, found {:?}",
+                        slot.parameter.var.dims(),
+                        momentum.dims()
+                    );
                     return Err(Error::parameter(name, message));
                 }
             };

@@ -244,7 +244,9 @@ impl candle_nn::var_builder::SimpleBackend for Params {
 fn draw(seed: u64, name: &str, shape: &Shape, init: Init) -> Result<Vec<f32>> {
     let mut rng = random::stream(seed, &format!("initial values of {name}"), &[]);
     let len = shape.elem_count();
-    let bad = |e: &dyn std::fmt::Display| candle_core::Error::Msg(format!("parameter `{name}`: cannot draw from {init:?}: {e}"));
+    let bad = |e: &dyn std::fmt::Display| {
+        candle_core::Error::Msg(format!("parameter `{name}`: cannot draw from {init:?}: {e}"))
+    };
     let normal = |mean: f64, std: f64, rng: &mut random::Rng| -> Result<Vec<f32>> {
         let distribution = Normal::new(mean, std).map_err(|e| bad(&e))?;
         Ok((0..len).map(|_| distribution.sample(rng) as f32).collect())

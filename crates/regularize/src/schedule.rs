@@ -100,7 +100,8 @@ impl Schedule {
         match self {
             Self::Constant(_) => 1.0,
             Self::Step(Step { milestones, factor, .. }) => {
-                let passed = milestones.iter().filter(|epoch| (**epoch * per_epoch as f64).round() as u64 <= step).count();
+                let passed =
+                    milestones.iter().filter(|epoch| (**epoch * per_epoch as f64).round() as u64 <= step).count();
                 factor.powi(passed as i32)
             }
             Self::Cosine(Cosine { floor, .. }) => {

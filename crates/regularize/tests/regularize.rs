@@ -28,7 +28,8 @@ fn gradients(params: &Params, of: impl Fn(&str) -> Option<Tensor>) -> GradStore 
 fn followed_by_norm(params: &Params, weight: &str, filters: usize) -> (Var, Var) {
     let running_mean = params.buffer(&format!("{weight}.running_mean"), filters, 0.5).unwrap();
     let running_var = params.buffer(&format!("{weight}.running_var"), filters, 2.0).unwrap();
-    let normalization = Normalization { running_mean: running_mean.clone(), running_var: running_var.clone(), bias: None };
+    let normalization =
+        Normalization { running_mean: running_mean.clone(), running_var: running_var.clone(), bias: None };
     params.set_role(weight, Role::ScaleInvariant(normalization)).unwrap();
     (running_mean, running_var)
 }
@@ -58,14 +59,8 @@ fn tensor(file: &SafeTensors, name: &str) -> Tensor {
     Tensor::from_vec(values, view.shape(), &Device::Cpu).unwrap()
 }
 
-const GOLDEN_CASES: [&str; 6] = [
-    "sgd",
-    "sgd_momentum",
-    "sgd_momentum_wd",
-    "sgd_nesterov_wd",
-    "sgd_momentum_wrs_filter",
-    "sgd_momentum_wrs_layer",
-];
+const GOLDEN_CASES: [&str; 6] =
+    ["sgd", "sgd_momentum", "sgd_momentum_wd", "sgd_nesterov_wd", "sgd_momentum_wrs_filter", "sgd_momentum_wrs_layer"];
 
 #[test]
 fn golden_sgd_and_weight_rescaling() {
@@ -104,7 +99,11 @@ fn golden_sgd_and_weight_rescaling() {
                 let expected = values(&tensor(&file, &format!("{case}/{at}/{}", p.name)));
                 for (found, expected) in values(&p.var).iter().zip(&expected) {
                     let tolerance = 1e-5 * expected.abs().max(1.0);
-                    assert!((found - expected).abs() <= tolerance, "{case} {at} {}: {found}, torch has {expected}", p.name);
+                    assert!(
+                        (found - expected).abs() <= tolerance,
+                        "{case} {at} {}: {found}, torch has {expected}",
+                        p.name
+                    );
                 }
             }
         };
@@ -386,7 +385,8 @@ fn epochs_are_an_interval() {
 
 #[test]
 fn saved_state_goes_on_bit_for_bit() {
-    let methods = [Method::None, Method::Wrs(Wrs { target: Target::Init, interval: Interval::Steps(3), ..Wrs::default() })];
+    let methods =
+        [Method::None, Method::Wrs(Wrs { target: Target::Init, interval: Interval::Steps(3), ..Wrs::default() })];
     for method in methods {
         let make = || {
             let params = Params::new(9, &Device::Cpu);

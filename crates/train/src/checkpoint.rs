@@ -8,7 +8,7 @@ use regularize::{Optimizer, Params};
 use safetensors::SafeTensors;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// Raise it when an older checkpoint cannot be read, or would not give the same run.
 const VERSION: u32 = 1;
@@ -93,9 +93,9 @@ pub(crate) fn load(
         Err(source) if source.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         Err(source) => return Err(record::fs::FileError::new("read", path, source).into()),
     };
-    let bad = |message: String| Error::File { path: path.into(), message };
-    let (_, metadata) =
-        SafeTensors::read_metadata(&bytes).map_err(|e| bad(format!("expected a checkpoint, found no safetensors file: {e}")))?;
+    let bad = |message: String| Error::content(path, message);
+    let (_, metadata) = SafeTensors::read_metadata(&bytes)
+        .map_err(|e| bad(format!("expected a checkpoint, found no safetensors file: {e}")))?;
     let header = metadata.metadata().as_ref().and_then(|metadata| metadata.get(KEY));
     let header = header.ok_or_else(|| bad(format!("expected a checkpoint, found no metadata `{KEY}`")))?;
     let version = serde_json::from_str::<serde_json::Value>(header).map(|header| header["version"].clone());
@@ -108,9 +108,11 @@ pub(crate) fn load(
     if header.id != *id {
         return Err(bad(format!("expected a checkpoint of run {id}, found one of run {}", header.id)));
     }
-    let tensors = candle_core::safetensors::load_buffer(&bytes, &Device::Cpu).map_err(|e| bad(format!("damaged: {e}")))?;
+    let tensors =
+        candle_core::safetensors::load_buffer(&bytes, &Device::Cpu).map_err(|e| bad(format!("damaged: {e}")))?;
     let part = |prefix: &str| -> HashMap<String, Tensor> {
-        let named = tensors.iter().filter_map(|(name, tensor)| Some((name.strip_prefix(prefix)?.to_owned(), tensor.clone())));
+        let named =
+            tensors.iter().filter_map(|(name, tensor)| Some((name.strip_prefix(prefix)?.to_owned(), tensor.clone())));
         named.collect()
     };
     let log = load_log(log_path, header.progress.log_lines)?;
@@ -121,7 +123,7 @@ pub(crate) fn load(
 
 fn load_log(path: &Path, lines: usize) -> Result<Vec<LogLine>, Error> {
     let text = record::fs::read_text(path)?;
-    let bad = |message: String| Error::File { path: PathBuf::from(path), message };
+    let bad = |message: String| Error::content(path, message);
     let read = |(i, line): (usize, &str)| {
         serde_json::from_str(line).map_err(|e| bad(format!("line {}: expected a log line: {e}", i + 1)))
     };
@@ -134,15 +136,17 @@ fn load_log(path: &Path, lines: usize) -> Result<Vec<LogLine>, Error> {
 
 /// Writes parameters and buffers under their own names.
 pub(crate) fn write_weights(path: &Path, params: &Params) -> Result<(), Error> {
-    let tensors: BTreeMap<String, Tensor> = params.all().into_iter().map(|p| (p.name, p.var.as_tensor().clone())).collect();
+    let tensors: BTreeMap<String, Tensor> =
+        params.all().into_iter().map(|p| (p.name, p.var.as_tensor().clone())).collect();
     let bytes = safetensors::serialize(tensors.iter(), None).map_err(anyhow::Error::from)?;
     Ok(write_atomic(path, &bytes)?)
 }
 
 /// Reads what [`write_weights`] wrote.
 pub(crate) fn read_weights(path: &Path, params: &Params) -> Result<(), Error> {
-    let bad = |message: String| Error::File { path: path.into(), message };
+    let bad = |message: String| Error::content(path, message);
     let bytes = std::fs::read(path).map_err(|source| record::fs::FileError::new("read", path, source))?;
-    let tensors = candle_core::safetensors::load_buffer(&bytes, &Device::Cpu).map_err(|e| bad(format!("damaged: {e}")))?;
+    let tensors =
+        candle_core::safetensors::load_buffer(&bytes, &Device::Cpu).map_err(|e| bad(format!("damaged: {e}")))?;
     params.load(&tensors).map_err(|e| bad(e.to_string()))
 }

@@ -3,12 +3,11 @@
 use crate::error::Error;
 use crate::evaluation::test;
 use crate::plan::plan;
-use crate::run_folder::RunFolder;
 use crate::task::Task;
 use crate::training::{Event, Options, train};
 use clap::{Parser, Subcommand};
 use data::Root;
-use record::Spec;
+use record::{RunFolder, Spec};
 use serde_json::json;
 use std::io::{Read, Write};
 use std::path::PathBuf;

@@ -4,7 +4,6 @@ use crate::checkpoint::read_weights;
 use crate::evaluation::evaluate;
 use crate::loader::examples;
 use crate::plan::{Planned, plan};
-use crate::run_folder::RunFolder;
 use crate::task::Task;
 use crate::training::{Options, train};
 use crate::{Error, Result};
@@ -12,7 +11,7 @@ use anyhow::{bail, ensure};
 use candle_core::{Device, Tensor};
 use data::{Root, Split};
 use rand::RngExt;
-use record::{Outcome, Record, Spec};
+use record::{Outcome, Record, RunFolder, Spec};
 use regularize::{Method, Optimizer, Params, Role};
 use std::time::Duration;
 
@@ -74,7 +73,6 @@ impl<T: Task> Opened<T> {
     }
 }
 
-
 /// A batch made again, and made after others, gives the same loss; other streams give other examples.
 pub fn an_example_is_a_pure_function<T: Task>(root: &Root, spec: &Spec) -> Result<()> {
     let opened = open::<T>(root, spec)?;
@@ -113,12 +111,18 @@ fn run<T: Task>(root: &Root, spec: &Spec, loader_threads: usize, stops: &[u64]) 
 }
 
 /// Twice with one loader thread, and with 2 and 5, the weights and scores are the same bits.
-pub fn the_same_spec_gives_the_same_weights_for_any_number_of_loader_threads<T: Task>(root: &Root, spec: &Spec) -> Result<()> {
+pub fn the_same_spec_gives_the_same_weights_for_any_number_of_loader_threads<T: Task>(
+    root: &Root,
+    spec: &Spec,
+) -> Result<()> {
     let first = run::<T>(root, spec, 1, &[])?;
     for threads in [1, 2, 5] {
         let again = run::<T>(root, spec, threads, &[])?;
         ensure!(first.weights == again.weights, "{threads} loader threads give other weights");
-        ensure!((&first.epochs, &first.norms) == (&again.epochs, &again.norms), "{threads} loader threads log other numbers");
+        ensure!(
+            (&first.epochs, &first.norms) == (&again.epochs, &again.norms),
+            "{threads} loader threads log other numbers"
+        );
     }
     let other = run::<T>(root, &Spec { seed: spec.seed + 1, ..spec.clone() }, 1, &[])?;
     ensure!(first.weights != other.weights, "another seed gives the same weights");
@@ -136,7 +140,10 @@ pub fn a_resumed_run_gives_the_same_weights<T: Task>(root: &Root, spec: &Spec) -
         let stops = if stops[0] == stops[1] { &stops[..1] } else { &stops[..] };
         let resumed = run::<T>(root, spec, 2, stops)?;
         ensure!(whole.weights == resumed.weights, "interrupted at {stops:?}, the weights differ");
-        ensure!((&whole.epochs, &whole.norms) == (&resumed.epochs, &resumed.norms), "interrupted at {stops:?}, the log differs");
+        ensure!(
+            (&whole.epochs, &whole.norms) == (&resumed.epochs, &resumed.norms),
+            "interrupted at {stops:?}, the log differs"
+        );
         ensure!(resumed.provenance.resumed == stops.len() as u64, "the record does not say how often it was resumed");
     }
     Ok(())
@@ -182,7 +189,11 @@ pub fn the_loss_has_the_gradient_that_differences_say<T: Task>(root: &Root, spec
     ensure!(!analytic.is_empty(), "no parameter has a gradient");
     let error = analytic.iter().zip(&numeric).map(|(a, n)| (a - n).powi(2)).sum::<f64>().sqrt();
     let length = analytic.iter().map(|a| a * a).sum::<f64>().sqrt();
-    ensure!(error < 0.02 * length, "over all parameters, gradients are {:.1} % off differences", 100.0 * error / length);
+    ensure!(
+        error < 0.02 * length,
+        "over all parameters, gradients are {:.1} % off differences",
+        100.0 * error / length
+    );
     Ok(())
 }
 
@@ -205,7 +216,11 @@ pub fn declared_scale_invariance_is_real<T: Task>(root: &Root, spec: &Spec) -> R
         parameter.var.set(&start)?;
         if matches!(parameter.role, Role::ScaleInvariant(_)) {
             invariant += 1;
-            ensure!(change < 5e-3 * before.abs().max(1e-3), "{}: declared scale-invariant, but the loss changes by {change} of {before}", parameter.name);
+            ensure!(
+                change < 5e-3 * before.abs().max(1e-3),
+                "{}: declared scale-invariant, but the loss changes by {change} of {before}",
+                parameter.name
+            );
         } else {
             head |= change > 1e-2 * before.abs();
         }
@@ -264,7 +279,12 @@ pub fn perfect_predictions_score_perfectly<T: Task>(root: &Root, spec: &Spec) ->
     }
     let scores = opened.task.scores(meter);
     let found = scores.get(T::HEADLINE.score).copied();
-    ensure!(found == Some(T::HEADLINE.perfect), "expected `{}` of {}, found {found:?}", T::HEADLINE.score, T::HEADLINE.perfect);
+    ensure!(
+        found == Some(T::HEADLINE.perfect),
+        "expected `{}` of {}, found {found:?}",
+        T::HEADLINE.score,
+        T::HEADLINE.perfect
+    );
     // And an untrained network does not.
     let untrained = evaluate(&opened.task, &opened.model, Split::Test, 64, 2, &Device::Cpu)?;
     ensure!(untrained.get(T::HEADLINE.score) != found.as_ref(), "an untrained network scores perfectly too");

@@ -1,6 +1,7 @@
 //! How a run can fail.
 
-use std::path::PathBuf;
+use record::StoreError;
+use std::path::Path;
 
 /// What a task's functions return.
 pub type Result<T> = anyhow::Result<T>;
@@ -19,20 +20,19 @@ pub enum Error {
     /// The run was asked to stop; its checkpoint goes on from there.
     #[error("interrupted; the same command goes on from the checkpoint")]
     Interrupted,
-    /// A file of the run that another version wrote, or that is damaged.
-    #[error("{}: {message}\n  hint: delete the folder {} to train this run anew", path.display(), path.parent().unwrap_or(path).display())]
-    File {
-        /// The file.
-        path: PathBuf,
-        /// What was expected and what was found.
-        message: String,
-    },
+    /// A file of the run is damaged, or another version wrote it, or it cannot be read or written.
+    #[error(transparent)]
+    Store(#[from] record::StoreError),
     /// Anything else.
     #[error(transparent)]
     Other(#[from] anyhow::Error),
 }
 
 impl Error {
+    pub(crate) fn content(path: &Path, message: impl ToString) -> Self {
+        Self::Store(StoreError::Content { path: path.into(), message: message.to_string() })
+    }
+
     pub(crate) fn spec(section: &'static str, message: impl ToString) -> Self {
         Self::Spec { section, message: message.to_string() }
     }
@@ -42,14 +42,14 @@ impl Error {
         match self {
             Self::Spec { .. } => 2,
             Self::Interrupted => 75,
-            Self::File { .. } | Self::Other(_) => 1,
+            Self::Store(_) | Self::Other(_) => 1,
         }
     }
 }
 
 impl From<record::fs::FileError> for Error {
     fn from(error: record::fs::FileError) -> Self {
-        Self::Other(error.into())
+        Self::Store(error.into())
     }
 }
 

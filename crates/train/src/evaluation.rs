@@ -5,11 +5,10 @@ use crate::error::{Error, Result};
 use crate::loader::{Loader, examples};
 use crate::plan::plan;
 use crate::provenance;
-use crate::run_folder::RunFolder;
 use crate::task::Task;
 use candle_core::Device;
 use data::{Root, Split};
-use record::{Outcome, SCHEMA, Scores, TestRecord};
+use record::{Outcome, RunFolder, SCHEMA, Scores, TestRecord};
 use regularize::Params;
 
 /// Scores `model` on all examples of `split`, `batch` at a time; the scores do not depend on `batch`.
@@ -17,7 +16,14 @@ use regularize::Params;
 /// # Errors
 ///
 /// Where an example cannot be read, or an operation fails.
-pub fn evaluate<T: Task>(task: &T, model: &T::Model, split: Split, batch: usize, threads: usize, device: &Device) -> Result<Scores> {
+pub fn evaluate<T: Task>(
+    task: &T,
+    model: &T::Model,
+    split: Split,
+    batch: usize,
+    threads: usize,
+    device: &Device,
+) -> Result<Scores> {
     let len = task.len(split);
     let mut meter = T::Meter::default();
     std::thread::scope(|scope| {
@@ -45,10 +51,16 @@ pub fn test<T: Task>(folder: &RunFolder, root: &Root) -> std::result::Result<Tes
         return Ok(test);
     }
     let Some(record) = folder.read_record()? else {
-        return Err(Error::Other(anyhow::anyhow!("{}: expected a finished run, found no record", folder.path().display())));
+        return Err(Error::Other(anyhow::anyhow!(
+            "{}: expected a finished run, found no record",
+            folder.path().display()
+        )));
     };
     if record.outcome != Outcome::Finished {
-        return Err(Error::Other(anyhow::anyhow!("{}: the run diverged, so there is nothing to test", folder.path().display())));
+        return Err(Error::Other(anyhow::anyhow!(
+            "{}: the run diverged, so there is nothing to test",
+            folder.path().display()
+        )));
     }
     let started = provenance::now();
     let planned = plan::<T>(&record.spec, root)?;
@@ -59,7 +71,7 @@ pub fn test<T: Task>(folder: &RunFolder, root: &Root) -> std::result::Result<Tes
     let weights = params.digest()?;
     if weights != record.weights {
         let message = format!("expected the weights of the record, {}, found {weights}", record.weights);
-        return Err(Error::File { path: folder.weights(), message });
+        return Err(Error::content(&folder.weights(), message));
     }
     let scores = evaluate(&task, &model, Split::Test, planned.settings.batch, provenance::threads(), &Device::Cpu)?;
     let provenance = provenance::provenance(task.digest(), started, 0);

@@ -10,7 +10,6 @@ mod evaluation;
 mod loader;
 mod plan;
 mod provenance;
-mod run_folder;
 mod task;
 mod training;
 
@@ -18,7 +17,6 @@ pub use cli::main;
 pub use error::{Error, Result};
 pub use evaluation::{evaluate, test};
 pub use plan::{Planned, Settings, plan};
-pub use run_folder::RunFolder;
 pub use task::{Headline, Task};
 pub use training::{Event, Options, train};
 

@@ -47,7 +47,11 @@ impl<E: Send> Loader<E> {
     }
 }
 
-fn prepare<E>(sender: &SyncSender<Result<Vec<E>>>, batches: impl Iterator<Item = u64>, examples: impl Fn(u64) -> Result<Vec<E>>) {
+fn prepare<E>(
+    sender: &SyncSender<Result<Vec<E>>>,
+    batches: impl Iterator<Item = u64>,
+    examples: impl Fn(u64) -> Result<Vec<E>>,
+) {
     for batch in batches {
         // The receiver is gone when nobody wants more.
         if sender.send(examples(batch)).is_err() {

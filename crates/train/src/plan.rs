@@ -52,7 +52,9 @@ pub struct Planned<T: Task> {
 pub fn plan<T: Task>(spec: &Spec, root: &Root) -> Result<Planned<T>, Error> {
     let task: T::Config = read("task", &spec.task)?;
     let settings: Settings = read("train", &spec.train)?;
-    for (key, value) in [("epochs", settings.epochs), ("batch", settings.batch as u64), ("log_every", settings.log_every)] {
+    for (key, value) in
+        [("epochs", settings.epochs), ("batch", settings.batch as u64), ("log_every", settings.log_every)]
+    {
         if value == 0 {
             return Err(Error::spec("train", format!("`{key}` must be at least 1, found 0")));
         }
@@ -63,7 +65,8 @@ pub fn plan<T: Task>(spec: &Spec, root: &Root) -> Result<Planned<T>, Error> {
     if !(spec.rest_decay.is_finite() && spec.rest_decay >= 0.0) {
         return Err(Error::spec("rest_decay", format!("must be a number of at least 0, found {}", spec.rest_decay)));
     }
-    let digest = Dataset::find(root, &spec.dataset).and_then(|set| set.digest()).map_err(|e| Error::spec("dataset", e))?;
+    let digest =
+        Dataset::find(root, &spec.dataset).and_then(|set| set.digest()).map_err(|e| Error::spec("dataset", e))?;
     let spec = Spec {
         task: write(&task),
         dataset: spec.dataset.clone(),

@@ -35,7 +35,8 @@ fn commit() -> String {
         Some(String::from_utf8_lossy(&output.stdout).trim().to_owned())
     };
     let Some(commit) = git(&["rev-parse", "HEAD"]) else { return "unknown".into() };
-    let code = ["status", "--porcelain", "--untracked-files=no", "--", "crates", "datasets", "Cargo.toml", "Cargo.lock"];
+    let code =
+        ["status", "--porcelain", "--untracked-files=no", "--", "crates", "datasets", "Cargo.toml", "Cargo.lock"];
     match git(&code) {
         Some(changes) if changes.is_empty() => commit,
         _ => format!("{commit}+changes"),

@@ -6,13 +6,13 @@ use crate::evaluation::evaluate;
 use crate::loader::{Loader, examples};
 use crate::plan::{Planned, plan};
 use crate::provenance;
-use crate::run_folder::RunFolder;
 use crate::task::Task;
 use candle_core::{Device, Tensor};
 use data::{Root, Split};
-use record::{About, EpochRow, LayerRow, NormRow, Outcome, Record, SCHEMA, Seconds};
+use record::{About, EpochRow, LayerRow, NormRow, Outcome, Record, RunFolder, SCHEMA, Seconds};
 use regularize::{Before, LayerNorms, Optimizer, Params};
 use serde::Serialize;
+use std::fs::File;
 use std::time::{Duration, Instant};
 
 /// What does not change the result of a run.
@@ -62,7 +62,7 @@ pub enum Event<'a> {
 /// [`Error::Interrupted`] where `options.stop` says so. A loss that is not finite is no error but a
 /// record that says so.
 pub fn train<T: Task>(folder: &RunFolder, root: &Root, options: &Options<'_>) -> std::result::Result<Record, Error> {
-    let _lock = folder.lock(&|| (options.stop)(0))?;
+    let _lock = lock(folder, options.stop)?;
     if let Some(record) = folder.read_record()? {
         return Ok(record);
     }
@@ -71,6 +71,24 @@ pub fn train<T: Task>(folder: &RunFolder, root: &Root, options: &Options<'_>) ->
     let mut run = Run::new(&task, folder, &planned, options)?;
     let outcome = run.train()?;
     run.finish(outcome)
+}
+
+/// Waits until no other process trains this run.
+fn lock(folder: &RunFolder, stop: &dyn Fn(u64) -> bool) -> std::result::Result<File, Error> {
+    let mut told = false;
+    loop {
+        if let Some(lock) = folder.try_lock()? {
+            return Ok(lock);
+        }
+        if stop(0) {
+            return Err(Error::Interrupted);
+        }
+        if !told {
+            eprintln!("{}: another process trains this run; waiting for it", folder.path().display());
+            told = true;
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
 }
 
 struct Run<'a, T: Task> {
@@ -225,7 +243,15 @@ impl<'a, T: Task> Run<'a, T> {
     fn save(&mut self) -> std::result::Result<(), Error> {
         self.progress.log_lines = self.log.len();
         let (checkpoint, log) = (self.folder.checkpoint(), self.folder.log());
-        checkpoint::save(&checkpoint, &log, &self.planned.id, &self.progress, &self.log, &self.params, &self.optimizer)?;
+        checkpoint::save(
+            &checkpoint,
+            &log,
+            &self.planned.id,
+            &self.progress,
+            &self.log,
+            &self.params,
+            &self.optimizer,
+        )?;
         self.saved = Instant::now();
         Ok(())
     }
@@ -322,8 +348,9 @@ fn norms(step: u64, lr: f64, layers: Vec<LayerNorms>) -> Option<LogLine> {
             rotation: l.rotation,
         })
         .collect();
-    let numbers = |l: &LayerRow| [l.weight_norm, l.filter_norm_min, l.filter_norm_median, l.gradient_norm, l.effective_lr, l.rotation];
+    let numbers = |l: &LayerRow| {
+        [l.weight_norm, l.filter_norm_min, l.filter_norm_median, l.gradient_norm, l.effective_lr, l.rotation]
+    };
     let finite = !layers.is_empty() && layers.iter().flat_map(numbers).all(f64::is_finite);
     finite.then_some(LogLine::Norms { median: row, layers })
 }
-

@@ -28,11 +28,8 @@ impl ConvBn {
         kernel: usize,
         geometry: Conv2d,
     ) -> std::result::Result<Self, regularize::Error> {
-        let init = Init::Kaiming {
-            dist: NormalOrUniform::Normal,
-            fan: FanInOut::FanOut,
-            non_linearity: NonLinearity::ReLU,
-        };
+        let init =
+            Init::Kaiming { dist: NormalOrUniform::Normal, fan: FanInOut::FanOut, non_linearity: NonLinearity::ReLU };
         let weight = conv.get("weight", (outputs, inputs / geometry.groups.max(1), kernel, kernel), init)?;
         let norm = BatchNorm {
             weight: bn.get("weight", outputs, Init::Const(1.0))?,

@@ -55,7 +55,8 @@ mod tests {
     /// Numbers of `torch.nn.functional.cross_entropy` and `argmax`.
     #[test]
     fn equals_torch() {
-        let logits = Tensor::new(&[[1f32, 2.0, 3.0], [0.5, 0.5, 0.1], [-1.0, 4.0, 0.0], [0.0, 0.0, 0.0]], &Device::Cpu).unwrap();
+        let logits =
+            Tensor::new(&[[1f32, 2.0, 3.0], [0.5, 0.5, 0.1], [-1.0, 4.0, 0.0], [0.0, 0.0, 0.0]], &Device::Cpu).unwrap();
         let mut meter = TopOne::default();
         meter.observe(&logits.narrow(0, 0, 3).unwrap(), &[2, 1, 1]).unwrap();
         meter.observe(&logits.narrow(0, 3, 1).unwrap(), &[0]).unwrap();

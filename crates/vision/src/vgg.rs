@@ -69,7 +69,10 @@ impl VggBn {
     /// Where the shape does not fit.
     pub fn forward(&self, x: &Tensor, statistics: Statistics) -> Result<Tensor> {
         if x.rank() != 4 || x.dims()[1].min(x.dims()[2]) < 32 {
-            bail!("vgg: expected images [n, h, w, c] of at least 32×32 pixels, which five poolings halve to 1; found {:?}", x.dims());
+            bail!(
+                "vgg: expected images [n, h, w, c] of at least 32×32 pixels, which five poolings halve to 1; found {:?}",
+                x.dims()
+            );
         }
         let mut x = x.clone();
         for stage in &self.stages {

@@ -106,14 +106,18 @@ fn golden_resnet20_after_three_steps() {
     let bytes = golden("resnet20.safetensors");
     let file = SafeTensors::deserialize(&bytes).unwrap();
     let ours = train_resnet20(&file, 1.0);
-    let nearby: Vec<Trained> = [1.0 - 1e-6, 1.0 - 3e-7, 1.0 + 3e-7, 1.0 + 1e-6].map(|s| train_resnet20(&file, s)).into();
+    let nearby: Vec<Trained> =
+        [1.0 - 1e-6, 1.0 - 3e-7, 1.0 + 3e-7, 1.0 + 1e-6].map(|s| train_resnet20(&file, s)).into();
     let close = |what: &str, found: &Tensor, expected: &str, moved: &dyn Fn(&Trained) -> Tensor| {
         let expected = tensor(&file, expected);
         let rounding = nearby.iter().map(|n| length(found, Some(&moved(n)))).fold(0.0, f64::max);
         let (distance, scale) = (length(found, Some(&expected)), length(&expected, None));
         // Rounding alone must not explain everything away.
         assert!(rounding <= 0.3 * scale, "{what}: rounding moves it by {rounding} of {scale}");
-        assert!(distance <= 1e-3 * scale + 3.0 * rounding, "{what}: {distance} from torch, rounding {rounding} of {scale}");
+        assert!(
+            distance <= 1e-3 * scale + 3.0 * rounding,
+            "{what}: {distance} from torch, rounding {rounding} of {scale}"
+        );
     };
     for (i, (name, found)) in ours.after.iter().enumerate() {
         close(name, found, &format!("after/{name}"), &|trained| trained.after[i].1.clone());
@@ -125,7 +129,12 @@ fn golden_resnet20_after_three_steps() {
 /// norms; scaling the head does not.
 #[test]
 fn declared_invariance_is_real() {
-    let x = Tensor::from_vec((0..4 * 32 * 32 * 3).map(|i| ((i * 37 % 101) as f32 - 50.0) / 25.0).collect::<Vec<_>>(), (4, 32, 32, 3), &Device::Cpu).unwrap();
+    let x = Tensor::from_vec(
+        (0..4 * 32 * 32 * 3).map(|i| ((i * 37 % 101) as f32 - 50.0) / 25.0).collect::<Vec<_>>(),
+        (4, 32, 32, 3),
+        &Device::Cpu,
+    )
+    .unwrap();
     let resnet = Params::new(1, &Device::Cpu);
     let vgg = Params::new(1, &Device::Cpu);
     let networks: [(&Params, Box<dyn Fn() -> Tensor>); 2] = [
@@ -171,12 +180,15 @@ fn each_convolution_is_scale_invariant_and_nothing_else_is() {
 #[test]
 fn impossible_networks_are_refused() {
     let params = Params::new(0, &Device::Cpu);
-    let message = |depth| ResNet::new(&params, ResNetConfig { depth, width: 16, channels: 3, classes: 10 }).err().unwrap().to_string();
+    let message = |depth| {
+        ResNet::new(&params, ResNetConfig { depth, width: 16, channels: 3, classes: 10 }).err().unwrap().to_string()
+    };
     assert!(message(9).contains("8, 14, 20"));
     assert!(message(2).contains("found 2"));
     let vgg = VggBn::new(&params, VggConfig { depth: 16, width: 4, channels: 1, classes: 10 }).unwrap();
     let small = Tensor::zeros((1, 28, 28, 1), candle_core::DType::F32, &Device::Cpu).unwrap();
     assert!(vgg.forward(&small, Statistics::Running).unwrap_err().to_string().contains("32×32"));
-    let message = VggBn::new(&params, VggConfig { depth: 12, width: 4, channels: 1, classes: 10 }).err().unwrap().to_string();
+    let message =
+        VggBn::new(&params, VggConfig { depth: 12, width: 4, channels: 1, classes: 10 }).err().unwrap().to_string();
     assert!(message.contains("found 12"));
 }

@@ -2,8 +2,9 @@
 
 use super::{Panel, Point, Scale, Trim};
 
-/// Share of the points, pooled over lines, that may leave the plot when trimming.
-const TRIMMED: f64 = 0.1;
+/// Share of the points, pooled over lines, that may leave the plot.
+const TRIMMED: f64 = 0.2;
+const TRIMMED_TAIL: f64 = 0.08;
 
 /// Maps numbers to a coordinate of the drawing.
 pub(super) struct Axis {
@@ -11,6 +12,10 @@ pub(super) struct Axis {
     /// In numbers, or in their decimal logarithms.
     low: f64,
     high: f64,
+    /// About how many ticks fit.
+    wanted: f64,
+    /// Distance of ticks below which a linear axis does not go.
+    finest: f64,
     /// Coordinates of `low` and `high`.
     from: f64,
     to: f64,
@@ -21,7 +26,8 @@ impl Axis {
         let mut values: Vec<f64> = points(panel).map(|point| point.x).collect();
         values.sort_by(f64::total_cmp);
         let (low, high) = ends(&values);
-        Self { scale: Scale::Linear, low, high, from, to }
+        // Epochs and steps are whole.
+        Self { scale: Scale::Linear, low, high, wanted: 4.5, finest: 1.0, from, to }
     }
 
     /// As narrow as the points of `panel` allow.
@@ -36,19 +42,20 @@ impl Axis {
         let all = sorted(&mut points(panel).flat_map(|point| [point.low, point.high]));
         let last = panel.lines.iter().filter_map(|line| line.points.iter().rev().find(|point| can_show(&point.y)));
         let last = sorted(&mut last.flat_map(|point| [point.low, point.high]));
-        let trimmed = (TRIMMED * all.len() as f64) as usize;
+        let trimmed = |share: f64| (share * all.len() as f64) as usize;
         let (mut low, mut high) = ends(&all);
         // Ends of the lines stay, with some room to see where they come from.
         if let (Some(least), Some(most)) = (last.first(), last.last()) {
             let room = 0.5 * (most - least);
             match panel.trim {
                 Trim::Neither => {}
-                Trim::Low => low = low.max(all[trimmed].min(least - room)),
-                Trim::High => high = high.min(all[all.len() - 1 - trimmed].max(most + room)),
+                Trim::Low => low = low.max(all[trimmed(TRIMMED)].min(least - room)),
+                Trim::High => high = high.min(all[all.len() - 1 - trimmed(TRIMMED)].max(most + room)),
+                Trim::Tail => low = all[trimmed(TRIMMED_TAIL)],
             }
         }
         let margin = 0.04 * (high - low);
-        Self { scale: panel.scale, low: low - margin, high: high + margin, from, to }
+        Self { scale: panel.scale, low: low - margin, high: high + margin, wanted: 5.0, finest: 0.0, from, to }
     }
 
     pub(super) fn can_show(&self, value: f64) -> bool {
@@ -98,7 +105,7 @@ impl Axis {
                 let digits = (-self.step().log10().floor()).max(0.0) as usize;
                 grouped(&format!("{tick:.digits$}"))
             }
-            Scale::Log if (0.001..10_000.0).contains(&tick) => {
+            Scale::Log if self.low >= -3.2 && self.high <= 4.2 => {
                 grouped(format!("{tick:.4}").trim_end_matches('0').trim_end_matches('.'))
             }
             Scale::Log => power(tick),
@@ -107,26 +114,53 @@ impl Axis {
 
     /// The distance of ticks: 1, 2 or 5 times a power of ten.
     fn step(&self) -> f64 {
-        let rough = (self.high - self.low) / 5.0;
+        let rough = (self.high - self.low) / self.wanted;
         let power = 10f64.powf(rough.log10().floor());
-        let factor = [1.0, 2.0, 5.0].into_iter().find(|factor| factor * power >= rough * 0.999);
-        factor.unwrap_or(10.0) * power
+        let factor = match rough / power {
+            small if small < 1.5 => 1.0,
+            small if small < 3.5 => 2.0,
+            large if large < 7.5 => 5.0,
+            _ => 10.0,
+        };
+        (factor * power).max(self.finest)
     }
 }
 
-/// Centres near `wanted` (sorted) for labels of the given heights that do not overlap between `top`
-/// and `bottom`, as far as they fit.
+/// Centres close to `wanted` (sorted) for labels of the given heights that do not overlap, between
+/// `top` and `bottom` as far as they fit.
 pub(super) fn spread(wanted: &[f64], heights: &[f64], top: f64, bottom: f64) -> Vec<f64> {
-    let mut places = wanted.to_vec();
-    let mut edge = top;
-    for (place, height) in places.iter_mut().zip(heights) {
-        *place = place.max(edge + height / 2.0);
-        edge = *place + height / 2.0;
+    /// Labels that touch each other, centred on the mean of what they want.
+    struct Block {
+        labels: usize,
+        height: f64,
+        /// Where the block's upper edge would be, summed over what each label wants.
+        wishes: f64,
     }
-    let mut edge = bottom;
-    for (place, height) in places.iter_mut().zip(heights).rev() {
-        *place = place.min(edge - height / 2.0);
-        edge = *place - height / 2.0;
+    impl Block {
+        fn upper(&self, top: f64, bottom: f64) -> f64 {
+            (self.wishes / self.labels as f64).min(bottom - self.height).max(top)
+        }
+    }
+    let mut blocks: Vec<Block> = Vec::new();
+    for (wish, height) in wanted.iter().zip(heights) {
+        let mut last = Block { labels: 1, height: *height, wishes: wish - height / 2.0 };
+        while let Some(before) =
+            blocks.pop_if(|before| before.upper(top, bottom) + before.height > last.upper(top, bottom))
+        {
+            last.wishes += before.wishes - before.height * last.labels as f64;
+            last.labels += before.labels;
+            last.height += before.height;
+        }
+        blocks.push(last);
+    }
+    let mut heights = heights.iter();
+    let mut places = Vec::with_capacity(wanted.len());
+    for block in &blocks {
+        let mut edge = block.upper(top, bottom);
+        for height in heights.by_ref().take(block.labels) {
+            places.push(edge + height / 2.0);
+            edge += height;
+        }
     }
     places
 }
@@ -176,5 +210,47 @@ fn power(tick: f64) -> String {
             digit => digit.to_digit(10).and_then(|d| char::from_u32(0x2070 + d)).unwrap_or(digit),
         })
         .collect();
-    if (factor - 1.0).abs() < 0.01 { format!("10{raised}") } else { format!("{}·10{raised}", (factor * 10.0).round() / 10.0) }
+    if (factor - 1.0).abs() < 0.01 {
+        format!("10{raised}")
+    } else {
+        format!("{}·10{raised}", (factor * 10.0).round() / 10.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn axis(scale: Scale, low: f64, high: f64) -> Axis {
+        Axis { scale, low, high, wanted: 5.0, finest: 0.0, from: 0.0, to: 100.0 }
+    }
+
+    fn labels(axis: &Axis) -> String {
+        axis.ticks().iter().map(|tick| axis.label(*tick)).collect::<Vec<_>>().join(" ")
+    }
+
+    #[test]
+    fn ticks_are_round() {
+        assert_eq!(labels(&axis(Scale::Linear, 68.3, 89.4)), "70 75 80 85");
+        assert_eq!(labels(&axis(Scale::Linear, -0.11, 0.32)), "−0.1 0.0 0.1 0.2 0.3");
+        assert_eq!(labels(&axis(Scale::Linear, 0.0, 78_000.0)), "0 20,000 40,000 60,000");
+        assert_eq!(labels(&axis(Scale::Log, -2.1, 0.2)), "0.01 0.1 1");
+        assert_eq!(labels(&axis(Scale::Log, -0.4, 0.8)), "0.5 1 2 5");
+        assert_eq!(labels(&axis(Scale::Log, -5.3, -1.2)), "10⁻⁵ 10⁻⁴ 10⁻³ 10⁻²");
+        assert_eq!(labels(&axis(Scale::Log, -5.3, -3.9)), "10⁻⁵ 2·10⁻⁵ 5·10⁻⁵ 10⁻⁴");
+    }
+
+    proptest! {
+        #[test]
+        fn labels_keep_their_order_and_do_not_overlap(
+            mut wanted in prop::collection::vec(0.0..100.0f64, 1..6),
+        ) {
+            wanted.sort_by(f64::total_cmp);
+            let heights = vec![20.0; wanted.len()];
+            let places = spread(&wanted, &heights, 0.0, 100.0);
+            prop_assert!(places.windows(2).all(|pair| pair[1] - pair[0] > 20.0 - 1e-9), "{places:?}");
+            prop_assert!(places[0] >= 10.0 && places[places.len() - 1] <= 90.0 + 1e-9, "{places:?}");
+        }
+    }
 }

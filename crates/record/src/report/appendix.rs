@@ -12,7 +12,8 @@ use std::collections::BTreeMap;
 pub(super) fn render(ranking: &Ranking<'_>) -> String {
     let mut parts = vec!["### Settings and runs".to_owned()];
     parts.push(
-        "Each run's id is the address of its record: `cargo xtask show <id>` prints it. The chosen setting of a row is in bold."
+        "Each run's id is the address of its record: `cargo xtask show <id>` prints it. The chosen setting of a row is in bold. \
+         Means are over the runs that have a score."
             .to_owned(),
     );
     parts.extend(ranking.lines.iter().map(|line| settings(ranking, line)));
@@ -93,7 +94,8 @@ fn cost(ranking: &Ranking<'_>) -> String {
     let rows = ranking.lines.iter().filter_map(|line| {
         let setting = line.setting?;
         let (sum, steps) = seconds(setting);
-        let a_step = |seconds: f64| if steps > 0 { significant(1e3 * seconds / steps as f64) } else { NOTHING.to_owned() };
+        let a_step =
+            |seconds: f64| if steps > 0 { significant(1e3 * seconds / steps as f64) } else { NOTHING.to_owned() };
         let mut cells = vec![link(&escape(&line.row.label), &setting_anchor(line.number, line.row.choice?))];
         cells.extend([sum.data, sum.forward, sum.backward, sum.update, sum.method, sum.training()].map(a_step));
         cells.push(significant(sum.evaluation / setting.runs.len() as f64));
@@ -103,7 +105,16 @@ fn cost(ranking: &Ranking<'_>) -> String {
     if rows.is_empty() {
         return "No setting was chosen.".to_owned();
     }
-    let names = header(&["chosen setting of", "data", "forward", "backward", "update", "method", "all of a step", "evaluation"]);
+    let names = header(&[
+        "chosen setting of",
+        "data",
+        "forward",
+        "backward",
+        "update",
+        "method",
+        "all of a step",
+        "evaluation",
+    ]);
     format!(
         "Mean over the runs of the chosen settings: milliseconds a training step; of evaluation on validation, seconds a run.\n\n{}",
         table::markdown(&names, &rows).trim_end()
@@ -207,7 +218,8 @@ fn provenance(ranking: &Ranking<'_>) -> String {
             day(group.last.unwrap_or_default()).to_owned(),
         ]
     });
-    let names = header(&["commit", "processor", "threads", "precision", "runs", "test evaluations", "resumed", "from", "to"]);
+    let names =
+        header(&["commit", "processor", "threads", "precision", "runs", "test evaluations", "resumed", "from", "to"]);
     let note = match groups.len() {
         0 | 1 => "",
         _ => "The records come from several commits, processors or thread counts.\n\n",

@@ -42,7 +42,8 @@ fn figures(ranking: &Ranking<'_>) -> Vec<(&'static str, Figure)> {
 fn accuracy(ranking: &Ranking<'_>) -> Option<Figure> {
     let headline = ranking.comparison.headline;
     let scores = |record: &Record| {
-        let score = |row: &crate::run::EpochRow| row.validation.get(&headline.score).map(|score| score * headline.scale);
+        let score =
+            |row: &crate::run::EpochRow| row.validation.get(&headline.score).map(|score| score * headline.scale);
         record.epochs.iter().filter_map(|row| Some((row.epoch + 1, score(row)?))).collect()
     };
     let lines = lines(ranking, &scores);
@@ -81,12 +82,12 @@ fn norms(ranking: &Ranking<'_>) -> Option<Figure> {
         description: format!(
             "Median filter norm{} and effective learning rate (logarithmic) at each logged step for the chosen settings \
              of {names}: medians over the scale-invariant layers, mean over seeds, with a band from the lowest to the \
-             highest seed.",
+             highest seed. The lowest rates, at the end of a schedule that goes to zero, lie below the plot.",
             if wide { " (logarithmic)" } else { "" }
         ),
         panels: vec![
             panel("median filter norm", "step", scale, Trim::Neither, norms),
-            panel("effective learning rate", "step", Scale::Log, Trim::Low, rates),
+            panel("effective learning rate", "step", Scale::Log, Trim::Tail, rates),
         ],
     })
 }

@@ -69,28 +69,49 @@ fn replace(page: &str, rendered: &Rendered) -> Result<String, ReportError> {
             (Some(key), _, None) => {
                 let Some(content) = content(rendered, key) else {
                     let known = BLOCKS.map(|(key, _)| format!("`{key}`")).join(", ");
-                    return Err(error(line, format!("expected one of the blocks {known}, found `{key}`\n  hint: correct or remove the marker")));
+                    return Err(error(
+                        line,
+                        format!(
+                            "expected one of the blocks {known}, found `{key}`\n  hint: correct or remove the marker"
+                        ),
+                    ));
                 };
                 if seen.contains(&key) {
-                    return Err(error(line, format!("expected block `{key}` once, found it again\n  hint: remove one of the two")));
+                    return Err(error(
+                        line,
+                        format!("expected block `{key}` once, found it again\n  hint: remove one of the two"),
+                    ));
                 }
                 seen.push(key);
                 open = Some((line, key));
                 out += &block(key, &rendered.command, content);
             }
             (Some(key), _, Some((_, before))) => {
-                return Err(error(line, format!("expected the end of block `{before}`, found the beginning of `{key}`\n  hint: add `{END}{before} {CLOSE}` above")));
+                return Err(error(
+                    line,
+                    format!(
+                        "expected the end of block `{before}`, found the beginning of `{key}`\n  hint: add `{END}{before} {CLOSE}` above"
+                    ),
+                ));
             }
             (None, Some(key), Some((_, before))) if key == before => open = None,
             (None, Some(key), _) => {
-                return Err(error(line, format!("expected no end of block `{key}`, which is not open here\n  hint: remove the line or add `{BEGIN}{key} {CLOSE}` above")));
+                return Err(error(
+                    line,
+                    format!(
+                        "expected no end of block `{key}`, which is not open here\n  hint: remove the line or add `{BEGIN}{key} {CLOSE}` above"
+                    ),
+                ));
             }
             (None, None, None) => out += text,
             (None, None, Some(_)) => {}
         }
     }
     if let Some((line, key)) = open {
-        return Err(error(line, format!("expected `{END}{key} {CLOSE}` below, found the end of the page\n  hint: add the line")));
+        return Err(error(
+            line,
+            format!("expected `{END}{key} {CLOSE}` below, found the end of the page\n  hint: add the line"),
+        ));
     }
     if let Some((key, _)) = BLOCKS.into_iter().find(|(key, _)| !seen.contains(key)) {
         let problem = format!(

@@ -69,10 +69,11 @@ impl<'a> Ranking<'a> {
     pub(super) fn of(comparison: &'a Comparison<'a>) -> Self {
         let mut lines: Vec<Line<'a>> =
             comparison.rows.iter().enumerate().map(|(number, row)| Line::of(number, row, comparison)).collect();
-        let by = |score: fn(&Line<'a>) -> Option<f64>, one: &Line<'a>, other: &Line<'a>| match (score(one), score(other)) {
-            (Some(one), Some(other)) => comparison.order(one, other),
-            (one, other) => other.is_some().cmp(&one.is_some()),
-        };
+        let by =
+            |score: fn(&Line<'a>) -> Option<f64>, one: &Line<'a>, other: &Line<'a>| match (score(one), score(other)) {
+                (Some(one), Some(other)) => comparison.order(one, other),
+                (one, other) => other.is_some().cmp(&one.is_some()),
+            };
         let test = |line: &Line<'a>| line.test.as_ref().map(|score| score.mean);
         let validation = |line: &Line<'a>| line.validation.as_ref().map(|score| score.mean);
         // Stable, so that equal rows stay in the order of their labels.

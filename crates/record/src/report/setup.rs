@@ -13,10 +13,18 @@ pub(super) fn setup(ranking: &Ranking<'_>) -> String {
         return String::new();
     };
     let about = &entry.record.about;
+    let mut splits: Vec<(&String, &u64)> = about.examples.iter().collect();
+    // In the order of use; a task's other splits follow.
+    splits.sort_by_key(|(split, _)| ["train", "validation", "test"].iter().position(|name| name == split).unwrap_or(3));
     let splits: Vec<String> =
-        about.examples.iter().map(|(split, examples)| format!("{} {}", count(*examples), escape(split))).collect();
+        splits.into_iter().map(|(split, examples)| format!("{} {}", count(*examples), escape(split))).collect();
     let facts = [
-        format!("Data: {} ({}); examples: {}.", escape(&about.dataset), escape(&about.dataset_licence), listed(&splits)),
+        format!(
+            "Data: {} ({}); examples: {}.",
+            escape(&about.dataset),
+            escape(&about.dataset_licence),
+            listed(&splits)
+        ),
         format!("Model: {}, {} trainable parameters.", escape(&about.model), count(about.parameters)),
         format!("Training: {}.", escape(&about.recipe)),
         format!(
@@ -28,10 +36,15 @@ pub(super) fn setup(ranking: &Ranking<'_>) -> String {
         let about = &entry.record.about;
         vec![escape(method), escape(&about.method), escape(&about.method_source)]
     });
-    let methods = table::markdown(&["method", "what it does", "source"].map(str::to_owned), &methods.collect::<Vec<_>>());
-    let common = comparison.common.iter().map(|(key, value)| vec![escape(key), format!("`{}`", value.replace('`', "'"))]);
+    let methods =
+        table::markdown(&["method", "what it does", "source"].map(str::to_owned), &methods.collect::<Vec<_>>());
+    let common =
+        comparison.common.iter().map(|(key, value)| vec![escape(key), format!("`{}`", value.replace('`', "'"))]);
     let common = table::markdown(&["equal in all runs", "value"].map(str::to_owned), &common.collect::<Vec<_>>());
-    format!("{}\n\n{methods}\n<details><summary>All settings that are equal in all runs</summary>\n\n{common}\n</details>\n", bullets(&facts))
+    format!(
+        "{}\n\n{methods}\n<details><summary>All settings that are equal in all runs</summary>\n\n{common}\n</details>\n",
+        bullets(&facts)
+    )
 }
 
 /// What a reader may not conclude.
@@ -42,7 +55,9 @@ pub(super) fn limits(ranking: &Ranking<'_>) -> String {
     };
     let about = &entry.record.about;
     let mut limits = Vec::new();
-    limits.extend(about.dataset_caveat.as_ref().map(|caveat| format!("The data: {}.", escape(caveat.trim_end_matches('.')))));
+    limits.extend(
+        about.dataset_caveat.as_ref().map(|caveat| format!("The data: {}.", escape(caveat.trim_end_matches('.')))),
+    );
     limits.push(format!(
         "One model of {} parameters, trained from scratch: what wins here need not win for large models, \
          for other data, or when pretrained weights are tuned.",
@@ -53,8 +68,8 @@ pub(super) fn limits(ranking: &Ranking<'_>) -> String {
         limits.push("One seed says nothing about noise: another seed may turn any order around.".to_owned());
     } else {
         limits.push(format!(
-            "{} are few: the intervals rest on that many runs and on Student's t, and are not widened for the \
-             number of rows that are compared. No difference beyond noise is not the same as no difference.",
+            "The intervals rest on {} and on Student's t, and are not widened for the number of rows that are \
+             compared. No difference beyond noise is not the same as no difference.",
             counted(seeds.len(), "seed")
         ));
     }
@@ -72,7 +87,9 @@ pub(super) fn limits(ranking: &Ranking<'_>) -> String {
         limits.push("The records come from several commits of the code ([provenance](#provenance)).".to_owned());
     }
     if kinds(&|i| format!("{} {}", from(i).cpu, from(i).threads)) {
-        limits.push("The records come from several hosts or thread counts, so costs are not comparable run by run.".to_owned());
+        limits.push(
+            "The records come from several hosts or thread counts, so costs are not comparable run by run.".to_owned(),
+        );
     }
     bullets(&limits) + "\n"
 }
@@ -96,8 +113,11 @@ fn sampling_error(ranking: &Ranking<'_>) -> Option<String> {
 fn unequal_search(ranking: &Ranking<'_>) -> Option<String> {
     let tried: BTreeSet<usize> = ranking.lines.iter().map(|line| line.row.settings.len()).collect();
     (tried.len() > 1).then(|| {
-        let tried: Vec<String> =
-            ranking.lines.iter().map(|line| format!("{} for {}", line.row.settings.len(), escape(&line.row.label))).collect();
+        let tried: Vec<String> = ranking
+            .lines
+            .iter()
+            .map(|line| format!("{} for {}", line.row.settings.len(), escape(&line.row.label)))
+            .collect();
         format!("The rows were not searched equally: settings tried are {}. More tries help.", listed(&tried))
     })
 }

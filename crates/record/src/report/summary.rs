@@ -41,8 +41,12 @@ fn opening(ranking: &Ranking<'_>) -> String {
 
 /// When, by which code and on what the records were made.
 fn origin(comparison: &Comparison<'_>) -> String {
-    let days: BTreeSet<&str> =
-        comparison.entries.iter().flat_map(|entry| [&entry.record.provenance.started, &entry.record.provenance.ended]).map(|time| day(time)).collect();
+    let days: BTreeSet<&str> = comparison
+        .entries
+        .iter()
+        .flat_map(|entry| [&entry.record.provenance.started, &entry.record.provenance.ended])
+        .map(|time| day(time))
+        .collect();
     let days = match (days.first(), days.last()) {
         (Some(first), Some(last)) if first != last => format!("{first} to {last}"),
         (first, _) => first.map_or(String::new(), ToString::to_string),
@@ -55,7 +59,10 @@ fn origin(comparison: &Comparison<'_>) -> String {
         }
     };
     let commit = one_or_many(|from| format!("commit `{}`", short(&from.commit)), "commits ([provenance](#provenance))");
-    let host = one_or_many(|from| format!("{}, {}", escape(&from.cpu), counted(from.threads as usize, "thread")), "kinds of host");
+    let host = one_or_many(
+        |from| format!("{}, {}", escape(&from.cpu), counted(from.threads as usize, "thread")),
+        "kinds of host",
+    );
     format!("{days}, {commit}, {host}")
 }
 
@@ -73,56 +80,51 @@ pub(super) fn short(commit: &str) -> String {
 }
 
 fn answer(ranking: &Ranking<'_>) -> String {
-    let (title, headline) = (&ranking.comparison.headline.title, ranking.comparison.headline);
-    let score = |line: &Line<'_>| match &line.test {
-        Some(score) => format!("{} with {}", line.row.label, estimate(score.mean, score.interval, headline)),
-        None => line.row.label.clone(),
+    let headline = ranking.comparison.headline;
+    let title = &headline.title;
+    let name = |line: &Line<'_>| format!("`{}`", line.row.label);
+    let score = |line: &Line<'_>| {
+        let score = line.test.as_ref().map(|score| estimate(score.mean, score.interval, headline));
+        format!("{} {}", name(line), score.unwrap_or_default())
     };
-    let difference = |line: &Line<'_>| match line.against_first {
-        Some(difference) => format!("{} by {}", line.row.label, change(difference, headline)),
-        None => line.row.label.clone(),
+    let difference = |line: &Line<'_>| {
+        let difference = line.against_first.map(|difference| change(difference, headline));
+        format!("{} {}", name(line), difference.unwrap_or_default())
     };
     let tested: Vec<&Line<'_>> = ranking.tested().collect();
-    let of = |standing: Standing| tested.iter().filter(move |line| line.standing == standing).copied();
     let Some(first) = tested.first() else {
         return without_test_scores(ranking);
     };
     if tested.len() == 1 {
-        return format!("No comparison: {} is the only row with test scores, {}.", first.row.label, score(first));
+        return format!("No comparison: only one row has test scores, {} test {title}.", score(first));
     }
-    let tied: Vec<&Line<'_>> = of(Standing::Tied).collect();
-    let behind: Vec<String> = of(Standing::Behind).map(difference).collect();
-    let unknown: Vec<String> = of(Standing::Unknown).map(score).collect();
-    let seeds = first.test.as_ref().map_or(0, |score| score.by_seed.len());
-    let mut sentences = Vec::new();
+    let of = |standing: Standing, words: &dyn Fn(&Line<'_>) -> String| -> Vec<String> {
+        tested.iter().filter(|line| line.standing == standing).map(|line| words(line)).collect()
+    };
+    let (tied, behind, unknown) =
+        (of(Standing::Tied, &difference), of(Standing::Behind, &difference), of(Standing::Unknown, &score));
     if tied.is_empty() && behind.is_empty() {
         let all: Vec<String> = tested.iter().map(|line| score(line)).collect();
-        sentences.push(format!(
-            "Undecided: without two seeds that the rows have in common, noise cannot be told from a difference. Test {title}: {}.",
-            listed(&all)
-        ));
-    } else {
-        if tied.is_empty() {
-            let others = if unknown.is_empty() { "the others" } else { "those it can be compared with" };
-            sentences.push(format!("{} test {title} is best, ahead of {others} by more than noise.", score(first)));
-        } else {
-            let names: Vec<String> = std::iter::once(first).chain(&tied).map(|line| line.row.label.clone()).collect();
-            let differences: Vec<String> = tied.iter().map(|line| difference(line)).collect();
-            sentences.push(format!(
-                "No difference beyond noise between {} ({} test {title}). From the first differ {}.",
-                listed(&names),
-                score(first),
-                listed(&differences)
-            ));
-        }
-        if !behind.is_empty() {
-            sentences.push(format!("Behind, beyond noise: {}.", listed(&behind)));
-        }
-        if !unknown.is_empty() {
-            sentences.push(format!("Cannot be compared for want of common seeds: {}.", listed(&unknown)));
-        }
+        let scores = format!("Test {title}: {}.", listed(&all));
+        return format!("Undecided: without two seeds in common, noise cannot be told from a difference. {scores}");
     }
-    sentences.push(format!("This is for this model, data and length of training, from {}.", counted(seeds, "seed")));
+    let mut sentences = Vec::new();
+    if tied.is_empty() {
+        sentences.push(format!("{} test {title} is best, beyond noise.", score(first)));
+    } else {
+        let scores: Vec<String> = [score(first)].into_iter().chain(of(Standing::Tied, &score)).collect();
+        sentences.push(format!("No difference beyond noise in test {title} between {}.", listed(&scores)));
+        sentences.push(format!("Paired differences to the first: {}.", listed(&tied)));
+    }
+    if !behind.is_empty() {
+        sentences.push(format!("Behind it beyond noise: {}.", listed(&behind)));
+    }
+    if !unknown.is_empty() {
+        sentences.push(format!("Not comparable for want of common seeds: {}.", listed(&unknown)));
+    }
+    let (seeds, _) = ranking.seeds();
+    sentences
+        .push(format!("So far for this model, data and length of training, from {}.", counted(seeds.len(), "seed")));
     sentences.join(" ")
 }
 
@@ -132,7 +134,7 @@ fn without_test_scores(ranking: &Ranking<'_>) -> String {
     match best {
         Some((line, score)) => format!(
             "None yet: there are no test scores. On validation, which chose the settings and so flatters them, \
-             {} is first with {} {}.",
+             `{}` is first with {} {}.",
             line.row.label,
             estimate(score.mean, score.interval, headline),
             headline.title
@@ -186,19 +188,27 @@ pub(super) fn notes(ranking: &Ranking<'_>) -> Vec<String> {
         notes.push(format!("One seed, {seed}: there are no intervals, and no row can be called better."));
     }
     notes.push(
-        "Settings are chosen by mean validation score; the test split is read only for the runs of chosen settings.".to_owned(),
+        "Settings are chosen by mean validation score; the test split is read only for the runs of chosen settings."
+            .to_owned(),
     );
-    notes.push(match ranking.reference {
-        Some(label) => format!("Weight decay is `{label}`, the `{REFERENCE}` row with the best validation score."),
-        None => format!("No `{REFERENCE}` row has a chosen setting, so nothing is compared with it."),
+    notes.extend(match ranking.reference {
+        Some(REFERENCE) => None,
+        Some(label) => {
+            Some(format!("Weight decay is `{label}`, the `{REFERENCE}` row with the best validation score."))
+        }
+        None => Some(format!("No `{REFERENCE}` row has a chosen setting, so nothing is compared with it.")),
     });
     if ranking.lines.iter().any(|line| line.standing == Standing::Tied) {
         notes.push("*tie*: the interval of the paired difference to the first row contains 0.".to_owned());
     }
     notes.extend(ranking.lines.iter().filter_map(missing_tests));
-    notes.extend(ranking.lines.iter().filter(|line| line.setting.is_none()).map(|line| {
-        format!("`{}` has no setting whose runs all finished, so none is chosen.", line.row.label)
-    }));
+    notes.extend(
+        ranking
+            .lines
+            .iter()
+            .filter(|line| line.setting.is_none())
+            .map(|line| format!("`{}` has no setting whose runs all finished, so none is chosen.", line.row.label)),
+    );
     notes.extend(incomplete(ranking));
     notes.extend(ranking.comparison.left_out.iter().map(left_out));
     notes

@@ -1,25 +1,296 @@
 use super::*;
-use crate::fixture;
+use crate::fixture::{self, Made, diverge, entry, with_tests};
+use serde_json::json;
+
+const COMMAND: &str = "cargo xtask report classification";
+
+fn rendered(entries: &[Entry]) -> Rendered {
+    render("classification", COMMAND, entries).unwrap()
+}
 
 fn page(entries: &[Entry]) -> String {
-    splice(None, &render("classification", "cargo xtask report classification", entries).unwrap()).unwrap()
+    splice(None, &rendered(entries)).unwrap()
+}
+
+fn answer(entries: &[Entry]) -> String {
+    let summary = rendered(entries).summary;
+    summary.lines().find(|line| line.starts_with("**Answer.**")).unwrap().to_owned()
+}
+
+/// Runs of `method` which reaches `reaches`, one for each of `seeds`.
+fn runs(method: serde_json::Value, reaches: f64, seeds: std::ops::Range<u64>) -> Vec<Entry> {
+    let made = Made { method, reaches, norm: 1.0, micros: 10.0 };
+    seeds.map(|seed| entry(&made, seed)).collect()
 }
 
 #[test]
-fn zz_show() {
-    let rendered = render("classification", "cargo xtask report classification", &fixture::entries()).unwrap();
-    for (name, svg) in &rendered.figures {
-        println!("@@{name}\n{svg}");
+fn the_page_as_a_whole() {
+    insta::assert_snapshot!("page", page(&fixture::entries()));
+}
+
+#[test]
+fn the_table_for_a_terminal() {
+    insta::assert_snapshot!("table", table(&fixture::entries()));
+    assert_eq!(table(&[]), "no records\n");
+}
+
+#[test]
+fn the_figures() {
+    let figures = rendered(&fixture::entries()).figures;
+    let names: Vec<&str> = figures.keys().map(String::as_str).collect();
+    assert_eq!(
+        names,
+        [
+            "classification-accuracy-dark.svg",
+            "classification-accuracy-light.svg",
+            "classification-norms-dark.svg",
+            "classification-norms-light.svg"
+        ]
+    );
+    insta::assert_snapshot!("accuracy", figures["classification-accuracy-light.svg"]);
+    for svg in figures.values() {
+        assert!(svg.contains("<title id=\"title\">") && svg.contains("<desc id=\"desc\">"));
+        assert!(!svg.contains("NaN") && !svg.contains("inf"), "{svg}");
     }
-    println!("@@page.md\n{}", page(&fixture::entries()));
-    println!("@@table.txt\n{}", table(&fixture::entries()));
-    let mut many = Vec::new();
-    for (i, name) in ["adamp", "cautious", "hyperball", "nero", "sam", "soft-rescaling", "rotational", "edm2"].iter().enumerate() {
-        let made = fixture::Made { method: serde_json::json!({"name": name}), reaches: 0.85 + 0.004 * i as f64, norm: 0.5 + i as f64, micros: 10.0 };
-        many.extend((0..3).map(|seed| fixture::entry(&made, seed)));
+}
+
+#[test]
+fn the_order_of_entries_does_not_matter() {
+    let entries = fixture::entries();
+    let mut reversed = entries.clone();
+    reversed.reverse();
+    let mut doubled = reversed.clone();
+    doubled.extend(entries.clone());
+    assert_eq!(rendered(&reversed), rendered(&entries));
+    assert_eq!(rendered(&doubled), rendered(&entries));
+    assert_eq!(table(&reversed), table(&entries));
+}
+
+#[test]
+fn one_digit_of_a_record_changes_the_page() {
+    let entries = fixture::entries();
+    let before = page(&entries);
+    let tested = entries.iter().position(|entry| entry.test.is_some()).unwrap();
+    let mut changed = entries.clone();
+    *changed[tested].test.as_mut().unwrap().scores.get_mut("top1").unwrap() += 0.001;
+    assert_ne!(page(&changed), before);
+    let mut changed = entries.clone();
+    *changed[tested].record.epochs.last_mut().unwrap().validation.get_mut("top1").unwrap() += 0.001;
+    assert_ne!(page(&changed), before);
+    let mut changed = entries.clone();
+    changed[tested].record.seconds.method += 1.0;
+    assert_ne!(page(&changed), before);
+}
+
+#[test]
+fn no_entries_are_an_error_that_says_what_to_do() {
+    let error = render("classification", COMMAND, &[]).unwrap_err();
+    insta::assert_snapshot!(error, @r"
+    expected at least one record to report on in `classification`, found none
+      hint: train some runs with `cargo xtask bench classification`
+    ");
+}
+
+#[test]
+fn one_seed_has_no_interval_and_no_winner() {
+    let mut entries = runs(json!({"name": "none"}), 0.80, 0..1);
+    entries.extend(runs(json!({"name": "weight-decay", "scope": "everything", "strength": 5e-4}), 0.88, 0..1));
+    let entries = with_tests(entries);
+    insta::assert_snapshot!(table(&entries), @r"
+    method        test top-1 %  vs weight decay (paired)  validation top-1 %  chosen                                  cost per step  diverged
+    weight-decay  88.0 ± —      reference                 88.4 ± —            strength 5e-4, lr 0.1 (only one tried)  0.0 % (10 µs)  0/1
+    none          79.8 ± —      —                         80.3 ± —            lr 0.1 (only one tried)                 0.0 % (10 µs)  0/1
+
+    - One seed, 0: there are no intervals, and no row can be called better.
+    - Settings are chosen by mean validation score; the test split is read only for the runs of chosen settings.
+    ");
+    insta::assert_snapshot!(answer(&entries), @"**Answer.** Undecided: without two seeds in common, noise cannot be told from a difference. Test top-1 %: `weight-decay` 88.0 ± — and `none` 79.8 ± —.");
+    assert!(!rendered(&entries).summary.contains("**["));
+}
+
+#[test]
+fn a_row_of_diverged_runs_is_printed() {
+    let mut entries = runs(json!({"name": "none"}), 0.86, 0..3);
+    entries.iter_mut().for_each(diverge);
+    insta::assert_snapshot!(table(&entries), @r"
+    method  test top-1 %  vs weight decay (paired)  validation top-1 %  chosen             cost per step  diverged
+    none    —             —                         —                   none of 1 setting  —              3/3
+
+    - Settings are chosen by mean validation score; the test split is read only for the runs of chosen settings.
+    - No `weight-decay` row has a chosen setting, so nothing is compared with it.
+    - `none` has no setting whose runs all finished, so none is chosen.
+    ");
+    insta::assert_snapshot!(answer(&entries), @"**Answer.** None: no setting has finished runs only, so none could be chosen.");
+    assert!(rendered(&entries).figures.is_empty());
+    entries.extend(runs(json!({"name": "wrs", "target": "unit"}), 0.89, 0..3));
+    let entries = with_tests(entries);
+    insta::assert_snapshot!(answer(&entries), @"**Answer.** No comparison: only one row has test scores, `wrs` 88.28 ± 0.28 test top-1 %.");
+}
+
+#[test]
+fn a_lead_beyond_noise_is_bold() {
+    let mut entries = runs(json!({"name": "none"}), 0.80, 0..3);
+    entries.extend(runs(json!({"name": "weight-decay", "scope": "everything", "strength": 5e-4}), 0.83, 0..3));
+    entries.extend(runs(json!({"name": "wrs", "target": "unit"}), 0.89, 0..3));
+    let entries = with_tests(entries);
+    insta::assert_snapshot!(answer(&entries), @"**Answer.** `wrs` 88.28 ± 0.28 test top-1 % is best, beyond noise. Behind it beyond noise: `weight-decay` −5.64 [−6.32, −4.95] and `none` −8.62 [−8.97, −8.26]. So far for this model, data and length of training, from 3 seeds.");
+    let summary = rendered(&entries).summary;
+    let row = summary.lines().find(|line| line.contains("[wrs]")).unwrap();
+    assert!(row.starts_with("| **[wrs](#row-3)** | **["), "{row}");
+    assert_eq!(summary.matches("**[").count(), 2);
+}
+
+#[test]
+fn where_lower_is_better_the_lowest_is_first() {
+    let mut entries = runs(json!({"name": "none"}), 0.80, 0..3);
+    entries.extend(runs(json!({"name": "wrs", "target": "unit"}), 0.89, 0..3));
+    for entry in &mut entries {
+        entry.record.headline.higher_is_better = false;
+        entry.record.headline.title = "mean absolute error".into();
+        entry.record.headline.scale = 1.0;
     }
-    many.extend(fixture::entries());
-    for (name, svg) in &render("many", "c", &fixture::with_tests(many)).unwrap().figures {
-        println!("@@{name}\n{svg}");
+    let entries = with_tests(entries);
+    insta::assert_snapshot!(answer(&entries), @"**Answer.** `none` 0.7966 ± 0.0046 test mean absolute error is best, beyond noise. Behind it beyond noise: `wrs` +0.0862 [+0.0826, +0.0897]. So far for this model, data and length of training, from 3 seeds.");
+    assert!(table(&entries).starts_with("method  test mean absolute error, lower is better"));
+}
+
+#[test]
+fn without_test_records_there_is_no_answer_yet() {
+    let mut entries = fixture::entries();
+    entries.iter_mut().for_each(|entry| entry.test = None);
+    insta::assert_snapshot!(answer(&entries), @"**Answer.** None yet: there are no test scores. On validation, which chose the settings and so flatters them, `weight-decay (scope scale-invariant)` is first with 88.97 ± 0.36 top-1 %.");
+    let summary = rendered(&entries).summary;
+    assert!(summary.contains("`wrs`: 3 of 3 runs of the chosen setting have no test record"), "{summary}");
+}
+
+#[test]
+fn one_missing_test_record_empties_the_cell_and_is_said() {
+    let mut entries = fixture::entries();
+    let run = entries.iter_mut().find(|entry| entry.test.is_some() && entry.record.spec.method["name"] == "wrs");
+    run.unwrap().test = None;
+    let summary = rendered(&entries).summary;
+    assert!(summary.contains("| [wrs](#row-4) | — | — |"), "{summary}");
+    assert!(summary.contains("`wrs`: 1 of 3 runs of the chosen setting has no test record"), "{summary}");
+}
+
+#[test]
+fn test_scores_of_other_weights_do_not_count() {
+    let mut entries = fixture::entries();
+    for entry in entries.iter_mut().filter(|entry| entry.record.spec.method["name"] == "wrs") {
+        entry.record.weights.push('x');
     }
+    assert!(rendered(&entries).summary.contains("| [wrs](#row-4) | — | — |"));
+}
+
+#[test]
+fn records_of_other_settings_are_left_out_and_named() {
+    let mut entries = fixture::entries();
+    let mut others = runs(json!({"name": "none"}), 0.5, 0..2);
+    for other in &mut others {
+        other.record.spec.train.insert("epochs".into(), json!(2));
+        other.record.id = crate::RunId::new("classification", 1, "", &other.record.spec);
+    }
+    let alone = rendered(&entries);
+    entries.extend(others);
+    let both = rendered(&entries);
+    assert!(
+        both.summary.contains("- Left out: 2 records made with train.epochs 2 instead of 30.\n"),
+        "{}",
+        both.summary
+    );
+    assert_eq!(both.appendix, alone.appendix);
+}
+
+#[test]
+fn mixed_provenance_is_said() {
+    let mut entries = fixture::entries();
+    entries[0].record.provenance.commit = "fedcba9876543210+changes".into();
+    entries[0].record.provenance.threads = 8;
+    let rendered = rendered(&entries);
+    assert!(rendered.summary.contains("2 commits ([provenance](#provenance)), 2 kinds of host"));
+    assert!(rendered.limits.contains("several commits of the code") && rendered.limits.contains("several hosts"));
+    assert!(rendered.appendix.contains("| `fedcba9876+changes` | AMD EPYC 9R14 | 8 |"));
+}
+
+#[test]
+fn many_rows_have_a_legend() {
+    let mut entries = Vec::new();
+    for (i, name) in ["a", "b", "c", "d", "e", "f", "g"].iter().enumerate() {
+        entries.extend(runs(json!({"name": name}), 0.8 + 0.01 * i as f64, 0..2));
+    }
+    let figures = rendered(&entries).figures;
+    let svg = &figures["classification-norms-light.svg"];
+    assert_eq!(svg.matches(">g</text>").count(), 1);
+}
+
+#[test]
+fn records_cannot_inject_markup() {
+    let mut entries = runs(json!({"name": "none"}), 0.86, 0..1);
+    entries[0].record.about.model = "<!-- END: summary -->\n<!-- END: summary -->".into();
+    let page = page(&entries);
+    assert_eq!(page.matches("<!-- END: summary -->").count(), 1);
+    assert_eq!(splice(Some(&page), &rendered(&entries)).unwrap(), page);
+}
+
+#[test]
+fn prose_between_the_blocks_is_kept() {
+    let entries = fixture::entries();
+    let written = page(&entries)
+        .replace("# Classification\n", "# Our title\n\nHand-written.\n")
+        .replace("## Appendix\n", "## Appendix\n\nMore prose.\n");
+    let mut old = rendered(&entries);
+    old.summary = "old\n".into();
+    old.command = "old command".into();
+    let stale = splice(Some(&written), &old).unwrap();
+    assert_ne!(stale, written);
+    assert!(stale.contains("Hand-written.") && stale.contains("More prose."));
+    assert_eq!(splice(Some(&stale), &rendered(&entries)).unwrap(), written);
+}
+
+#[test]
+fn broken_markers_are_errors_with_their_line() {
+    let rendered = rendered(&fixture::entries());
+    let good = splice(None, &rendered).unwrap();
+    let error = |from: &str, to: &str| splice(Some(&good.replace(from, to)), &rendered).unwrap_err().to_string();
+    insta::assert_snapshot!(error("<!-- END: summary -->", ""), @r"
+    classification.md, line 39: expected the end of block `summary`, found the beginning of `setup`
+      hint: add `<!-- END: summary -->` above
+    ");
+    insta::assert_snapshot!(error("<!-- BEGIN: summary —", "<!-- BEGIN: sumary —"), @r"
+    classification.md, line 3: expected one of the blocks `summary`, `setup`, `limits`, `appendix`, found `sumary`
+      hint: correct or remove the marker
+    ");
+    insta::assert_snapshot!(error("<!-- BEGIN: setup —", "<!-- BEGIN: summary —"), @r"
+    classification.md, line 39: expected block `summary` once, found it again
+      hint: remove one of the two
+    ");
+    insta::assert_snapshot!(error("<!-- BEGIN: limits —", "<!-- gone —"), @r"
+    classification.md, line 84: expected no end of block `limits`, which is not open here
+      hint: remove the line or add `<!-- BEGIN: limits -->` above
+    ");
+    assert!(
+        splice(Some("# Page\n"), &rendered).unwrap_err().to_string().contains("expected block `summary`, found none")
+    );
+    let cut = good.trim_end().strip_suffix("<!-- END: appendix -->").unwrap();
+    assert!(splice(Some(cut), &rendered).unwrap_err().to_string().contains("found the end of the page"));
+}
+
+#[test]
+fn a_choice_at_the_edge_of_what_was_tried_is_said() {
+    let mut entries = runs(json!({"name": "weight-decay", "strength": 5e-4}), 0.8, 0..2);
+    entries.extend(runs(json!({"name": "weight-decay", "strength": 0.02}), 0.9, 0..2));
+    let limits = rendered(&entries).limits;
+    let expected =
+        "The strength chosen for weight-decay, 0.02, is the largest that was tried: a better one may lie beyond.";
+    assert!(limits.contains(expected), "{limits}");
+}
+
+#[test]
+fn one_epoch_is_a_dot_on_an_axis_of_whole_epochs() {
+    let mut entries = fixture::entries();
+    entries.iter_mut().for_each(|entry| entry.record.epochs.truncate(1));
+    let figures = rendered(&entries).figures;
+    let svg = &figures["classification-accuracy-light.svg"];
+    assert_eq!(svg.matches("<circle").count(), 4);
+    assert!(svg.contains(">1</text>") && !svg.contains(">1.0</text>") && !svg.contains("NaN"), "{svg}");
 }

@@ -45,7 +45,13 @@ fn fixed(value: f64, digits: usize) -> String {
 fn signed(value: f64, digits: usize) -> String {
     let text = format!("{:.digits$}", value.abs());
     let zero = text.chars().all(|digit| matches!(digit, '0' | '.'));
-    let sign = if zero { "" } else if value < 0.0 { "−" } else { "+" };
+    let sign = if zero {
+        ""
+    } else if value < 0.0 {
+        "−"
+    } else {
+        "+"
+    };
     format!("{sign}{text}")
 }
 
@@ -158,7 +164,10 @@ mod tests {
     #[test]
     fn numbers_are_short() {
         assert_eq!([0.1, 5e-4, 0.0, 30.0, 1e-7].map(|value| number(Float(value))), ["0.1", "5e-4", "0", "30", "1e-7"]);
-        assert_eq!([0.012345, 12.345, 1234.5, 0.0, 1.234e-6].map(significant), ["0.0123", "12.3", "1234", "0", "1.23e−6"]);
+        assert_eq!(
+            [0.012345, 12.345, 1234.5, 0.0, 1.234e-6].map(significant),
+            ["0.0123", "12.3", "1234", "0", "1.23e−6"]
+        );
         assert_eq!([7, 1234, 1234567].map(count), ["7", "1,234", "1,234,567"]);
         assert_eq!(listed(&["a".into(), "b".into(), "c".into()]), "a, b and c");
     }

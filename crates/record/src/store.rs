@@ -1,0 +1,204 @@
+//! The folder of a run: `spec.json log.jsonl checkpoint weights.safetensors record.json test.json lock`.
+
+use crate::fs::{FileError, create_folder, read_text, read_text_if_present, write_atomic};
+use crate::run::{Outcome, Record, SCHEMA, TestRecord};
+use crate::spec::Spec;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use std::fs::{File, OpenOptions, TryLockError};
+use std::path::{Path, PathBuf};
+
+/// What is wrong with the files of a run.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// A file cannot be read or written.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// A file is damaged, or another version wrote it.
+    #[error("{}: {message}\n  hint: delete the folder {} to train this run anew", path.display(), path.parent().unwrap_or(path).display())]
+    Content {
+        /// The file.
+        path: PathBuf,
+        /// What was expected and what was found.
+        message: String,
+    },
+}
+
+/// The state of a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum State {
+    /// Nothing was trained yet.
+    Missing,
+    /// A process trains it.
+    Running,
+    /// It has a checkpoint, and nobody trains it.
+    Interrupted,
+    /// It has a record.
+    Finished,
+    /// It has a record that says where it diverged.
+    Diverged,
+}
+
+impl std::fmt::Display for State {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(match self {
+            Self::Missing => "missing",
+            Self::Running => "running",
+            Self::Interrupted => "interrupted",
+            Self::Finished => "finished",
+            Self::Diverged => "diverged",
+        })
+    }
+}
+
+/// The folder of one run.
+#[derive(Debug, Clone)]
+pub struct RunFolder(PathBuf);
+
+impl RunFolder {
+    /// The run in `path`, which need not exist.
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        Self(path.into())
+    }
+
+    /// The folder itself.
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// Final weights, named as torch names them.
+    pub fn weights(&self) -> PathBuf {
+        self.0.join("weights.safetensors")
+    }
+
+    /// What an interrupted run goes on from.
+    pub fn checkpoint(&self) -> PathBuf {
+        self.0.join("checkpoint")
+    }
+
+    /// Epochs and norms, as far as the checkpoint.
+    pub fn log(&self) -> PathBuf {
+        self.0.join("log.jsonl")
+    }
+
+    /// The file of [`RunFolder::read_spec`].
+    pub fn spec(&self) -> PathBuf {
+        self.0.join("spec.json")
+    }
+
+    /// What is to be run.
+    ///
+    /// # Errors
+    ///
+    /// Where there is no `spec.json`, or it is not a spec.
+    pub fn read_spec(&self) -> Result<Spec, StoreError> {
+        let text = read_text(&self.spec())?;
+        serde_json::from_str(&text).map_err(|e| content(&self.spec(), format!("expected a spec: {e}")))
+    }
+
+    /// Writes what is to be run.
+    ///
+    /// # Errors
+    ///
+    /// Where the file cannot be written.
+    pub fn write_spec(&self, spec: &Spec) -> Result<(), StoreError> {
+        write(&self.spec(), spec)
+    }
+
+    /// The result of training, where it has ended.
+    ///
+    /// # Errors
+    ///
+    /// Where the file is damaged or of another version.
+    pub fn read_record(&self) -> Result<Option<Record>, StoreError> {
+        read(&self.0.join("record.json"))
+    }
+
+    /// Writes the result of training.
+    ///
+    /// # Errors
+    ///
+    /// Where the file cannot be written.
+    pub fn write_record(&self, record: &Record) -> Result<(), StoreError> {
+        write(&self.0.join("record.json"), record)
+    }
+
+    /// The scores on the test split, where they were taken.
+    ///
+    /// # Errors
+    ///
+    /// Where the file is damaged or of another version.
+    pub fn read_test(&self) -> Result<Option<TestRecord>, StoreError> {
+        read(&self.0.join("test.json"))
+    }
+
+    /// Writes the scores on the test split.
+    ///
+    /// # Errors
+    ///
+    /// Where the file cannot be written.
+    pub fn write_test(&self, test: &TestRecord) -> Result<(), StoreError> {
+        write(&self.0.join("test.json"), test)
+    }
+
+    /// Locks the run, or gives nothing where another process holds the lock. The lock ends with the
+    /// process, however that ends.
+    ///
+    /// # Errors
+    ///
+    /// Where the folder or the lock cannot be made.
+    pub fn try_lock(&self) -> Result<Option<File>, StoreError> {
+        create_folder(&self.0)?;
+        let path = self.0.join("lock");
+        let fail = |source| FileError::new("lock", &path, source);
+        let file = OpenOptions::new().create(true).truncate(false).write(true).open(&path).map_err(fail)?;
+        match file.try_lock() {
+            Ok(()) => Ok(Some(file)),
+            Err(TryLockError::WouldBlock) => Ok(None),
+            Err(TryLockError::Error(source)) => Err(fail(source).into()),
+        }
+    }
+
+    /// How far the run is.
+    ///
+    /// # Errors
+    ///
+    /// Where a record is damaged or of another version.
+    pub fn state(&self) -> Result<State, StoreError> {
+        match self.read_record()?.map(|record| record.outcome) {
+            Some(Outcome::Finished) => return Ok(State::Finished),
+            Some(Outcome::Diverged { .. }) => return Ok(State::Diverged),
+            None => {}
+        }
+        // Looked at without making anything: a status changes nothing.
+        let lock = File::open(self.0.join("lock"));
+        let held = lock.is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)));
+        Ok(match (held, self.checkpoint().exists()) {
+            (true, _) => State::Running,
+            (false, true) => State::Interrupted,
+            (false, false) => State::Missing,
+        })
+    }
+}
+
+fn content(path: &Path, message: String) -> StoreError {
+    StoreError::Content { path: path.into(), message }
+}
+
+fn write(path: &Path, value: &impl Serialize) -> Result<(), StoreError> {
+    let mut text = serde_json::to_string_pretty(value).map_err(|e| content(path, e.to_string()))?;
+    text.push('\n');
+    Ok(write_atomic(path, text.as_bytes())?)
+}
+
+fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, StoreError> {
+    let Some(text) = read_text_if_present(path)? else { return Ok(None) };
+    let value: serde_json::Value =
+        serde_json::from_str(&text).map_err(|e| content(path, format!("expected JSON: {e}")))?;
+    let schema = &value["schema"];
+    if *schema != SCHEMA {
+        return Err(content(path, format!("expected schema {SCHEMA}, found {schema}: another version wrote it")));
+    }
+    serde_json::from_value(value).map(Some).map_err(|e| content(path, format!("not as expected: {e}")))
+}

@@ -1,0 +1,257 @@
+//! `bench`: train what is missing, choose on validation, test what was chosen, report.
+
+use crate::progress::{Progress, RunProgress};
+use crate::task::{Plan, Planned, plan};
+use crate::workspace::Workspace;
+use crate::{Which, report, say};
+use anyhow::{Context, Result, bail};
+use record::{Entry, State};
+use serde_json::json;
+use std::collections::{BTreeSet, VecDeque};
+use std::io::{BufRead, BufReader, Read};
+use std::num::NonZeroUsize;
+use std::path::Path;
+use std::process::{Child, Command, ExitCode, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    which: Which,
+    /// Runs at a time [default: one a core]
+    #[arg(long)]
+    jobs: Option<NonZeroUsize>,
+    /// Threads a run [default: the cores shared among the runs]
+    #[arg(long)]
+    threads: Option<NonZeroUsize>,
+    /// Only say what would be trained
+    #[arg(long)]
+    dry_run: bool,
+    /// Print events, one a line, in place of the table
+    #[arg(long)]
+    json: bool,
+}
+
+/// Exit code of an interrupted comparison.
+const INTERRUPTED: u8 = 75;
+
+pub(crate) fn bench(arguments: &Arguments) -> Result<ExitCode> {
+    let workspace = Workspace::find()?;
+    let plan = plan(&workspace, &arguments.which)?;
+    let mut pending = Vec::new();
+    for run in &plan.runs {
+        let state = workspace.run(&run.id).state()?;
+        if arguments.dry_run {
+            say(&format!("{}  {state:11}  {}", run.id, run.describe()));
+        }
+        if !matches!(state, State::Finished | State::Diverged) {
+            pending.push(run.clone());
+        }
+    }
+    eprintln!("{} runs, {} of them to train", plan.runs.len(), pending.len());
+    if arguments.dry_run {
+        return Ok(ExitCode::SUCCESS);
+    }
+    let pool = Pool::new(&workspace, &plan, arguments, pending.len())?;
+    if let Some(code) = pool.train(pending)? {
+        return Ok(code);
+    }
+    let entries = pool.test_chosen()?;
+    if !arguments.json {
+        say(record::table(&entries).trim_end());
+    }
+    publish(&workspace, &plan, &arguments.which, entries)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Writes records and report of a comparison as its configuration says it; one that was changed on the
+/// command line is only printed.
+fn publish(workspace: &Workspace, plan: &Plan, which: &Which, entries: Vec<Entry>) -> Result<()> {
+    if which.quick || !which.set.is_empty() {
+        eprintln!("the report is left as it is: this table is not of the whole configuration");
+        return Ok(());
+    }
+    let path = workspace.records(&plan.report);
+    let old = if path.exists() { record::read_entries(&path)? } else { Vec::new() };
+    let ours: BTreeSet<_> = entries.iter().map(|entry| entry.record.id.clone()).collect();
+    let others: Vec<Entry> = old.into_iter().filter(|entry| !ours.contains(&entry.record.id)).collect();
+    let partial = !which.methods.is_empty() || which.seeds.is_some();
+    let mut all = entries;
+    if partial {
+        all.extend(others);
+    } else if !others.is_empty() {
+        eprintln!("{} records of other settings leave {}", others.len(), path.display());
+    }
+    record::fs::write_atomic(&path, record::entries_to_jsonl(&all).as_bytes())?;
+    report::write(workspace, &plan.report)
+}
+
+/// Starts the task's binary for each run, some at a time.
+struct Pool<'a> {
+    workspace: &'a Workspace,
+    plan: &'a Plan,
+    jobs: usize,
+    threads: usize,
+    json: bool,
+    stop: Arc<AtomicBool>,
+}
+
+/// How a run ended that was started here.
+enum Ended {
+    Recorded,
+    Interrupted,
+    Failed(String),
+}
+
+impl<'a> Pool<'a> {
+    fn new(workspace: &'a Workspace, plan: &'a Plan, arguments: &Arguments, pending: usize) -> Result<Self> {
+        let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+        let (jobs, threads) = match (arguments.jobs.map(NonZeroUsize::get), arguments.threads.map(NonZeroUsize::get)) {
+            (Some(jobs), Some(threads)) => (jobs, threads),
+            (Some(jobs), None) => (jobs, cores.div_ceil(jobs)),
+            (None, Some(threads)) => (cores.div_ceil(threads), threads),
+            (None, None) => {
+                let jobs = cores.min(pending).max(1);
+                (jobs, cores / jobs)
+            }
+        };
+        let stop = Arc::new(AtomicBool::new(false));
+        for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
+            signal_hook::flag::register(signal, stop.clone()).context("cannot listen for signals")?;
+        }
+        Ok(Self { workspace, plan, jobs, threads, json: arguments.json, stop })
+    }
+
+    /// Trains `pending`; gives an exit code where not all of them have a record afterwards.
+    fn train(&self, pending: Vec<Planned>) -> Result<Option<ExitCode>> {
+        if pending.is_empty() {
+            return Ok(None);
+        }
+        for run in &pending {
+            self.workspace.run(&run.id).write_spec(&run.spec)?;
+        }
+        let progress = Progress::new(pending.len(), self.json);
+        let queue = Mutex::new(VecDeque::from(pending));
+        let (failures, interrupted) = (Mutex::new(Vec::new()), AtomicBool::new(false));
+        std::thread::scope(|scope| {
+            for _ in 0..self.jobs {
+                scope.spawn(|| {
+                    while !self.stop.load(Ordering::Relaxed) {
+                        let Some(run) = queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front() else {
+                            return;
+                        };
+                        let mut shown = progress.start(&run);
+                        match self.train_one(&run, &mut shown) {
+                            Ended::Recorded => {
+                                let state = self.workspace.run(&run.id).state();
+                                shown.end(&state.map_or_else(|error| error.to_string(), |state| state.to_string()));
+                            }
+                            Ended::Interrupted => {
+                                shown.end("interrupted");
+                                interrupted.store(true, Ordering::Relaxed);
+                            }
+                            Ended::Failed(why) => {
+                                shown.end("failed");
+                                let line = format!("run {} ({}): {why}", run.id, run.describe());
+                                failures.lock().unwrap_or_else(PoisonError::into_inner).push(line);
+                            }
+                        }
+                    }
+                });
+            }
+        });
+        progress.finish();
+        let failures = failures.into_inner().unwrap_or_else(PoisonError::into_inner);
+        if !failures.is_empty() {
+            bail!("{} of the runs failed\n  {}", failures.len(), failures.join("\n  "));
+        }
+        if interrupted.into_inner() || self.stop.load(Ordering::Relaxed) {
+            eprintln!("interrupted; the same command goes on from the checkpoints");
+            return Ok(Some(ExitCode::from(INTERRUPTED)));
+        }
+        Ok(None)
+    }
+
+    fn train_one(&self, run: &Planned, shown: &mut RunProgress<'_>) -> Ended {
+        match self.follow(run, shown) {
+            Ok(ended) => ended,
+            Err(error) => Ended::Failed(format!("{error:#}")),
+        }
+    }
+
+    fn follow(&self, run: &Planned, shown: &mut RunProgress<'_>) -> Result<Ended> {
+        let folder = self.workspace.run(&run.id);
+        // The child's input closes when this process ends, however it ends; then the child stops too.
+        let mut child = self.start("run", folder.path(), Stdio::piped(), &["--stop-on-eof"])?;
+        let (mut input, output) = (child.stdin.take(), child.stdout.take().context("no output")?);
+        let errors = child.stderr.take().context("no standard error")?;
+        let errors = std::thread::spawn(move || {
+            let mut text = String::new();
+            let _ = BufReader::new(errors).read_to_string(&mut text);
+            text
+        });
+        for line in BufReader::new(output).lines() {
+            let line = line?;
+            match serde_json::from_str(&line) {
+                Ok(event) => shown.update(event),
+                Err(_) => shown.note(&line),
+            }
+            if self.stop.load(Ordering::Relaxed) {
+                input = None;
+            }
+        }
+        drop(input);
+        let status = child.wait()?;
+        let errors = errors.join().unwrap_or_default();
+        let errors = errors.trim();
+        Ok(match status.code() {
+            Some(0) => Ended::Recorded,
+            Some(code) if code == i32::from(INTERRUPTED) => Ended::Interrupted,
+            _ => Ended::Failed(match errors.strip_prefix("error: ").unwrap_or(errors) {
+                "" => format!("{status}"),
+                message => message.to_owned(),
+            }),
+        })
+    }
+
+    /// Reads the test split for the settings that validation chose, and only for them.
+    fn test_chosen(&self) -> Result<Vec<Entry>> {
+        let entries = self.entries()?;
+        let untested: BTreeSet<_> =
+            entries.iter().filter(|entry| entry.test.is_none()).map(|entry| entry.record.id.clone()).collect();
+        for id in record::chosen(&entries).into_iter().filter(|id| untested.contains(id)) {
+            let output = self.start("test", self.workspace.run(&id).path(), Stdio::null(), &[])?.wait_with_output()?;
+            if !output.status.success() {
+                bail!("run {id} cannot be tested: {}", String::from_utf8_lossy(&output.stderr).trim());
+            }
+            if self.json {
+                say(&json!({"event": "test", "id": id, "record": self.workspace.run(&id).read_test()?}).to_string());
+            }
+        }
+        self.entries()
+    }
+
+    fn entries(&self) -> Result<Vec<Entry>> {
+        let entry = |run: &Planned| {
+            let folder = self.workspace.run(&run.id);
+            let record = folder.read_record()?.with_context(|| format!("run {} has lost its record", run.id))?;
+            Ok(Entry { record, test: folder.read_test()? })
+        };
+        self.plan.runs.iter().map(entry).collect()
+    }
+
+    fn start(&self, verb: &str, folder: &Path, input: Stdio, options: &[&str]) -> Result<Child> {
+        Command::new(&self.plan.binary)
+            .arg(verb)
+            .arg(folder)
+            .args(options)
+            .current_dir(&self.workspace.root)
+            .env("RAYON_NUM_THREADS", self.threads.to_string())
+            .stdin(input)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .with_context(|| format!("cannot start {}", self.plan.binary.display()))
+    }
+}

@@ -1,0 +1,51 @@
+//! `status`: how far the runs of a comparison are.
+
+use crate::task::plan;
+use crate::workspace::Workspace;
+use crate::{Which, say};
+use anyhow::Result;
+use record::State;
+use serde_json::json;
+use std::collections::BTreeMap;
+use std::process::ExitCode;
+
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    which: Which,
+    /// Print a list of runs with id, state, method and seed
+    #[arg(long)]
+    json: bool,
+}
+
+pub(crate) fn status(arguments: &Arguments) -> Result<ExitCode> {
+    let workspace = Workspace::find()?;
+    let plan = plan(&workspace, &arguments.which)?;
+    let (mut counts, mut list) = (BTreeMap::<State, usize>::new(), Vec::new());
+    let mut seconds = Vec::new();
+    for run in &plan.runs {
+        let folder = workspace.run(&run.id);
+        let state = folder.state()?;
+        *counts.entry(state).or_default() += 1;
+        if let Some(record) = folder.read_record()? {
+            seconds.push(record.seconds.training() + record.seconds.evaluation);
+        }
+        if arguments.json {
+            list.push(json!({"id": run.id, "state": state, "method": run.spec.method["name"], "seed": run.spec.seed, "spec": run.spec}));
+        } else {
+            say(&format!("{}  {state:11}  {}", run.id, run.describe()));
+        }
+    }
+    if arguments.json {
+        say(&serde_json::Value::from(list).to_string());
+        return Ok(ExitCode::SUCCESS);
+    }
+    let counted: Vec<String> = counts.iter().map(|(state, count)| format!("{count} {state}")).collect();
+    let left = plan.runs.len() - seconds.len();
+    eprintln!("{} runs: {}", plan.runs.len(), counted.join(", "));
+    if left > 0 && !seconds.is_empty() {
+        let mean = seconds.iter().sum::<f64>() / seconds.len() as f64;
+        eprintln!("about {:.0} min of training left, one run after another", left as f64 * mean / 60.0);
+    }
+    Ok(ExitCode::SUCCESS)
+}
