@@ -32,9 +32,11 @@ impl Planned {
             let shown = table.iter().filter(|(key, value)| keys.contains(&key.as_str()) && value.is_number());
             shown.map(|(key, value)| format!(" {key} {value}")).collect::<String>()
         };
+        let scope = self.spec.method.get("scope").and_then(|scope| scope.as_str());
         format!(
-            "{}{}{} seed {}",
+            "{}{}{}{} seed {}",
             name(&self.spec.method),
+            scope.map(|scope| format!(" on {scope}")).unwrap_or_default(),
             numbers(&self.spec.method, &["decay"]),
             numbers(&self.spec.optimizer, &["lr"]),
             self.spec.seed

@@ -120,7 +120,9 @@ impl Wrs {
         let len = self.row_length(parameter).max(1);
         let factors: Vec<f64> = change(&parameter.var, |w| {
             let mut factors = vec![1.0; targets.len()];
-            let rows = w.par_chunks_exact_mut(len).zip(targets).zip(&mut factors);
+            // Small weights are not worth a second thread.
+            let least = (1 << 16) / len;
+            let rows = w.par_chunks_exact_mut(len).with_min_len(least.max(1)).zip(targets).zip(&mut factors);
             if momentum.is_empty() {
                 rows.for_each(|((row, target), factor)| *factor = scale(row, *target));
             } else {

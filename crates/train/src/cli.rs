@@ -48,8 +48,12 @@ enum Command {
 pub fn main<T: Task>() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Plan => plan_all::<T>(),
-        Command::Run { folder, stop_on_eof } => run::<T>(&RunFolder::new(folder), stop_on_eof),
-        Command::Test { folder } => test::<T>(&RunFolder::new(folder), &Root::from_env(".")).map(drop),
+        // Inside the thread pool a parallel loop starts where it is called; from outside, every one would wait
+        // for a worker to wake.
+        Command::Run { folder, stop_on_eof } => rayon::scope(|_| run::<T>(&RunFolder::new(folder), stop_on_eof)),
+        Command::Test { folder } => {
+            rayon::scope(|_| test::<T>(&RunFolder::new(folder), &Root::from_env(".")).map(drop))
+        }
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
