@@ -94,6 +94,7 @@ struct Pool<'a> {
     jobs: usize,
     threads: usize,
     json: bool,
+    commit: String,
     stop: Arc<AtomicBool>,
 }
 
@@ -120,7 +121,8 @@ impl<'a> Pool<'a> {
         for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
             signal_hook::flag::register(signal, stop.clone()).context("cannot listen for signals")?;
         }
-        Ok(Self { workspace, plan, jobs, threads, json: arguments.json, stop })
+        let commit = record::commit::of_folder();
+        Ok(Self { workspace, plan, jobs, threads, json: arguments.json, commit, stop })
     }
 
     /// Trains `pending`; gives an exit code where not all of them have a record afterwards.
@@ -248,6 +250,7 @@ impl<'a> Pool<'a> {
             .args(options)
             .current_dir(&self.workspace.root)
             .env("RAYON_NUM_THREADS", self.threads.to_string())
+            .env(record::commit::VARIABLE, &self.commit)
             .stdin(input)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

@@ -251,8 +251,8 @@ impl Sizes {
             return Matrix::new(x, self.pixels(), self.in_c, self.in_c);
         }
         scratch.resize(self.pixels() * self.fan_in(), 0.0);
-        let mut rest = scratch.as_mut_slice();
         vectorized(|| {
+            let mut rest = scratch.as_mut_slice();
             self.for_each_run(group, |run| {
                 let (taps, behind) = std::mem::take(&mut rest).split_at_mut(run.len());
                 rest = behind;
@@ -264,15 +264,15 @@ impl Sizes {
                         }
                     }
                 }
-            })
+            });
         });
         Matrix::new(scratch, self.pixels(), self.fan_in(), self.fan_in())
     }
 
     /// Adds each tap of an unfolded matrix to the pixel that it was read from.
     fn fold(&self, columns: &[f32], group: usize, dx: &mut [f32]) {
-        let mut rest = columns;
         vectorized(|| {
+            let mut rest = columns;
             self.for_each_run(group, |run| {
                 let (taps, behind) = rest.split_at(run.len());
                 rest = behind;
@@ -281,7 +281,7 @@ impl Sizes {
                         *sum += tap;
                     }
                 }
-            })
+            });
         });
     }
 

@@ -5,14 +5,14 @@ use std::path::{Path, PathBuf};
 
 /// What went wrong with a file, and with which.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot {verb} {}: {source}{}", path.display(), hint(source))]
+#[error("cannot {verb} {}: {cause}{}", path.display(), hint(cause))]
 pub struct FileError {
     /// What was tried: "read", "write", …
     pub verb: &'static str,
     /// The file.
     pub path: PathBuf,
     /// What the system answered.
-    pub source: io::Error,
+    pub cause: io::Error,
 }
 
 fn hint(error: &io::Error) -> &'static str {
@@ -30,7 +30,7 @@ fn hint(error: &io::Error) -> &'static str {
 impl FileError {
     /// An error of `verb` on `path`.
     pub fn new(verb: &'static str, path: &Path, source: io::Error) -> Self {
-        Self { verb, path: path.to_path_buf(), source }
+        Self { verb, path: path.to_path_buf(), cause: source }
     }
 }
 

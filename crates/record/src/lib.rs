@@ -2,6 +2,7 @@
 //! store of runs, statistics, tables and figures. No tensors, so the runner builds in seconds.
 
 mod choice;
+pub mod commit;
 mod config;
 mod difference;
 mod entries;

@@ -1,7 +1,6 @@
 //! Where a number comes from.
 
 use record::Provenance;
-use std::process::Command;
 
 /// Now, in RFC 3339 to the second, UTC.
 pub(crate) fn now() -> String {
@@ -17,7 +16,7 @@ pub(crate) fn threads() -> usize {
 /// What a record says of this process.
 pub(crate) fn provenance(dataset_digest: &str, started: String, resumed: u64) -> Provenance {
     Provenance {
-        commit: commit(),
+        commit: record::commit::of_binary(),
         dataset_digest: dataset_digest.into(),
         cpu: cpu(),
         threads: threads() as u64,
@@ -25,21 +24,6 @@ pub(crate) fn provenance(dataset_digest: &str, started: String, resumed: u64) ->
         started,
         ended: now(),
         resumed,
-    }
-}
-
-/// The commit of the code in this folder; what `reports` and other outputs hold does not count as a change.
-fn commit() -> String {
-    let git = |arguments: &[&str]| {
-        let output = Command::new("git").args(arguments).output().ok().filter(|output| output.status.success())?;
-        Some(String::from_utf8_lossy(&output.stdout).trim().to_owned())
-    };
-    let Some(commit) = git(&["rev-parse", "HEAD"]) else { return "unknown".into() };
-    let code =
-        ["status", "--porcelain", "--untracked-files=no", "--", "crates", "datasets", "Cargo.toml", "Cargo.lock"];
-    match git(&code) {
-        Some(changes) if changes.is_empty() => commit,
-        _ => format!("{commit}+changes"),
     }
 }
 

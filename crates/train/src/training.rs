@@ -117,7 +117,7 @@ impl<'a, T: Task> Run<'a, T> {
             return Err(Error::spec("train", message));
         }
         let params = Params::new(planned.spec.seed, &Device::Cpu);
-        let model = task.model(&params)?;
+        let model = task.model(&params).map_err(|e| Error::spec("task", format!("{e:#}")))?;
         let mut optimizer = Optimizer::new(&params, planned.rule, planned.method.clone(), planned.spec.rest_decay)?;
         let loaded = checkpoint::load(&folder.checkpoint(), &folder.log(), &planned.id, &params, &mut optimizer)?;
         let (progress, log) = match loaded {

@@ -137,7 +137,8 @@ fn declared_invariance_is_real() {
     .unwrap();
     let resnet = Params::new(1, &Device::Cpu);
     let vgg = Params::new(1, &Device::Cpu);
-    let networks: [(&Params, Box<dyn Fn() -> Tensor>); 2] = [
+    type Forward = Box<dyn Fn() -> Tensor>;
+    let networks: [(&Params, Forward); 2] = [
         (&resnet, {
             let net = ResNet::new(&resnet, ResNetConfig { depth: 14, width: 8, channels: 3, classes: 10 }).unwrap();
             let x = x.clone();

@@ -1,0 +1,215 @@
+//! Runs as the runner starts them: interruptions, exit codes, mistakes, damaged files.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
+use classification::Classification;
+use record::{Outcome, Record, RunFolder, Spec};
+use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::time::Duration;
+use train::{Error, Options};
+
+fn spec() -> Value {
+    json!({
+        "task": {"model": {"resnet": {"depth": 8, "width": 4}}, "padding": 2, "flip": true, "examples": 128},
+        "dataset": "fashion-mnist-12k",
+        "seed": 3,
+        "train": {"epochs": 6, "batch": 16, "log_every": 5},
+        "optimizer": {"name": "sgd", "lr": 0.1},
+        "schedule": {"name": "cosine", "warmup_epochs": 0.5},
+        "method": {"name": "wrs"},
+        "rest_decay": 5e-4
+    })
+}
+
+fn workspace() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap().into()
+}
+
+fn command(verb: &str, folder: &RunFolder, threads: usize) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_classification"));
+    command.arg(verb).arg(folder.path()).current_dir(workspace());
+    command.env("RAYON_NUM_THREADS", threads.to_string()).env("RUST_BACKTRACE", "0").stdin(Stdio::null());
+    command
+}
+
+fn run(folder: &RunFolder, threads: usize) -> Output {
+    command("run", folder, threads).output().unwrap()
+}
+
+fn folder(spec: &Value) -> (tempfile::TempDir, RunFolder) {
+    let temporary = tempfile::tempdir().unwrap();
+    let folder = RunFolder::new(temporary.path().join("run"));
+    folder.write_spec(&serde_json::from_value(spec.clone()).unwrap()).unwrap();
+    (temporary, folder)
+}
+
+fn record(folder: &RunFolder) -> Record {
+    folder.read_record().unwrap().unwrap()
+}
+
+fn message(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+#[test]
+fn killed_at_any_moment_and_started_again_a_run_gives_the_same_weights() {
+    let (_whole_temporary, whole) = folder(&spec());
+    assert_eq!(run(&whole, 1).status.code(), Some(0));
+    let expected = record(&whole);
+    for (threads, first_kill) in [(1, 60), (2, 150), (3, 330)] {
+        let (_temporary, folder) = folder(&spec());
+        for kill_after in [first_kill, 250, 410] {
+            let mut child = command("run", &folder, threads).stdout(Stdio::null()).spawn().unwrap();
+            std::thread::sleep(Duration::from_millis(kill_after));
+            child.kill().unwrap();
+            child.wait().unwrap();
+        }
+        let output = run(&folder, threads);
+        assert_eq!(output.status.code(), Some(0), "{}", message(&output));
+        let found = record(&folder);
+        assert_eq!(found.weights, expected.weights);
+        assert_eq!((&found.epochs, &found.norms, &found.id), (&expected.epochs, &expected.norms, &expected.id));
+        assert!(!folder.checkpoint().exists());
+    }
+}
+
+#[test]
+fn a_run_that_is_asked_to_stop_can_be_resumed() {
+    let (_temporary, folder) = folder(&spec());
+    // The input is closed at once, so the run stops before it ends.
+    let output = command("run", &folder, 1).arg("--stop-on-eof").output().unwrap();
+    assert_eq!(output.status.code(), Some(75), "{}", message(&output));
+    assert!(message(&output).contains("goes on from the checkpoint"));
+    assert_eq!(run(&folder, 1).status.code(), Some(0));
+    let before = record(&folder);
+    let again = run(&folder, 1);
+    assert_eq!(again.status.code(), Some(0));
+    assert!(again.stdout.is_empty(), "a finished run trains again");
+    assert_eq!(record(&folder), before);
+}
+
+#[test]
+fn the_test_split_is_read_apart_and_once() {
+    let (_temporary, folder) = folder(&spec());
+    let early = command("test", &folder, 1).output().unwrap();
+    assert_eq!(early.status.code(), Some(1));
+    assert!(message(&early).contains("expected a finished run"));
+    run(&folder, 1);
+    assert!(folder.read_test().unwrap().is_none());
+    assert_eq!(command("test", &folder, 1).output().unwrap().status.code(), Some(0));
+    let test = folder.read_test().unwrap().unwrap();
+    assert_eq!(test.weights, record(&folder).weights);
+    assert!((0.0..=1.0).contains(&test.scores["top1"]));
+    command("test", &folder, 2).output().unwrap();
+    assert_eq!(folder.read_test().unwrap().unwrap(), test);
+}
+
+#[test]
+fn a_run_that_diverges_has_a_record_that_says_so() {
+    let mut spec = spec();
+    spec["optimizer"]["lr"] = json!(1e30);
+    spec["method"] = json!({"name": "none"});
+    let (_temporary, folder) = folder(&spec);
+    let output = run(&folder, 1);
+    assert_eq!(output.status.code(), Some(0), "{}", message(&output));
+    let record = record(&folder);
+    let Outcome::Diverged { reason, .. } = &record.outcome else { panic!("found {:?}", record.outcome) };
+    assert!(reason.contains("became"), "{reason}");
+    assert_eq!(record.validation(), None);
+    let test = command("test", &folder, 1).output().unwrap();
+    assert!(message(&test).contains("nothing to test"));
+}
+
+#[test]
+fn mistakes_in_a_spec_are_named_and_nothing_is_written() {
+    let change = |path: &str, value: Value| {
+        let mut spec = spec();
+        *spec.pointer_mut(path).unwrap_or_else(|| panic!("{path}")) = value;
+        spec
+    };
+    let mut unknown_key = spec();
+    unknown_key["method"]["granularty"] = json!("layer");
+    let mut unknown_task_key = spec();
+    unknown_task_key["task"]["paddding"] = json!(1);
+    for (spec, expected) in [
+        (unknown_key, "unknown field `granularty`"),
+        (unknown_task_key, "unknown field `paddding`"),
+        (change("/method/name", json!("wsr")), "unknown method `wsr`, did you mean `wrs`?"),
+        (change("/optimizer/name", json!("sdg")), "did you mean `sgd`?"),
+        (change("/optimizer/lr", json!("fast")), "`lr`: invalid type"),
+        (change("/schedule/name", json!("cosinus")), "did you mean `cosine`?"),
+        (change("/train/epochs", json!(0)), "`epochs` must be at least 1"),
+        (change("/train/batch", json!(100_000)), "the training split has 128 examples"),
+        (change("/dataset", json!("fashion-mnist-12")), "fashion-mnist-12k"),
+        (change("/rest_decay", json!(-1.0)), "rest_decay"),
+        (change("/task/model/resnet/depth", json!(9)), "8, 14, 20"),
+    ] {
+        let (_temporary, folder) = folder(&spec);
+        let output = run(&folder, 1);
+        assert_eq!(output.status.code(), Some(2), "{expected}: {}", message(&output));
+        assert!(message(&output).contains(expected), "{expected}: {}", message(&output));
+        assert!(folder.read_record().unwrap().is_none());
+        assert!(!folder.checkpoint().exists() && !folder.weights().exists());
+    }
+}
+
+fn stop_at(folder: &RunFolder, step: u64) -> Result<Record, Error> {
+    let stop = |now: u64| now == step;
+    let options = Options { loader_threads: 1, stop: &stop, event: &|_| {}, checkpoint_every: Duration::MAX };
+    train::train::<Classification>(folder, &data::Root::from_env(workspace()), &options)
+}
+
+#[test]
+fn damaged_files_and_those_of_other_versions_are_refused_by_name() {
+    let (_temporary, folder) = folder(&spec());
+    assert!(matches!(stop_at(&folder, 10), Err(Error::Interrupted)));
+    let checkpoint = folder.checkpoint();
+    let good = std::fs::read(&checkpoint).unwrap();
+    let refused = |bytes: &[u8], expected: &str| {
+        record::fs::write_atomic(&checkpoint, bytes).unwrap();
+        let output = run(&folder, 1);
+        let message = message(&output);
+        assert_eq!(output.status.code(), Some(1), "{message}");
+        assert!(message.contains("checkpoint") && message.contains(expected) && message.contains("hint:"), "{message}");
+    };
+    let text = String::from_utf8_lossy(&good[..400]).into_owned();
+    let at = text.find(r#"\"version\":1"#).expect("the version in the header") + r#"\"version\":"#.len();
+    let mut other_version = good.clone();
+    other_version[at] = b'9';
+    refused(&other_version, "version 9");
+    refused(&good[..good.len() / 2], "damaged");
+    refused(&good[..3], "safetensors");
+    refused(b"", "safetensors");
+    record::fs::write_atomic(&checkpoint, &good).unwrap();
+    record::fs::write_atomic(&folder.log(), b"not a log\n").unwrap();
+    assert!(message(&run(&folder, 1)).contains("log.jsonl: line 1"));
+
+    record::fs::write_atomic(&folder.path().join("record.json"), br#"{"schema": 99}"#).unwrap();
+    let output = run(&folder, 1);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(message(&output).contains("expected schema 1, found 99"), "{}", message(&output));
+}
+
+/// Under weight rescaling every scale-invariant filter has norm 1 after every step.
+#[test]
+fn filters_have_unit_norm_after_every_step() {
+    let spec: Spec = serde_json::from_value(spec()).unwrap();
+    let mut filters = 0;
+    for step in 1..=9 {
+        let (_temporary, folder) = folder(&serde_json::to_value(&spec).unwrap());
+        assert!(matches!(stop_at(&folder, step), Err(Error::Interrupted)));
+        let tensors = candle_core::safetensors::load(folder.checkpoint(), &candle_core::Device::Cpu).unwrap();
+        let convolutions: std::collections::BTreeMap<_, _> =
+            tensors.into_iter().filter(|(name, tensor)| name.starts_with("params/") && tensor.rank() == 4).collect();
+        for (name, weight) in convolutions {
+            let rows: Vec<Vec<f32>> = weight.flatten_from(1).unwrap().to_vec2().unwrap();
+            for row in rows {
+                let norm = row.iter().map(|w| f64::from(*w).powi(2)).sum::<f64>().sqrt();
+                assert!((norm - 1.0).abs() < 1e-5, "{name} after step {step}: {norm}");
+                filters += 1;
+            }
+        }
+    }
+    assert!(filters > 500, "{filters}");
+}

@@ -1,0 +1,236 @@
+//! The runner as its users run it, in a workspace of its own.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::sync::OnceLock;
+use std::time::Duration;
+
+const CONFIG: &str = r#"dataset = "fashion-mnist-12k"
+seeds = [0, 1]
+rest_decay = 5e-4
+[task]
+model = { resnet = { depth = 8, width = 4 } }
+examples = 96
+[train]
+epochs = 2
+batch = 16
+log_every = 4
+[optimizer]
+name = "sgd"
+lr = 0.1
+[schedule]
+name = "cosine"
+[[method]]
+name = "none"
+[[method]]
+name = "weight-decay"
+search = { "method.decay" = [1e-4, 1e-3] }
+[[method]]
+name = "wrs"
+[quick]
+seeds = [5]
+"#;
+
+/// The folder of the built task binaries.
+fn binaries() -> &'static Path {
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    BUILT.get_or_init(|| {
+        let xtask = Path::new(env!("CARGO_BIN_EXE_xtask"));
+        let status = Command::new(env!("CARGO"))
+            .args(["build", "--quiet", "--package", "classification"])
+            .current_dir(env!("CARGO_MANIFEST_DIR"))
+            .status()
+            .unwrap();
+        assert!(status.success());
+        xtask.parent().unwrap().to_owned()
+    })
+}
+
+struct Workspace(tempfile::TempDir);
+
+impl Workspace {
+    fn new(config: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let project = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+        std::os::unix::fs::symlink(project.join("datasets"), folder.path().join("datasets")).unwrap();
+        let workspace = Self(folder);
+        workspace.write("configs/classification/default.toml", config);
+        workspace
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        record::fs::write_atomic(&self.path(name), text.as_bytes()).unwrap();
+    }
+
+    fn read(&self, name: &str) -> String {
+        std::fs::read_to_string(self.path(name)).unwrap()
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
+        command.args(arguments).current_dir(self.0.path()).env("WRS_BENCH_BIN", binaries()).env("RUST_BACKTRACE", "0");
+        command
+    }
+
+    fn run(&self, arguments: &[&str]) -> Output {
+        self.command(arguments).output().unwrap()
+    }
+
+    fn succeed(&self, arguments: &[&str]) -> String {
+        let output = self.run(arguments);
+        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// Exit code and standard error of a command that fails.
+    fn fail(&self, arguments: &[&str]) -> (i32, String) {
+        let output = self.run(arguments);
+        (output.status.code().unwrap(), String::from_utf8(output.stderr).unwrap())
+    }
+
+    fn weights(&self) -> BTreeMap<String, String> {
+        let folders = std::fs::read_dir(self.path("runs")).unwrap().map(|entry| entry.unwrap().file_name());
+        let record = |id: std::ffi::OsString| {
+            let id = id.into_string().unwrap();
+            let record: Value = serde_json::from_str(&self.read(&format!("runs/{id}/record.json"))).unwrap();
+            (id, record["weights"].as_str().unwrap().to_owned())
+        };
+        folders.map(record).collect()
+    }
+}
+
+#[test]
+fn a_comparison_from_nothing_to_its_report() {
+    let workspace = Workspace::new(CONFIG);
+    let planned = workspace.succeed(&["bench", "classification", "--dry-run"]);
+    assert_eq!(planned.lines().count(), 8);
+    assert!(planned.lines().all(|line| line.contains("missing")));
+    assert!(!workspace.path("runs").exists(), "a dry run writes");
+
+    let table = workspace.succeed(&["bench", "classification"]);
+    for method in ["none", "weight-decay", "wrs"] {
+        assert!(table.contains(method), "{table}");
+    }
+    let page = workspace.read("reports/classification.md");
+    assert!(page.contains("cargo xtask report classification"), "{page}");
+    let records = workspace.read("reports/records/classification.jsonl");
+    assert_eq!(records.lines().count(), 8);
+    // Of weight decay only the chosen strength is tested: 3 methods on 2 seeds.
+    let tested = records.lines().filter(|line| !serde_json::from_str::<Value>(line).unwrap()["test"].is_null());
+    assert_eq!(tested.count(), 6);
+
+    let before = workspace.weights();
+    let again = workspace.run(&["bench", "classification"]);
+    assert!(String::from_utf8_lossy(&again.stderr).contains("8 runs, 0 of them to train"));
+    assert_eq!(String::from_utf8(again.stdout).unwrap(), table);
+    assert_eq!(workspace.weights(), before);
+    assert_eq!(workspace.read("reports/classification.md"), page);
+
+    let list: Value = serde_json::from_str(&workspace.succeed(&["status", "classification", "--json"])).unwrap();
+    assert!(list.as_array().unwrap().iter().all(|run| run["state"] == "finished"));
+    let id = list[0]["id"].as_str().unwrap();
+    let record: Value = serde_json::from_str(&workspace.succeed(&["show", id, "--json"])).unwrap();
+    assert_eq!(record["weights"], before[id]);
+    assert!(workspace.succeed(&["show", &id[..10]]).contains("epoch 2"));
+
+    let quick = workspace.succeed(&["bench", "classification", "--quick", "--method", "wrs", "--json"]);
+    let events: Vec<Value> = quick.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let kinds: Vec<&str> = events.iter().map(|event| event["event"].as_str().unwrap()).collect();
+    assert!(
+        kinds.contains(&"run_start")
+            && kinds.contains(&"epoch")
+            && kinds.contains(&"run_end")
+            && kinds.contains(&"test")
+    );
+    assert_eq!(workspace.read("reports/classification.md"), page, "a quick table reached the report");
+
+    a_report_is_checked(&workspace, &page, &records);
+}
+
+fn a_report_is_checked(workspace: &Workspace, page: &str, records: &str) {
+    workspace.succeed(&["report", "--check"]);
+    let digit = page.find(|c: char| c.is_ascii_digit()).unwrap();
+    let mut changed = page.to_owned();
+    changed.replace_range(digit..=digit, if page[digit..].starts_with('1') { "2" } else { "1" });
+    workspace.write("reports/classification.md", &changed);
+    let (code, message) = workspace.fail(&["report", "--check"]);
+    assert_eq!(code, 1);
+    assert!(message.contains("reports/classification.md is not what its records say"), "{message}");
+    workspace.succeed(&["report", "classification"]);
+    assert_eq!(workspace.read("reports/classification.md"), page);
+
+    workspace.write("reports/records/classification.jsonl", &records[..records.len() / 2]);
+    let (code, message) = workspace.fail(&["report"]);
+    assert_eq!(code, 1);
+    assert!(message.contains("classification.jsonl"), "{message}");
+    let (code, message) = workspace.fail(&["report", "clasification"]);
+    assert_eq!(code, 2);
+    assert!(message.contains("did you mean `classification`?"), "{message}");
+}
+
+#[test]
+fn killed_with_its_runs_a_comparison_goes_on_to_the_same_weights() {
+    let config = CONFIG.replace("epochs = 2", "epochs = 6");
+    let whole = Workspace::new(&config);
+    whole.succeed(&["bench", "classification", "--seeds", "0", "--method", "wrs", "--jobs", "1", "--threads", "1"]);
+    let broken = Workspace::new(&config);
+    let arguments = ["bench", "classification", "--seeds", "0", "--method", "wrs", "--threads", "2"];
+    for kill_after in [150, 300, 700] {
+        let mut child = broken.command(&arguments).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        std::thread::sleep(Duration::from_millis(kill_after));
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+    broken.succeed(&arguments);
+    assert_eq!(whole.weights(), broken.weights());
+}
+
+#[test]
+fn mistakes_say_where_they_are_and_what_to_do() {
+    let expect = |config: &str, arguments: &[&str], expected: &str| {
+        let workspace = Workspace::new(config);
+        let (code, message) = workspace.fail(arguments);
+        assert_eq!(code, 2, "{expected}: {message}");
+        assert!(message.contains(expected), "expected {expected}, found {message}");
+        assert!(
+            !workspace.path("runs").exists() && !workspace.path("reports").exists(),
+            "{expected}: something was written"
+        );
+    };
+    let bench = ["bench", "classification"];
+    let place = "configs/classification/default.toml";
+    expect(&CONFIG.replace("batch =", "bacth ="), &bench, &format!("{place}:9: train: unknown field `bacth`"));
+    expect(
+        &CONFIG.replace("lr = 0.1", "lr = \"fast\""),
+        &bench,
+        &format!("{place}:13: optimizer: optimizer `sgd`: `lr`: invalid type"),
+    );
+    expect(&CONFIG.replace("\"wrs\"", "\"wsr\""), &bench, "unknown method `wsr`, did you mean `wrs`?");
+    expect(&CONFIG.replace("mnist-12k", "mnist-21k"), &bench, "fashion-mnist-12k");
+    expect(&CONFIG.replace("[train]", "[train"), &bench, "line 7");
+    expect(&CONFIG.replace("rest_decay = 5e-4\n", ""), &bench, "missing field `rest_decay`");
+    expect(CONFIG, &["bench", "clasification"], "did you mean `classification`?");
+    expect(CONFIG, &["bench", "classification", "--config", "defalt"], "did you mean `default`?");
+    expect(CONFIG, &["bench", "classification", "--config", "nowhere.toml"], "nowhere.toml");
+    expect(CONFIG, &["bench", "classification", "--method", "wsr"], "did you mean `wrs`?");
+    expect(CONFIG, &["bench", "classification", "--set", "optimiser.lr=1"], "did you mean `optimizer`?");
+    expect(CONFIG, &["bench", "classification", "--set", "optimizer.lr"], "expected KEY=VALUE");
+    expect(CONFIG, &["show", "abc"], "no run has an id");
+}
+
+#[test]
+fn a_folder_that_cannot_be_written_is_named() {
+    let workspace = Workspace::new(CONFIG);
+    // A file where the folder of runs should be, which also root cannot write into.
+    workspace.write("runs", "");
+    let (code, message) = workspace.fail(&["bench", "classification", "--quick", "--method", "none"]);
+    assert_eq!(code, 1);
+    assert!(message.contains("/runs/") && message.matches("Not a directory").count() == 1, "{message}");
+}
