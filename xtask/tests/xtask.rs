@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::OnceLock;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 const CONFIG: &str = r#"dataset = "fashion-mnist-12k"
 seeds = [0, 1]
@@ -38,15 +38,28 @@ seeds = [5]
 fn binaries() -> &'static Path {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     BUILT.get_or_init(|| {
-        let xtask = Path::new(env!("CARGO_BIN_EXE_xtask"));
-        let status = Command::new(env!("CARGO"))
-            .args(["build", "--quiet", "--package", "classification"])
-            .current_dir(env!("CARGO_MANIFEST_DIR"))
-            .status()
-            .unwrap();
-        assert!(status.success());
-        xtask.parent().unwrap().to_owned()
+        let folder = Path::new(env!("CARGO_BIN_EXE_xtask")).parent().unwrap();
+        let crates = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("crates");
+        let built = std::fs::metadata(folder.join("classification")).and_then(|file| file.modified());
+        // `cargo test --workspace` has built it; building it alone would choose other features of its
+        // dependencies, and build all of them again.
+        if built.is_ok_and(|built| built >= newest_source(&crates)) {
+            return folder.to_owned();
+        }
+        let build = Command::new(env!("CARGO")).args(["build", "--quiet", "--package", "classification"]).status();
+        assert!(build.unwrap().success());
+        folder.to_owned()
     })
+}
+
+fn newest_source(folder: &Path) -> SystemTime {
+    let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let times = entries.map(|path| match path.is_dir() {
+        true if path.ends_with("tests") => SystemTime::UNIX_EPOCH,
+        true => newest_source(&path),
+        false => std::fs::metadata(path).unwrap().modified().unwrap(),
+    });
+    times.max().unwrap_or(SystemTime::UNIX_EPOCH)
 }
 
 struct Workspace(tempfile::TempDir);

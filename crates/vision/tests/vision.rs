@@ -87,7 +87,7 @@ fn golden_resnet20_logits_gradients_and_losses() {
     let close = |what: &str, found: &Tensor, expected: &str| {
         let expected = tensor(&file, expected);
         let distance = length(found, Some(&expected)) / length(&expected, None);
-        assert!(distance <= 1e-4, "{what}: relative distance to torch {distance}");
+        assert!(distance <= 1e-3, "{what}: relative distance to torch {distance}");
     };
     close("logits", &ours.first_logits, "logits");
     for (name, gradient) in &ours.first_gradients {
