@@ -94,8 +94,8 @@ pub(crate) fn load(
         Err(source) => return Err(record::fs::FileError::new("read", path, source).into()),
     };
     let bad = |message: String| Error::content(path, message);
-    let (_, metadata) = SafeTensors::read_metadata(&bytes)
-        .map_err(|e| bad(format!("expected a checkpoint, found no safetensors file: {e}")))?;
+    let (_, metadata) =
+        SafeTensors::read_metadata(&bytes).map_err(|e| bad(format!("expected a whole safetensors file: {e}")))?;
     let header = metadata.metadata().as_ref().and_then(|metadata| metadata.get(KEY));
     let header = header.ok_or_else(|| bad(format!("expected a checkpoint, found no metadata `{KEY}`")))?;
     let version = serde_json::from_str::<serde_json::Value>(header).map(|header| header["version"].clone());
