@@ -43,7 +43,7 @@ enum Command {
 struct Which {
     /// Name of the task, such as classification
     task: String,
-    /// Configuration: a name in configs/<task>, or a file
+    /// Configuration: a name in the task's folder of `configs`, or a file
     #[arg(long, default_value = "default", value_name = "NAME|FILE")]
     config: String,
     /// The configuration's quick form: a first table in about a minute
