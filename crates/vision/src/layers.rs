@@ -2,7 +2,7 @@
 
 use candle_core::{Result, Tensor};
 use candle_nn::init::{FanInOut, Init, NonLinearity, NormalOrUniform};
-use ops::{BatchNorm, Conv2d, Statistics};
+use ops::{BatchNorm, Conv2d, FeatureMap, Statistics};
 use regularize::{Normalization, Params, Role};
 
 /// A convolution without bias and the batch norm behind it, with an optional ReLU.
@@ -48,13 +48,22 @@ impl ConvBn {
         Ok(Self { weight, geometry, norm })
     }
 
-    /// `[n, h, w, inputs]` to `[n, h', w', outputs]`.
+    /// `[n, h, w, inputs]` to `[n, h', w', outputs]`, with a ReLU where `relu` says so.
     ///
     /// # Errors
     ///
     /// Where the shape does not fit.
-    pub fn forward(&self, x: &Tensor, statistics: Statistics, relu: bool) -> Result<Tensor> {
-        ops::batch_norm(&ops::conv2d(x, &self.weight, self.geometry)?, &self.norm, statistics, relu)
+    pub fn forward(&self, x: &FeatureMap, statistics: Statistics, relu: bool) -> Result<FeatureMap> {
+        ops::conv_bn(x, &self.weight, self.geometry, &self.norm, statistics, None, relu)
+    }
+
+    /// As [`ConvBn::forward`], plus `residual`, then a ReLU: the end of a residual block.
+    ///
+    /// # Errors
+    ///
+    /// Where a shape does not fit.
+    pub fn forward_residual(&self, x: &FeatureMap, residual: &FeatureMap, statistics: Statistics) -> Result<FeatureMap> {
+        ops::conv_bn(x, &self.weight, self.geometry, &self.norm, statistics, Some(residual), true)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::layers::{ConvBn, Linear};
 use candle_core::{Result, Tensor};
-use ops::{Conv2d, Statistics};
+use ops::{Conv2d, FeatureMap, Statistics};
 use regularize::{Error, Params};
 
 /// The residual networks for small images of arXiv 1512.03385 §4.2: a 3×3 stem, then three stages of
@@ -66,7 +66,7 @@ impl ResNet {
     ///
     /// Where the shape does not fit.
     pub fn forward(&self, x: &Tensor, statistics: Statistics) -> Result<Tensor> {
-        let mut x = self.stem.forward(x, statistics, true)?;
+        let mut x = self.stem.forward(&FeatureMap::from_tensor(x)?, statistics, true)?;
         for block in &self.blocks {
             x = block.forward(&x, statistics)?;
         }
@@ -90,12 +90,12 @@ impl Block {
         })
     }
 
-    fn forward(&self, x: &Tensor, statistics: Statistics) -> Result<Tensor> {
-        let y = self.second.forward(&self.first.forward(x, statistics, true)?, statistics, false)?;
-        match &self.downsample {
-            Some(downsample) => ops::add_relu(&y, &downsample.forward(x, statistics, false)?),
-            None => ops::add_relu(&y, x),
-        }
+    fn forward(&self, x: &FeatureMap, statistics: Statistics) -> Result<FeatureMap> {
+        let shortcut = match &self.downsample {
+            Some(downsample) => downsample.forward(x, statistics, false)?,
+            None => x.clone(),
+        };
+        self.second.forward_residual(&self.first.forward(x, statistics, true)?, &shortcut, statistics)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::layers::{ConvBn, Linear};
 use candle_core::{Result, Tensor, bail};
-use ops::{Conv2d, MaxPool2d, Statistics};
+use ops::{Conv2d, FeatureMap, MaxPool2d, Statistics};
 use regularize::{Error, Params};
 
 /// VGG with batch norm and one linear layer, as commonly used on 32×32 images: stages of 3×3 convolutions,
@@ -74,7 +74,7 @@ impl VggBn {
                 x.dims()
             );
         }
-        let mut x = x.clone();
+        let mut x = FeatureMap::from_tensor(x)?;
         for stage in &self.stages {
             for layer in stage {
                 x = layer.forward(&x, statistics, true)?;

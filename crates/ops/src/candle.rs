@@ -1,0 +1,147 @@
+//! The operations through candle's own, for devices without kernels of this crate.
+//!
+//! Only candle operations whose gradients are right are used (see docs/candle.md): convolutions and windows
+//! are sums over taps of shifted copies, so that all gradients come from slicing, padding and matrix
+//! products. Maps are plain tensors `[n, h, w, c]`; shapes have been checked.
+
+use crate::conv::Conv2d;
+use crate::norm::{BatchNorm, Statistics};
+use crate::pool::MaxPool2d;
+use candle_core::{D, Result, Tensor};
+
+/// `x` with `before` and `behind` zeros along `dim`; negative `behind` cuts off.
+fn pad(x: &Tensor, dim: usize, before: usize, behind: isize) -> Result<Tensor> {
+    match usize::try_from(behind) {
+        Ok(behind) => x.pad_with_zeros(dim, before, behind),
+        Err(_) => {
+            let x = x.pad_with_zeros(dim, before, 0)?;
+            x.narrow(dim, 0, x.dims()[dim].saturating_sub(behind.unsigned_abs()))
+        }
+    }
+}
+
+/// Every `stride`-th index of `dim` from `start` on, `len` of them.
+fn every(x: &Tensor, dim: usize, start: usize, stride: usize, len: usize) -> Result<Tensor> {
+    if stride == 1 || len == 1 {
+        return x.narrow(dim, start, len);
+    }
+    // Cut into pieces of `stride`, of which the first of each is taken.
+    let room = x.dims()[dim] - start;
+    let x = x.narrow(dim, start, room.min(len * stride))?;
+    let x = pad(&x, dim, 0, (len * stride) as isize - x.dims()[dim] as isize)?;
+    let mut dims = x.dims().to_vec();
+    dims[dim] = len;
+    dims.insert(dim + 1, stride);
+    x.reshape(dims)?.narrow(dim + 1, 0, 1)?.squeeze(dim + 1)
+}
+
+/// For each tap of a window the values it reads: `[n, h', w', c]`, row by row.
+pub(crate) fn taps(
+    x: &Tensor,
+    [k_h, k_w]: [usize; 2],
+    geometry: Conv2d,
+    [out_h, out_w]: [usize; 2],
+) -> Result<Vec<Tensor>> {
+    let Conv2d { stride, padding, dilation, .. } = geometry;
+    let x = x.pad_with_zeros(1, padding, padding)?.pad_with_zeros(2, padding, padding)?;
+    let mut all = Vec::with_capacity(k_h * k_w);
+    for ky in 0..k_h {
+        let rows = every(&x, 1, ky * dilation, stride, out_h)?;
+        for kx in 0..k_w {
+            all.push(every(&rows, 2, kx * dilation, stride, out_w)?);
+        }
+    }
+    Ok(all)
+}
+
+pub(crate) fn conv2d(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, geometry: Conv2d) -> Result<Tensor> {
+    let (n, h, w, in_c) = x.dims4()?;
+    let (out_c, group_in, k_h, k_w) = weight.dims4()?;
+    let Conv2d { stride, padding, dilation, groups } = geometry;
+    let size = |side: usize, kernel: usize| (side + 2 * padding - dilation * (kernel - 1) - 1) / stride + 1;
+    let (out_h, out_w) = (size(h, k_h), size(w, k_w));
+    let rows = n * out_h * out_w;
+    if rows * in_c * out_c == 0 {
+        return Tensor::zeros((n, out_h, out_w, out_c), x.dtype(), x.device());
+    }
+    let taps = taps(x, [k_h, k_w], geometry, [out_h, out_w])?;
+    let mut sum: Option<Tensor> = None;
+    for (index, tap) in taps.into_iter().enumerate() {
+        // [groups, rows, in / groups] · [groups, in / groups, out / groups]
+        let tap = tap.reshape((rows, groups, group_in))?.transpose(0, 1)?.contiguous()?;
+        let weight = weight.narrow(2, index / k_w, 1)?.narrow(3, index % k_w, 1)?;
+        let weight = weight.reshape((groups, out_c / groups, group_in))?.transpose(1, 2)?.contiguous()?;
+        let product = tap.matmul(&weight)?;
+        sum = Some(match sum {
+            Some(sum) => (sum + product)?,
+            None => product,
+        });
+    }
+    let Some(sum) = sum else {
+        return Tensor::zeros((n, out_h, out_w, out_c), x.dtype(), x.device());
+    };
+    let y = sum.transpose(0, 1)?.contiguous()?.reshape((n, out_h, out_w, out_c))?;
+    match bias {
+        Some(bias) => y.broadcast_add(bias),
+        None => Ok(y),
+    }
+}
+
+/// `max(x, 0)` with slope 0 at 0.
+pub(crate) fn relu(x: &Tensor) -> Result<Tensor> {
+    let positive = x.gt(0f64)?;
+    positive.where_cond(x, &x.zeros_like()?)
+}
+
+pub(crate) fn batch_norm(
+    x: &Tensor,
+    norm: &BatchNorm,
+    statistics: Statistics,
+    residual: Option<&Tensor>,
+    relu: bool,
+) -> Result<Tensor> {
+    let c = x.dim(D::Minus1)?;
+    let rows = x.elem_count() / c.max(1);
+    let flat = x.reshape((rows, c))?;
+    let (centred, var) = match statistics {
+        Statistics::Batch => {
+            let mean = flat.mean_keepdim(0)?;
+            let centred = flat.broadcast_sub(&mean)?;
+            let var = centred.sqr()?.mean_keepdim(0)?;
+            let blend = |running: &candle_core::Var, batch: Tensor| {
+                let old = (running.as_tensor().detach() * (1.0 - norm.momentum))?;
+                running.set(&(old + (batch.detach().flatten_all()? * norm.momentum)?)?)
+            };
+            blend(&norm.running_mean, mean)?;
+            blend(&norm.running_var, (&var * (rows as f64 / (rows as f64 - 1.0)))?)?;
+            (centred, var)
+        }
+        Statistics::Running => {
+            let mean = norm.running_mean.as_detached_tensor().reshape((1, c))?;
+            (flat.broadcast_sub(&mean)?, norm.running_var.as_detached_tensor().reshape((1, c))?)
+        }
+    };
+    let std = (var + norm.eps)?.sqrt()?;
+    let y = centred.broadcast_div(&std)?.broadcast_mul(&norm.weight)?.broadcast_add(&norm.bias)?;
+    let mut y = y.reshape(x.shape())?;
+    if let Some(residual) = residual {
+        y = (y + residual)?;
+    }
+    if relu { self::relu(&y) } else { Ok(y) }
+}
+
+/// The first largest value of each window; its gradient goes there alone.
+pub(crate) fn max_pool2d(x: &Tensor, geometry: MaxPool2d, out: [usize; 2]) -> Result<Tensor> {
+    let MaxPool2d { kernel, stride, padding } = geometry;
+    let geometry = Conv2d { stride, padding, dilation: 1, groups: 1 };
+    if x.elem_count() == 0 {
+        return Tensor::zeros((x.dims()[0], out[0], out[1], x.dims()[3]), x.dtype(), x.device());
+    }
+    let windows = Tensor::stack(&taps(x, [kernel; 2], geometry, out)?, D::Minus1)?;
+    // Padding must not win: what is outside the image is lower than anything.
+    let inside = taps(&x.detach().ones_like()?, [kernel; 2], geometry, out)?;
+    let inside = Tensor::stack(&inside, D::Minus1)?.gt(0f64)?;
+    let lowest = windows.zeros_like()?.affine(1.0, f64::NEG_INFINITY)?;
+    let at = inside.where_cond(&windows.detach(), &lowest)?.argmax_keepdim(D::Minus1)?;
+    windows.gather(&at, D::Minus1)?.squeeze(D::Minus1)
+}
