@@ -29,13 +29,7 @@ pub(crate) fn combine(kernels: Kernels, to: &mut [f32], from: &[f32], f: impl Fn
 }
 
 /// As [`combine`], with two sources.
-pub(crate) fn combine2(
-    kernels: Kernels,
-    to: &mut [f32],
-    a: &[f32],
-    b: &[f32],
-    f: impl Fn(&mut f32, f32, f32) + Sync,
-) {
+pub(crate) fn combine2(kernels: Kernels, to: &mut [f32], a: &[f32], b: &[f32], f: impl Fn(&mut f32, f32, f32) + Sync) {
     to.par_chunks_mut(CHUNK).zip(a.par_chunks(CHUNK)).zip(b.par_chunks(CHUNK)).for_each(|((to, a), b)| {
         kernels.run(|| {
             for ((to, a), b) in to.iter_mut().zip(a).zip(b) {

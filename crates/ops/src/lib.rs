@@ -42,7 +42,7 @@ mod values;
 pub use activation::{add, relu};
 pub use conv::{Conv2d, conv2d};
 pub use feature_map::FeatureMap;
-pub use graph::no_grad;
+pub use graph::{backward, no_grad};
 pub use kernels::Kernels;
 pub use linear::linear;
 pub use loss::cross_entropy;

@@ -162,9 +162,7 @@ pub fn conv_bn(
             moments
         }
         Statistics::Running => {
-            with_values(NAME, weight, |weight| {
-                sizes.forward(kernels, &x.values, weight, &mut z, Store::Write, None)
-            })??;
+            with_values(NAME, weight, |weight| sizes.forward(kernels, &x.values, weight, &mut z, Store::Write, None))??;
             norm.running()?
         }
     };
@@ -389,7 +387,12 @@ impl Normalize {
             let (x, dy): (&[f32], &[f32]) = (x, dy);
             columns::sum(self.kernels, rows, width, |start, count| {
                 let range = start * width..(start + count) * width;
-                Products { x: &x[range.clone()], dy: &dy[range.clone()], mask: mask.map(|y| &y[range]), mean: &self.mean }
+                Products {
+                    x: &x[range.clone()],
+                    dy: &dy[range.clone()],
+                    mask: mask.map(|y| &y[range]),
+                    mean: &self.mean,
+                }
             })
         };
         // dx = d·scale + x·slope + shift, per channel.

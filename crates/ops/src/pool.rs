@@ -30,7 +30,9 @@ pub fn max_pool2d(x: &FeatureMap, geometry: MaxPool2d) -> Result<FeatureMap> {
     let windows = Windows::new(x.dims(), geometry)?;
     let dims = [windows.n, windows.out_h, windows.out_w, windows.c];
     let x = match x.body() {
-        Body::Candle(x) => return Ok(FeatureMap::candle(dims, candle::max_pool2d(x, geometry, [windows.out_h, windows.out_w])?)),
+        Body::Candle(x) => {
+            return Ok(FeatureMap::candle(dims, candle::max_pool2d(x, geometry, [windows.out_h, windows.out_w])?));
+        }
         Body::Kernels(x) => x,
     };
     let kernels = x.kernels;

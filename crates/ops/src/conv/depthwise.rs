@@ -69,14 +69,7 @@ pub(super) fn forward(kernels: Kernels, sizes: &Sizes, x: &[f32], weight: &[f32]
     });
 }
 
-pub(super) fn input_gradient(
-    kernels: Kernels,
-    sizes: &Sizes,
-    dy: &[f32],
-    weight: &[f32],
-    dx: &mut [f32],
-    add: bool,
-) {
+pub(super) fn input_gradient(kernels: Kernels, sizes: &Sizes, dy: &[f32], weight: &[f32], dx: &mut [f32], add: bool) {
     if !add {
         dx.fill(0.0);
     }
