@@ -2,11 +2,11 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 use candle_core::{Device, Tensor};
-use ops::Statistics;
+use ops::{FeatureMap, Statistics};
 use regularize::{Method, Optimizer, Params, Role, Scope, Sgd, WeightDecay};
 use safetensors::SafeTensors;
 use std::collections::HashMap;
-use vision::{ResNet, ResNetConfig, VggBn, VggConfig};
+use vision::{Backbone, Classifier, ResNet, ResNetConfig, VggBn, VggConfig};
 
 /// The vectors of `name`, made by tools/make_golden.py: those in `$WRS_BENCH_GOLDEN` where it is set, else
 /// the committed copy.
@@ -14,6 +14,11 @@ fn golden(name: &str) -> Vec<u8> {
     let folder = std::env::var_os("WRS_BENCH_GOLDEN").map_or("tests/golden".into(), std::path::PathBuf::from);
     let path = folder.join(name);
     std::fs::read(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
+}
+
+fn resnet(params: &Params, depth: usize, width: usize) -> Classifier {
+    let backbone = ResNet::new(params, 3, &ResNetConfig::cifar(depth, width).unwrap()).unwrap();
+    Classifier::new(backbone, &params.pp("fc"), 10).unwrap()
 }
 
 fn tensor(file: &SafeTensors, name: &str) -> Tensor {
@@ -45,7 +50,7 @@ struct Trained {
 /// The training that `tools/make_golden.py` does in torch, on images scaled by `scale`.
 fn train_resnet20(file: &SafeTensors, scale: f64) -> Trained {
     let params = Params::new(0, &Device::Cpu);
-    let network = ResNet::new(&params, ResNetConfig { depth: 20, width: 16, channels: 3, classes: 10 }).unwrap();
+    let network = resnet(&params, 20, 16);
     let start: HashMap<String, Tensor> =
         params.all().iter().map(|p| (p.name.clone(), tensor(file, &format!("start/{}", p.name)))).collect();
     params.load(&start).unwrap();
@@ -135,17 +140,18 @@ fn declared_invariance_is_real() {
         &Device::Cpu,
     )
     .unwrap();
-    let resnet = Params::new(1, &Device::Cpu);
-    let vgg = Params::new(1, &Device::Cpu);
+    let resnet_params = Params::new(1, &Device::Cpu);
+    let vgg_params = Params::new(1, &Device::Cpu);
     type Forward = Box<dyn Fn() -> Tensor>;
     let networks: [(&Params, Forward); 2] = [
-        (&resnet, {
-            let net = ResNet::new(&resnet, ResNetConfig { depth: 14, width: 8, channels: 3, classes: 10 }).unwrap();
+        (&resnet_params, {
+            let net = resnet(&resnet_params, 14, 8);
             let x = x.clone();
             Box::new(move || net.forward(&x, Statistics::Batch).unwrap())
         }),
-        (&vgg, {
-            let net = VggBn::new(&vgg, VggConfig { depth: 11, width: 8, channels: 3, classes: 10 }).unwrap();
+        (&vgg_params, {
+            let backbone = VggBn::new(&vgg_params, 3, VggConfig { depth: 11, width: 8 }).unwrap();
+            let net = Classifier::new(backbone, &vgg_params.pp("classifier"), 10).unwrap();
             Box::new(move || net.forward(&x, Statistics::Batch).unwrap())
         }),
     ];
@@ -170,7 +176,7 @@ fn declared_invariance_is_real() {
 #[test]
 fn each_convolution_is_scale_invariant_and_nothing_else_is() {
     let params = Params::new(0, &Device::Cpu);
-    ResNet::new(&params, ResNetConfig { depth: 20, width: 16, channels: 3, classes: 10 }).unwrap();
+    resnet(&params, 20, 16);
     for p in params.trainable() {
         assert_eq!(matches!(p.role, Role::ScaleInvariant(_)), p.var.rank() == 4, "{}", p.name);
     }
@@ -181,15 +187,13 @@ fn each_convolution_is_scale_invariant_and_nothing_else_is() {
 #[test]
 fn impossible_networks_are_refused() {
     let params = Params::new(0, &Device::Cpu);
-    let message = |depth| {
-        ResNet::new(&params, ResNetConfig { depth, width: 16, channels: 3, classes: 10 }).err().unwrap().to_string()
-    };
+    let message = |depth| ResNetConfig::cifar(depth, 16).unwrap_err().to_string();
     assert!(message(9).contains("8, 14, 20"));
     assert!(message(2).contains("found 2"));
-    let vgg = VggBn::new(&params, VggConfig { depth: 16, width: 4, channels: 1, classes: 10 }).unwrap();
+    let vgg = VggBn::new(&params, 1, VggConfig { depth: 16, width: 4 }).unwrap();
     let small = Tensor::zeros((1, 28, 28, 1), candle_core::DType::F32, &Device::Cpu).unwrap();
-    assert!(vgg.forward(&small, Statistics::Running).unwrap_err().to_string().contains("32×32"));
-    let message =
-        VggBn::new(&params, VggConfig { depth: 12, width: 4, channels: 1, classes: 10 }).err().unwrap().to_string();
+    let small = FeatureMap::from_tensor(&small).unwrap();
+    assert!(vgg.features(&small, Statistics::Running).unwrap_err().to_string().contains("32×32"));
+    let message = VggBn::new(&params, 1, VggConfig { depth: 12, width: 4 }).err().unwrap().to_string();
     assert!(message.contains("found 12"));
 }
