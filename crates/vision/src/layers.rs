@@ -62,7 +62,12 @@ impl ConvBn {
     /// # Errors
     ///
     /// Where a shape does not fit.
-    pub fn forward_residual(&self, x: &FeatureMap, residual: &FeatureMap, statistics: Statistics) -> Result<FeatureMap> {
+    pub fn forward_residual(
+        &self,
+        x: &FeatureMap,
+        residual: &FeatureMap,
+        statistics: Statistics,
+    ) -> Result<FeatureMap> {
         ops::conv_bn(x, &self.weight, self.geometry, &self.norm, statistics, Some(residual), true)
     }
 }
