@@ -106,7 +106,7 @@ fn measure(args: &Args) -> Result<Line> {
             return Ok(None);
         }
         let loss = ops::cross_entropy(&network.forward(&images, Statistics::Batch)?, &labels)?;
-        optimizer.step(&loss.backward()?, LR)?;
+        optimizer.step(&ops::backward(&loss)?, LR)?;
         Ok(Some(loss.to_scalar()?))
     };
     let (mut seconds, mut losses) = (Vec::new(), Vec::new());
