@@ -123,16 +123,19 @@ pub fn global_avg_pool2d(x: &FeatureMap) -> Result<Tensor> {
     let mut y = vec![0.0; n * c];
     if !y.is_empty() {
         y.par_chunks_mut(c).zip(x.values.par_chunks(pixels * c)).for_each(|(y, x)| {
-            kernels.run(|| {
-                for pixel in x.chunks_exact(c) {
-                    for (sum, x) in y.iter_mut().zip(pixel) {
-                        *sum += x;
+            kernels.run(
+                #[inline(always)]
+                || {
+                    for pixel in x.chunks_exact(c) {
+                        for (sum, x) in y.iter_mut().zip(pixel) {
+                            *sum += x;
+                        }
                     }
-                }
-                for sum in y {
-                    *sum /= pixels as f32;
-                }
-            });
+                    for sum in y {
+                        *sum /= pixels as f32;
+                    }
+                },
+            );
         });
     }
     let (gradient, len) = (x.gradient.clone(), x.values.len());
@@ -140,14 +143,17 @@ pub fn global_avg_pool2d(x: &FeatureMap) -> Result<Tensor> {
         gradient.add(len, |dx, add| {
             if !dx.is_empty() {
                 dx.par_chunks_mut(pixels * c).zip(dy.par_chunks(c)).for_each(|(dx, dy)| {
-                    kernels.run(|| {
-                        for pixel in dx.chunks_exact_mut(c) {
-                            for (dx, dy) in pixel.iter_mut().zip(dy) {
-                                let share = dy / pixels as f32;
-                                *dx = if add { *dx + share } else { share };
+                    kernels.run(
+                        #[inline(always)]
+                        || {
+                            for pixel in dx.chunks_exact_mut(c) {
+                                for (dx, dy) in pixel.iter_mut().zip(dy) {
+                                    let share = dy / pixels as f32;
+                                    *dx = if add { *dx + share } else { share };
+                                }
                             }
-                        }
-                    });
+                        },
+                    );
                 });
             }
             Ok(())

@@ -9,7 +9,7 @@
 //! order in which the tile reads them. Items and the order of sums depend on shapes alone.
 #![allow(unsafe_code, reason = "the register tile reads through pointers; bounds are argued at each block")]
 
-use crate::kernels::Kernels;
+use crate::kernels::{Kernels, mul_add};
 use crate::memory::{Buffer, Scratch};
 use crate::shared::SharedMut;
 use candle_core::Result;
@@ -691,7 +691,7 @@ impl Tiles<'_> {
                         for p in 0..P {
                             let x = simd.splat_f32s(*from[g].add(p * step));
                             for v in 0..V {
-                                sums[g][p][v] = simd.mul_add_e_f32s(x, weight[v], sums[g][p][v]);
+                                sums[g][p][v] = mul_add(simd, x, weight[v], sums[g][p][v]);
                             }
                         }
                         from[g] = from[g].add(1);
@@ -739,7 +739,7 @@ impl Tiles<'_> {
                 Store::Affine { scale, shift, residual, relu } => {
                     let scale = load(simd, scale.as_ptr().add(channel), count);
                     let shift = load(simd, shift.as_ptr().add(channel), count);
-                    let mut value = simd.mul_add_e_f32s(sum, scale, shift);
+                    let mut value = mul_add(simd, sum, scale, shift);
                     if let Some(residual) = residual {
                         value = simd.add_f32s(value, load(simd, residual.as_ptr().add(at), count));
                     }

@@ -8,7 +8,7 @@
 
 use super::Sizes;
 use super::gather::{Block, blocks};
-use crate::kernels::Kernels;
+use crate::kernels::{Kernels, mul_add};
 use crate::memory::{Buffer, Scratch};
 use crate::shared::SharedMut;
 use candle_core::Result;
@@ -77,7 +77,10 @@ pub(super) fn weight_gradient(
                 sum(panels, chunk, splits[0], partial)?;
                 for line in 0..lines {
                     // SAFETY: a task has the input channels of its chunk for itself.
-                    kernels.run(|| unsafe { unpack.line(&[partial], chunk, line) });
+                    kernels.run(
+                        #[inline(always)]
+                        || unsafe { unpack.line(&[partial], chunk, line) },
+                    );
                 }
                 Ok(())
             })
@@ -97,7 +100,10 @@ pub(super) fn weight_gradient(
         let parts: Vec<&[f32]> = partial.chunks_exact(len).skip(chunk).step_by(chunks.len()).collect();
         // SAFETY: a task has the output channels of its line, and of those the input channels of its
         // chunk, for itself.
-        kernels.run(|| unsafe { unpack.line(&parts, chunks[chunk], line) });
+        kernels.run(
+            #[inline(always)]
+            || unsafe { unpack.line(&parts, chunks[chunk], line) },
+        );
     });
     Ok(())
 }
@@ -449,7 +455,7 @@ impl Tile<'_> {
                     for c in 0..C {
                         let x = simd.splat_f32s(*x.add(c));
                         for v in 0..V {
-                            sums[c][v] = simd.mul_add_e_f32s(x, d[v], sums[c][v]);
+                            sums[c][v] = mul_add(simd, x, d[v], sums[c][v]);
                         }
                     }
                     // Behind the last pixel they may leave the slice, and are not read.
