@@ -25,6 +25,7 @@
 mod activation;
 mod candle;
 mod columns;
+mod concat;
 mod conv;
 mod elementwise;
 mod feature_map;
@@ -36,10 +37,12 @@ mod matrix;
 mod memory;
 mod norm;
 mod pool;
+mod resize;
 mod shared;
 mod values;
 
-pub use activation::{add, relu};
+pub use activation::{add, leaky_relu, relu, relu6};
+pub use concat::concat;
 pub use conv::{Conv2d, conv2d};
 pub use feature_map::FeatureMap;
 pub use graph::no_grad;
@@ -48,4 +51,5 @@ pub use linear::linear;
 pub use loss::cross_entropy;
 pub use memory::release_memory;
 pub use norm::{BatchNorm, Statistics, batch_norm, conv_bn};
-pub use pool::{MaxPool2d, global_avg_pool2d, max_pool2d};
+pub use pool::{AvgPool2d, MaxPool2d, avg_pool2d, global_avg_pool2d, max_pool2d};
+pub use resize::{Resize, resize};
