@@ -14,7 +14,8 @@ HERE = Path(__file__).resolve().parent
 REPOSITORY = HERE.parent.parent
 BATCHES = {"resnet18": 64, "resnet20": 128, "vgg16_bn": 64}
 LAYOUTS = ["nchw", "channels_last"]
-COLUMNS = ["network", "mode", "batch", "ops, images/s", "torch nchw", "torch channels_last", "ops / torch", "peak memory"]
+COLUMNS = ["network", "mode", "batch", "ops, images/s", *(f"torch {layout}" for layout in LAYOUTS)]
+COLUMNS += ["ops / torch", "peak memory"]
 
 
 def build():

@@ -6,11 +6,13 @@
 mod backbone;
 mod layers;
 mod metrics;
+mod pyramid;
 mod resnet;
 mod vgg;
 
 pub use backbone::{Backbone, Classifier};
-pub use layers::{ConvBn, Linear};
+pub use layers::{Conv, ConvBn, Linear};
 pub use metrics::TopOne;
+pub use pyramid::{Pyramid, PyramidConfig};
 pub use resnet::{Block, ResNet, ResNetConfig, Stem};
 pub use vgg::{VggBn, VggConfig};

@@ -6,7 +6,7 @@ use ops::{FeatureMap, Statistics};
 use rand::RngExt;
 use rand_distr::StandardNormal;
 use regularize::{Params, Role};
-use vision::{Backbone, Block, Classifier, ResNet, ResNetConfig, Stem, VggBn, VggConfig};
+use vision::{Backbone, Block, Classifier, Pyramid, PyramidConfig, ResNet, ResNetConfig, Stem, VggBn, VggConfig};
 
 fn images(n: usize, side: usize) -> Tensor {
     let mut rng = random::stream(0, "images", &[]);
@@ -33,7 +33,13 @@ mod torchvision {
     use serde::Deserialize;
     use std::collections::BTreeMap;
 
-    /// What `golden/make_torchvision.py` wrote of a network.
+    /// What `golden/make_torchvision.py` wrote.
+    #[derive(Deserialize)]
+    struct Golden {
+        resnets: Vec<Case>,
+        pyramids: Vec<PyramidCase>,
+    }
+
     #[derive(Deserialize)]
     struct Case {
         depth: usize,
@@ -50,7 +56,14 @@ mod torchvision {
         middle: Vec<f32>,
     }
 
-    fn cases() -> Vec<Case> {
+    #[derive(Deserialize)]
+    struct PyramidCase {
+        norm: bool,
+        levels: Vec<Vec<f32>>,
+        gradients: Vec<Vec<f32>>,
+    }
+
+    fn golden() -> Golden {
         serde_json::from_str(include_str!("golden/torchvision.json")).unwrap()
     }
 
@@ -72,7 +85,7 @@ mod torchvision {
 
     #[test]
     fn parameters_have_its_names_and_shapes() {
-        for case in cases() {
+        for case in golden().resnets {
             let params = Params::new(0, &Device::Cpu);
             Classifier::new(resnet(&params, &config(&case)), &params.pp("fc"), 1000).unwrap();
             let shapes = params.all().into_iter().map(|p| (p.name, p.var.dims().to_vec())).collect();
@@ -84,7 +97,7 @@ mod torchvision {
     #[test]
     fn training_computes_its_features() {
         let images = Tensor::from_vec(values(2 * 96 * 96 * 3, 0), (2, 96, 96, 3), &Device::Cpu).unwrap();
-        for case in cases() {
+        for case in golden().resnets {
             let params = Params::new(0, &Device::Cpu);
             let network = resnet(&params, &config(&case));
             for (seed, p) in params.trainable().iter().enumerate().filter(|(_, p)| p.var.rank() == 4) {
@@ -101,6 +114,45 @@ mod torchvision {
                 let distance = distance(&found, &expected);
                 let Case { depth, output_stride, .. } = case;
                 assert!(distance < 1e-3, "ResNet-{depth}, stride {output_stride}, stage {stage}: {distance} apart");
+            }
+        }
+    }
+
+    #[test]
+    fn a_pyramid_has_its_levels_and_gradients() {
+        let hashed =
+            |dims: &[usize], seed| Tensor::from_vec(values(dims.iter().product(), seed), dims, &Device::Cpu).unwrap();
+        for case in golden().pyramids {
+            let params = Params::new(0, &Device::Cpu);
+            let config = PyramidConfig { channels: 3, norm: case.norm, extra: if case.norm { 0 } else { 2 } };
+            let pyramid = Pyramid::new(&params, &[4, 5, 6], config).unwrap();
+            for (seed, p) in params.trainable().iter().enumerate() {
+                p.var.set(&hashed(p.var.dims(), seed)).unwrap();
+            }
+            let stages: Vec<FeatureMap> = [(9, 4), (5, 5), (3, 6)]
+                .iter()
+                .enumerate()
+                .map(|(seed, (side, c))| FeatureMap::from_tensor(&hashed(&[2, *side, *side, *c], seed)).unwrap())
+                .collect();
+            let levels = pyramid.forward(&stages, Statistics::Batch).unwrap();
+            let levels: Vec<Tensor> = levels.iter().map(|level| level.to_tensor().unwrap()).collect();
+            let close = |what: &str, found: &Tensor, expected: &[f32]| {
+                let expected = Tensor::new(expected, &Device::Cpu).unwrap();
+                let distance = distance(&found.flatten_all().unwrap(), &expected);
+                assert!(distance < 1e-4, "norm {}, {what}: {distance} apart", case.norm);
+            };
+            assert_eq!(levels.len(), case.levels.len());
+            for (level, (found, expected)) in levels.iter().zip(&case.levels).enumerate() {
+                close(&format!("level {level}"), found, expected);
+            }
+            let weighted = levels.iter().enumerate();
+            let weighted =
+                weighted.map(|(seed, level)| (level * hashed(level.dims(), seed)).unwrap().sum_all().unwrap());
+            let loss = weighted.reduce(|a, b| (a + b).unwrap()).unwrap();
+            let gradients = loss.backward().unwrap();
+            assert_eq!(params.trainable().len(), case.gradients.len());
+            for (p, expected) in params.trainable().iter().zip(&case.gradients) {
+                close(&format!("gradient of {}", p.name), gradients.get(&p.var).unwrap(), expected);
             }
         }
     }
@@ -154,6 +206,26 @@ fn every_second_pixel_of_a_dilated_network_is_one_of_the_strided_network() {
             let found = found.index_select(&every, 1).unwrap().index_select(&every, 2).unwrap();
             let distance = distance(&found, &expected.to_tensor().unwrap());
             assert!(distance < 1e-5, "{dilated:?}: {distance} apart");
+        }
+    }
+}
+
+/// A pyramid on the last three stages of a backbone, as a detector uses it.
+#[test]
+fn a_pyramid_has_a_level_for_each_stage_and_further_ones() {
+    let params = Params::new(0, &Device::Cpu);
+    let backbone = resnet(&params.pp("body"), &ResNetConfig { width: 4, ..ResNetConfig::imagenet(50).unwrap() });
+    let stages = features(&backbone, &images(1, 96), Statistics::Running);
+    for norm in [false, true] {
+        let config = PyramidConfig { channels: 8, norm, extra: 2 };
+        let params = Params::new(0, &Device::Cpu);
+        let pyramid = Pyramid::new(&params, &backbone.channels()[1..], config).unwrap();
+        let levels = ops::no_grad(|| pyramid.forward(&stages[1..], Statistics::Running)).unwrap();
+        let sizes: Vec<_> = levels.iter().map(FeatureMap::dims).collect();
+        assert_eq!(sizes, [12, 6, 3, 2, 1].map(|side| [1, side, side, 8]));
+        for p in params.trainable() {
+            let declared = matches!(p.role, Role::ScaleInvariant(_));
+            assert_eq!(declared, norm && p.var.rank() == 4, "{}", p.name);
         }
     }
 }
@@ -250,6 +322,13 @@ fn impossible_networks_are_refused() {
         let message = ResNet::new(&params, 3, &config).err().unwrap().to_string();
         assert!(message.contains(expected), "{message}");
     }
+
+    let config = |channels| PyramidConfig { channels, norm: false, extra: 0 };
+    let message =
+        |inputs: &[usize], channels| Pyramid::new(&params, inputs, config(channels)).err().unwrap().to_string();
+    assert!(message(&[], 8).contains("found [] and 8") && message(&[8], 0).contains("found [8] and 0"));
+    let pyramid = Pyramid::new(&params, &[8, 8], config(8)).unwrap();
+    assert!(pyramid.forward(&[], Statistics::Running).unwrap_err().to_string().contains("expected 2 stages, found 0"));
 
     let message = |depth, width| VggBn::new(&params, 1, VggConfig { depth, width }).err().unwrap().to_string();
     assert!(message(12, 4).contains("found 12") && message(16, 0).contains("`width`"));
