@@ -149,10 +149,10 @@ pub(super) struct Packed {
     group: usize,
 }
 
-/// One past the last tap in each direction.
+/// One past the last tap in each direction; at least 1, as pixels without taps have a place in the source too.
 fn extent(classes: &[Class]) -> (usize, usize) {
     let taps = || classes.iter().flat_map(|class| &class.taps);
-    (taps().map(|tap| tap.y + 1).max().unwrap_or(0), taps().map(|tap| tap.x + 1).max().unwrap_or(0))
+    (taps().map(|tap| tap.y + 1).max().unwrap_or(1), taps().map(|tap| tap.x + 1).max().unwrap_or(1))
 }
 
 impl Gather {
