@@ -10,13 +10,13 @@
 //!
 //! ```
 //! use candle_core::{Device, Tensor, Var};
-//! use ops::Conv2d;
+//! use ops::{Conv2d, FeatureMap};
 //! # fn main() -> candle_core::Result<()> {
-//! let x = Tensor::ones((1, 5, 5, 2), candle_core::DType::F32, &Device::Cpu)?;
+//! let x = FeatureMap::from_tensor(&Tensor::ones((1, 5, 5, 2), candle_core::DType::F32, &Device::Cpu)?)?;
 //! let w = Var::ones((4, 2, 3, 3), candle_core::DType::F32, &Device::Cpu)?;
-//! let y = ops::relu(&ops::conv2d(&x, &w, Conv2d { padding: 1, ..Conv2d::default() })?)?;
+//! let y = ops::relu(&ops::conv2d(&x, &w, None, Conv2d { padding: 1, ..Conv2d::default() })?)?;
 //! assert_eq!(y.dims(), [1, 5, 5, 4]);
-//! let gradients = y.sum_all()?.backward()?;
+//! let gradients = y.to_tensor()?.sum_all()?.backward()?;
 //! assert_eq!(gradients.get(&w).unwrap().dims(), [4, 2, 3, 3]);
 //! # Ok(())
 //! # }
@@ -24,9 +24,11 @@
 
 mod activation;
 mod candle;
+mod candle_loss;
 mod columns;
 mod concat;
 mod conv;
+mod elementary;
 mod elementwise;
 mod feature_map;
 mod graph;
@@ -48,7 +50,7 @@ pub use feature_map::FeatureMap;
 pub use graph::{backward, no_grad};
 pub use kernels::Kernels;
 pub use linear::linear;
-pub use loss::cross_entropy;
+pub use loss::{CrossEntropy, FocalLoss, binary_cross_entropy_with_logits, cross_entropy, sigmoid_focal_loss};
 pub use memory::release_memory;
 pub use norm::{BatchNorm, Statistics, batch_norm, conv_bn};
 pub use pool::{AvgPool2d, MaxPool2d, avg_pool2d, global_avg_pool2d, max_pool2d};
