@@ -60,12 +60,14 @@ impl Sgd {
     /// Updates `w` with the gradient `g` scaled by `clip`; `buffer` is empty before the first step.
     pub(crate) fn update(&self, w: &mut [f32], buffer: &mut Vec<f32>, g: &[f32], clip: f32, lr: f64, decay: f64) {
         let (lr, decay) = (lr as f32, decay as f32);
-        let gradient = |w: f32, g: f32| if decay == 0.0 { g * clip } else { g * clip + decay * w };
+        let gradient = move |w: f32, g: f32| if decay == 0.0 { g * clip } else { g * clip + decay * w };
         if self.momentum == 0.0 {
             w.par_chunks_mut(CHUNK).zip(g.par_chunks(CHUNK)).for_each(|(w, g)| {
-                for (w, g) in w.iter_mut().zip(g) {
-                    *w -= lr * gradient(*w, *g);
-                }
+                // Moved, not borrowed: settings behind pointers would be read again for each value.
+                pulp::Arch::new().dispatch(
+                    #[inline(always)]
+                    move || w.iter_mut().zip(g).for_each(|(w, g)| *w -= lr * gradient(*w, *g)),
+                );
             });
             return;
         }
@@ -78,12 +80,18 @@ impl Sgd {
             false => (momentum, (1.0 - self.dampening) as f32),
         };
         let chunks = w.par_chunks_mut(CHUNK).zip(buffer.par_chunks_mut(CHUNK)).zip(g.par_chunks(CHUNK));
+        let nesterov = self.nesterov;
         chunks.for_each(|((w, b), g)| {
-            for ((w, b), g) in w.iter_mut().zip(b).zip(g) {
-                let g = gradient(*w, *g);
-                *b = keep * *b + take * g;
-                *w -= lr * if self.nesterov { g + momentum * *b } else { *b };
-            }
+            pulp::Arch::new().dispatch(
+                #[inline(always)]
+                move || {
+                    for ((w, b), g) in w.iter_mut().zip(b).zip(g) {
+                        let g = gradient(*w, *g);
+                        *b = keep * *b + take * g;
+                        *w -= lr * if nesterov { g + momentum * *b } else { *b };
+                    }
+                },
+            );
         });
     }
 }

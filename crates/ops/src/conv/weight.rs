@@ -77,10 +77,7 @@ pub(super) fn weight_gradient(
                 sum(panels, chunk, splits[0], partial)?;
                 for line in 0..lines {
                     // SAFETY: a task has the input channels of its chunk for itself.
-                    kernels.run(
-                        #[inline(always)]
-                        || unsafe { unpack.line(&[partial], chunk, line) },
-                    );
+                    unsafe { unpack.line(kernels, &[partial], chunk, line) }
                 }
                 Ok(())
             })
@@ -100,10 +97,7 @@ pub(super) fn weight_gradient(
         let parts: Vec<&[f32]> = partial.chunks_exact(len).skip(chunk).step_by(chunks.len()).collect();
         // SAFETY: a task has the output channels of its line, and of those the input channels of its
         // chunk, for itself.
-        kernels.run(
-            #[inline(always)]
-            || unsafe { unpack.line(&parts, chunks[chunk], line) },
-        );
+        unsafe { unpack.line(kernels, &parts, chunks[chunk], line) }
     });
     Ok(())
 }
@@ -120,40 +114,31 @@ struct Unpack<'a> {
 }
 
 impl Unpack<'_> {
-    /// A line of output channels of the group that input channels `first`, `count` of them, belong to: the
-    /// sum of `parts`, which are `[tap, in, out]`.
+    /// Some output channels of the group that input channels `first`, `count` of them, belong to: the sum
+    /// of `parts`, which are `[tap, in, out]`.
     ///
     /// # Safety
     ///
     /// Nobody else reads or writes these channels of the target meanwhile.
-    #[inline(always)]
-    unsafe fn line(&self, parts: &[&[f32]], (first, count): (usize, usize), line: usize) {
-        /// Input channels that are turned around at a time, in the first-level cache.
-        const INPUTS: usize = 16;
+    unsafe fn line(&self, kernels: Kernels, parts: &[&[f32]], (first, count): (usize, usize), line: usize) {
         let (inputs, outputs, taps) = (self.sizes.group_in(), self.sizes.group_out(), self.sizes.k_h * self.sizes.k_w);
         let (group, first) = (first / inputs, first % inputs);
         let lanes = LINE.min(outputs - line * LINE);
-        // A value more than needed, so that rows do not fall on the same lines of the cache.
-        let width = INPUTS * taps + 1;
-        let mut panel = vec![0f32; width * LINE];
+        let mut panel = vec![0f32; (INPUTS * taps + 1) * LINE];
         for start in (0..count).step_by(INPUTS) {
             let count = INPUTS.min(count - start);
-            for i in 0..count {
-                for tap in 0..taps {
-                    let at = (tap * self.chunk + start + i) * self.padded + line * LINE;
-                    let mut sums = [0f32; LINE];
-                    for part in parts {
-                        for (sum, value) in sums.iter_mut().zip(&part[at..at + lanes]) {
-                            *sum += value;
-                        }
-                    }
-                    let panel = &mut panel[i * taps + tap..][..(LINE - 1) * width + 1];
-                    for (lane, sum) in sums.iter().enumerate() {
-                        panel[lane * width] = *sum;
-                    }
-                }
-            }
-            for (lane, panel) in panel.chunks_exact(width).take(lanes).enumerate() {
+            let from = start * self.padded + line * LINE;
+            kernels.run(Turn {
+                parts,
+                from,
+                row: self.padded,
+                tap: self.chunk * self.padded,
+                count,
+                taps,
+                lanes,
+                panel: &mut panel,
+            });
+            for (lane, panel) in panel.chunks_exact(INPUTS * taps + 1).take(lanes).enumerate() {
                 let output = group * outputs + line * LINE + lane;
                 let range = (output * inputs + first + start) * taps..(output * inputs + first + start + count) * taps;
                 assert!(range.end <= self.target.len(), "outside the weight");
@@ -171,8 +156,59 @@ impl Unpack<'_> {
     }
 }
 
-/// Output channels in a line of the cache.
-const LINE: usize = 16;
+/// Output channels that are turned around at a time: a few lines of the cache.
+const LINE: usize = 64;
+
+/// Input channels that are turned around at a time: with [`LINE`] a panel in the first-level cache.
+const INPUTS: usize = 8;
+
+/// Sums `parts` over some input and output channels, `[tap, in, out]`, and writes them as `[out, in, tap]`.
+struct Turn<'a> {
+    parts: &'a [&'a [f32]],
+    /// The first value.
+    from: usize,
+    /// Distance of input channels and of taps.
+    row: usize,
+    tap: usize,
+    count: usize,
+    taps: usize,
+    lanes: usize,
+    /// Rows of a value more than needed, so that they do not fall on the same lines of the cache.
+    panel: &'a mut [f32],
+}
+
+impl WithSimd for Turn<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        let Self { parts, from, row, tap, count, taps, lanes, panel } = self;
+        let width = INPUTS * taps + 1;
+        for i in 0..count {
+            for t in 0..taps {
+                let at = from + i * row + t * tap;
+                let mut sums = [0f32; LINE];
+                for part in parts {
+                    let values = &part[at..at + lanes];
+                    // Most often all of a line; a known number of values stays in registers.
+                    if let Ok(values) = <&[f32; LINE]>::try_from(values) {
+                        for (sum, value) in sums.iter_mut().zip(values) {
+                            *sum += value;
+                        }
+                    } else {
+                        for (sum, value) in sums.iter_mut().zip(values) {
+                            *sum += value;
+                        }
+                    }
+                }
+                let panel = &mut panel[i * taps + t..][..(LINE - 1) * width + 1];
+                for (lane, sum) in sums.iter().enumerate() {
+                    panel[lane * width] = *sum;
+                }
+            }
+        }
+    }
+}
 
 /// The output channels of a group in tiles of one or two vectors.
 struct Outputs {
