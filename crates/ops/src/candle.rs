@@ -8,6 +8,7 @@ use crate::conv::Conv2d;
 use crate::norm::{BatchNorm, Statistics};
 use crate::pool::{AvgPool2d, MaxPool2d};
 use crate::resize::Tap;
+use crate::values::recorded;
 use candle_core::{D, Result, Tensor};
 
 /// `x` with `before` and `behind` zeros along `dim`; negative `behind` cuts off.
@@ -65,6 +66,7 @@ pub(crate) fn conv2d(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, geometr
     if rows * in_c * out_c == 0 {
         return Tensor::zeros((n, out_h, out_w, out_c), x.dtype(), x.device());
     }
+    let weight = recorded(weight);
     let taps = taps(x, [k_h, k_w], geometry, [out_h, out_w])?;
     let mut sum: Option<Tensor> = None;
     for (index, tap) in taps.into_iter().enumerate() {
@@ -83,7 +85,7 @@ pub(crate) fn conv2d(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, geometr
     };
     let y = sum.transpose(0, 1)?.contiguous()?.reshape((n, out_h, out_w, out_c))?;
     match bias {
-        Some(bias) => y.broadcast_add(bias),
+        Some(bias) => y.broadcast_add(&recorded(bias)),
         None => Ok(y),
     }
 }
@@ -134,7 +136,8 @@ pub(crate) fn batch_norm(
         }
     };
     let std = (var + norm.eps)?.sqrt()?;
-    let y = centred.broadcast_div(&std)?.broadcast_mul(&norm.weight)?.broadcast_add(&norm.bias)?;
+    let y =
+        centred.broadcast_div(&std)?.broadcast_mul(&recorded(&norm.weight))?.broadcast_add(&recorded(&norm.bias))?;
     let mut y = y.reshape(x.shape())?;
     if let Some(residual) = residual {
         y = (y + residual)?;

@@ -3,7 +3,7 @@
 use crate::graph::{Edge, Gradient};
 use crate::kernels::Kernels;
 use crate::memory::Buffer;
-use crate::values::{check, with_values};
+use crate::values::{check, recorded, with_values};
 use candle_core::{Result, Tensor, bail};
 use std::sync::Arc;
 
@@ -51,7 +51,7 @@ impl FeatureMap {
         let dims = [dims.0, dims.1, dims.2, dims.3];
         let kernels = Kernels::current()?;
         if kernels == Kernels::Candle || !x.device().is_cpu() {
-            return Ok(Self::candle(dims, x.clone()));
+            return Ok(Self::candle(dims, recorded(x)));
         }
         let values = Arc::new(with_values(ENTER, x, Buffer::copy)??);
         let (edge, gradient) = Edge::enter(ENTER, x)?;
