@@ -23,7 +23,7 @@ pub struct Config {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum ModelConfig {
-    /// See [`vision::ResNetConfig`].
+    /// See [`vision::ResNetConfig::cifar`].
     Resnet {
         /// 8, 14, 20, …
         depth: usize,

@@ -5,5 +5,4 @@ mod model;
 mod task;
 
 pub use config::{Config, ModelConfig};
-pub use model::Network;
 pub use task::{Batch, Classification, Example};

@@ -1,7 +1,6 @@
 //! Image classification as a [`Task`].
 
 use crate::config::{Config, ModelConfig};
-use crate::model::Network;
 use anyhow::Result;
 use candle_core::{Device, Tensor};
 use data::augment::{Augmentation, Normalise};
@@ -11,7 +10,7 @@ use random::Rng;
 use record::Scores;
 use regularize::Params;
 use train::{Headline, Task};
-use vision::TopOne;
+use vision::{Classifier, TopOne};
 
 /// See the crate's documentation.
 pub struct Classification {
@@ -37,7 +36,7 @@ impl Task for Classification {
     type Config = Config;
     type Example = Example;
     type Batch = Batch;
-    type Model = Network;
+    type Model = Classifier;
     type Prediction = Tensor;
     type Meter = TopOne;
 
@@ -104,15 +103,15 @@ impl Task for Classification {
         Ok(Batch { images: Tensor::from_vec(pixels, (labels.len(), height, width, channels), device)?, labels })
     }
 
-    fn model(&self, params: &Params) -> Result<Network> {
-        Ok(Network::new(params, self.config.model, self.set.size().2, self.set.classes())?)
+    fn model(&self, params: &Params) -> Result<Classifier> {
+        Ok(self.config.model.network(params, self.set.size().2, self.set.classes())?)
     }
 
-    fn loss(&self, model: &Network, batch: &Batch) -> Result<Tensor> {
+    fn loss(&self, model: &Classifier, batch: &Batch) -> Result<Tensor> {
         Ok(ops::cross_entropy(&model.forward(&batch.images, Statistics::Batch)?, &batch.labels)?)
     }
 
-    fn predict(&self, model: &Network, batch: &Batch) -> Result<Tensor> {
+    fn predict(&self, model: &Classifier, batch: &Batch) -> Result<Tensor> {
         Ok(model.forward(&batch.images, Statistics::Running)?)
     }
 

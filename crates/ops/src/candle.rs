@@ -6,7 +6,8 @@
 
 use crate::conv::Conv2d;
 use crate::norm::{BatchNorm, Statistics};
-use crate::pool::MaxPool2d;
+use crate::pool::{AvgPool2d, MaxPool2d};
+use crate::resize::Tap;
 use candle_core::{D, Result, Tensor};
 
 /// `x` with `before` and `behind` zeros along `dim`; negative `behind` cuts off.
@@ -89,8 +90,19 @@ pub(crate) fn conv2d(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, geometr
 
 /// `max(x, 0)` with slope 0 at 0.
 pub(crate) fn relu(x: &Tensor) -> Result<Tensor> {
-    let positive = x.gt(0f64)?;
-    positive.where_cond(x, &x.zeros_like()?)
+    // Not by `gt`: not-a-number must stay visible.
+    x.le(0f64)?.where_cond(&x.zeros_like()?, x)
+}
+
+/// `min(max(x, 0), 6)` with slope 0 at 0 and 6.
+pub(crate) fn relu6(x: &Tensor) -> Result<Tensor> {
+    let six = Tensor::full(6f32, x.shape(), x.device())?;
+    x.ge(6f64)?.where_cond(&six, &relu(x)?)
+}
+
+/// `x`, times `negative_slope` where it is not positive.
+pub(crate) fn leaky_relu(x: &Tensor, negative_slope: f64) -> Result<Tensor> {
+    x.gt(0f64)?.where_cond(x, &x.affine(negative_slope, 0.0)?)
 }
 
 pub(crate) fn batch_norm(
@@ -131,17 +143,55 @@ pub(crate) fn batch_norm(
 }
 
 /// The first largest value of each window; its gradient goes there alone.
-pub(crate) fn max_pool2d(x: &Tensor, geometry: MaxPool2d, out: [usize; 2]) -> Result<Tensor> {
+pub(crate) fn max_pool2d(x: &Tensor, geometry: MaxPool2d, [out_h, out_w]: [usize; 2]) -> Result<Tensor> {
     let MaxPool2d { kernel, stride, padding } = geometry;
     let geometry = Conv2d { stride, padding, dilation: 1, groups: 1 };
-    if x.elem_count() == 0 {
-        return Tensor::zeros((x.dims()[0], out[0], out[1], x.dims()[3]), x.dtype(), x.device());
+    let (n, _, _, c) = x.dims4()?;
+    let values = taps(x, [kernel; 2], geometry, [out_h, out_w])?;
+    // Padding must not win: it is lower than anything.
+    let inside = taps(&x.detach().ones_like()?, [kernel; 2], geometry, [out_h, out_w])?;
+    let lowest = Tensor::full(f32::NEG_INFINITY, (n, out_h, out_w, c), x.device())?;
+    let mut largest = lowest.clone();
+    for (value, inside) in values.iter().zip(&inside) {
+        let value = inside.gt(0f64)?.where_cond(value, &lowest)?;
+        largest = value.gt(&largest)?.where_cond(&value, &largest)?;
+        // Nothing is greater than not-a-number, which must stay visible.
+        largest = value.ne(&value)?.where_cond(&value, &largest)?;
     }
-    let windows = Tensor::stack(&taps(x, [kernel; 2], geometry, out)?, D::Minus1)?;
-    // Padding must not win: what is outside the image is lower than anything.
-    let inside = taps(&x.detach().ones_like()?, [kernel; 2], geometry, out)?;
-    let inside = Tensor::stack(&inside, D::Minus1)?.gt(0f64)?;
-    let lowest = windows.zeros_like()?.affine(1.0, f64::NEG_INFINITY)?;
-    let at = inside.where_cond(&windows.detach(), &lowest)?.argmax_keepdim(D::Minus1)?;
-    windows.gather(&at, D::Minus1)?.squeeze(D::Minus1)
+    Ok(largest)
+}
+
+/// The sum of each window times `shares` `[1, h', w', 1]`.
+pub(crate) fn avg_pool2d(x: &Tensor, geometry: AvgPool2d, shares: &Tensor) -> Result<Tensor> {
+    let AvgPool2d { kernel, stride, padding, .. } = geometry;
+    let geometry = Conv2d { stride, padding, dilation: 1, groups: 1 };
+    let ((n, _, _, c), (_, out_h, out_w, _)) = (x.dims4()?, shares.dims4()?);
+    let mut sum = Tensor::zeros((n, out_h, out_w, c), x.dtype(), x.device())?;
+    for tap in taps(x, [kernel; 2], geometry, [out_h, out_w])? {
+        sum = (sum + tap)?;
+    }
+    sum.broadcast_mul(shares)
+}
+
+/// Rows and columns of another number, each read through a tap.
+pub(crate) fn resize(x: &Tensor, rows: &[Tap], columns: &[Tap]) -> Result<Tensor> {
+    interpolate(&interpolate(x, 1, rows)?, 2, columns)
+}
+
+/// The slices of `dim` that `taps` read.
+fn interpolate(x: &Tensor, dim: usize, taps: &[Tap]) -> Result<Tensor> {
+    let x = x.contiguous()?;
+    let pick = |index: fn(&Tap) -> usize| {
+        let indices: Vec<i64> = taps.iter().map(|tap| index(tap) as i64).collect();
+        x.index_select(&Tensor::new(indices, x.device())?, dim)
+    };
+    let low = pick(|tap| tap.low)?;
+    if taps.iter().all(|tap| tap.share == 0.0) {
+        return Ok(low);
+    }
+    let mut shape = [1; 4];
+    shape[dim] = taps.len();
+    let share = |of: fn(&Tap) -> f32| Tensor::from_vec(taps.iter().map(of).collect::<Vec<_>>(), &shape, x.device());
+    let low = low.broadcast_mul(&share(|tap| 1.0 - tap.share)?)?;
+    low + pick(|tap| tap.high)?.broadcast_mul(&share(|tap| tap.share)?)?
 }

@@ -12,8 +12,10 @@
 use crate::kernels::scoped;
 use crate::memory::Buffer;
 use crate::values::{output, values};
-use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor, bail};
-use std::cell::Cell;
+use candle_core::backprop::GradStore;
+use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor, TensorId, bail};
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 thread_local! {
@@ -24,6 +26,59 @@ thread_local! {
 /// as `torch.no_grad`: nothing is kept for a backward pass, and layers may be computed in one go.
 pub fn no_grad<R>(work: impl FnOnce() -> R) -> R {
     scoped(&NO_GRAD, true, work)
+}
+
+/// The gradients of all variables that `loss` (a scalar) depends on, as `loss.backward()` gives them.
+///
+/// Faster for large weights: candle adds each gradient of a variable to a tensor of zeros, which costs more
+/// than the optimizer's step. Here the gradients of variables that go directly into operations of this crate
+/// are handed over as they are.
+///
+/// # Errors
+///
+/// Those of `loss.backward()`, and where the gradient was taken already.
+pub fn backward(loss: &Tensor) -> Result<GradStore> {
+    let outer = COLLECTED.replace(Some(Collected::default()));
+    let gradients = loss.backward();
+    let collected = COLLECTED.replace(outer);
+    let mut gradients = gradients?;
+    for (variable, gradient) in collected.into_iter().flat_map(|collected| collected.gradients) {
+        let gradient = match gradients.remove(&variable) {
+            // The part that came through operations of candle.
+            Some(part) => (part + gradient)?,
+            None => gradient,
+        };
+        gradients.insert(&variable, gradient);
+    }
+    Ok(gradients)
+}
+
+/// Gradients of variables, in the order in which they came.
+#[derive(Default)]
+struct Collected {
+    gradients: Vec<(Tensor, Tensor)>,
+    places: HashMap<TensorId, usize>,
+}
+
+thread_local! {
+    /// Where [`backward`] collects, while it runs.
+    static COLLECTED: RefCell<Option<Collected>> = const { RefCell::new(None) };
+}
+
+impl Collected {
+    fn add(&mut self, variable: &Tensor, gradient: Tensor) -> Result<()> {
+        match self.places.get(&variable.id()) {
+            Some(place) => {
+                let sum = &mut self.gradients[*place].1;
+                *sum = (&*sum + gradient)?;
+            }
+            None => {
+                self.places.insert(variable.id(), self.gradients.len());
+                self.gradients.push((variable.clone(), gradient));
+            }
+        }
+        Ok(())
+    }
 }
 
 /// Whether operations started on this thread leave gradients out.
@@ -161,7 +216,12 @@ impl CustomOp1 for Enter {
 
     fn bwd(&self, tensor: &Tensor, _: &Tensor, _: &Tensor) -> Result<Option<Tensor>> {
         let gradient = self.gradient.take(self.op)?;
-        Ok(Some(Tensor::from_vec(gradient.into_vec(), tensor.shape().clone(), tensor.device())?))
+        let gradient = Tensor::from_vec(gradient.into_vec(), tensor.shape().clone(), tensor.device())?;
+        COLLECTED.with_borrow_mut(|collected| match collected {
+            // Candle asks for no gradient of a variable.
+            Some(collected) if tensor.is_variable() => collected.add(tensor, gradient).map(|()| None),
+            _ => Ok(Some(gradient)),
+        })
     }
 }
 

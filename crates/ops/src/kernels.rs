@@ -2,6 +2,7 @@
 
 use candle_core::{Result, bail};
 use pulp::{Scalar256b, Simd, WithSimd};
+use std::any::TypeId;
 use std::cell::Cell;
 use std::sync::OnceLock;
 
@@ -115,6 +116,17 @@ impl Kernels {
             }
         }
         op.with_simd(Scalar256b)
+    }
+}
+
+/// `a·b + c`, in one instruction where the processor has one.
+#[inline(always)]
+pub(crate) fn mul_add<S: Simd>(simd: S, a: S::f32s, b: S::f32s, c: S::f32s) -> S::f32s {
+    // Without such an instruction, a fused operation is a call of a library.
+    if TypeId::of::<S>() == TypeId::of::<Scalar256b>() {
+        simd.add_f32s(simd.mul_f32s(a, b), c)
+    } else {
+        simd.mul_add_e_f32s(a, b, c)
     }
 }
 

@@ -103,6 +103,25 @@ impl Buffer {
     }
 }
 
+/// Memory that a thread uses for one task after the other.
+#[derive(Debug, Default)]
+pub(crate) struct Scratch(Option<Buffer>);
+
+impl Scratch {
+    /// `len` arbitrary values.
+    ///
+    /// # Errors
+    ///
+    /// Where the system has no memory for them.
+    pub(crate) fn get(&mut self, len: usize) -> Result<&mut [f32]> {
+        let buffer = match self.0.take() {
+            Some(buffer) if buffer.len() >= len => buffer,
+            _ => Buffer::arbitrary(len)?,
+        };
+        Ok(&mut self.0.insert(buffer)[..len])
+    }
+}
+
 impl Drop for Buffer {
     fn drop(&mut self) {
         if !self.values.is_empty() {

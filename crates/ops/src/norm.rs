@@ -6,7 +6,7 @@ use crate::columns::{self, Columns, Terms, load, save};
 use crate::conv::{Conv2d, Sizes, Store};
 use crate::feature_map::{Body, FeatureMap, mixed};
 use crate::graph::{Edge, Gradient, is_no_grad};
-use crate::kernels::Kernels;
+use crate::kernels::{Kernels, mul_add};
 use crate::memory::Buffer;
 use crate::values::{check, with_values};
 use candle_core::{Result, Tensor, Var, bail};
@@ -162,9 +162,7 @@ pub fn conv_bn(
             moments
         }
         Statistics::Running => {
-            with_values(NAME, weight, |weight| {
-                sizes.forward(kernels, &x.values, weight, &mut z, Store::Write, None)
-            })??;
+            with_values(NAME, weight, |weight| sizes.forward(kernels, &x.values, weight, &mut z, Store::Write, None))??;
             norm.running()?
         }
     };
@@ -389,7 +387,12 @@ impl Normalize {
             let (x, dy): (&[f32], &[f32]) = (x, dy);
             columns::sum(self.kernels, rows, width, |start, count| {
                 let range = start * width..(start + count) * width;
-                Products { x: &x[range.clone()], dy: &dy[range.clone()], mask: mask.map(|y| &y[range]), mean: &self.mean }
+                Products {
+                    x: &x[range.clone()],
+                    dy: &dy[range.clone()],
+                    mask: mask.map(|y| &y[range]),
+                    mean: &self.mean,
+                }
             })
         };
         // dx = d·scale + x·slope + shift, per channel.
@@ -443,7 +446,7 @@ impl Columns for Apply<'_> {
             Some(x) => load(simd, x, at, columns),
             None => load(simd, self.y, at, columns),
         };
-        let mut value = simd.mul_add_e_f32s(simd.sub_f32s(x, *mean), *scale, *beta);
+        let mut value = mul_add(simd, simd.sub_f32s(x, *mean), *scale, *beta);
         if let Some(residual) = self.residual {
             value = simd.add_f32s(value, load(simd, residual, at, columns));
         }
@@ -522,8 +525,8 @@ impl Columns for Unapply<'_> {
             save(simd, self.dy, at, columns, d);
         }
         let deviation = simd.sub_f32s(load(simd, self.x, at, columns), *mean);
-        let rest = simd.mul_add_e_f32s(deviation, *slope, *shift);
-        save(simd, self.x, at, columns, simd.mul_add_e_f32s(d, *scale, rest));
+        let rest = mul_add(simd, deviation, *slope, *shift);
+        save(simd, self.x, at, columns, mul_add(simd, d, *scale, rest));
     }
 
     #[inline(always)]

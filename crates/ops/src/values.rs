@@ -58,6 +58,16 @@ pub(crate) fn check(op: &str, name: &str, tensor: &Tensor, expected: &str, rank:
     Ok(())
 }
 
+/// How many values a map `[n, h, w, c]` has; fails where that, or an image's part of it, cannot be counted.
+pub(crate) fn elements(op: &str, dims: [usize; 4]) -> Result<usize> {
+    // Sides of 0 count as 1: products of some of the sides must not overflow either.
+    let bytes = dims.iter().try_fold(size_of::<f32>(), |bytes, dim| bytes.checked_mul(*dim.max(&1)));
+    match bytes {
+        Some(bytes) if isize::try_from(bytes).is_ok() => Ok(dims.iter().product()),
+        _ => bail!("{op}: a map of shape {dims:?} is larger than any memory"),
+    }
+}
+
 /// Runs `work` compiled for the widest vectors of this machine.
 ///
 /// Only for elementwise loops and for sums with a fixed number of partial sums: there the width

@@ -1,5 +1,6 @@
 //! Stochastic gradient descent.
 
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 /// Stochastic gradient descent with momentum, as `torch.optim.SGD`:
@@ -28,6 +29,9 @@ impl Default for Sgd {
         Self { lr: 0.1, momentum: 0.9, dampening: 0.0, nesterov: false, clip_norm: None }
     }
 }
+
+/// Values that a task updates: enough to be worth a task.
+const CHUNK: usize = 1 << 15;
 
 impl Sgd {
     /// What is wrong with the settings, if anything.
@@ -58,9 +62,11 @@ impl Sgd {
         let (lr, decay) = (lr as f32, decay as f32);
         let gradient = |w: f32, g: f32| if decay == 0.0 { g * clip } else { g * clip + decay * w };
         if self.momentum == 0.0 {
-            for (w, g) in w.iter_mut().zip(g) {
-                *w -= lr * gradient(*w, *g);
-            }
+            w.par_chunks_mut(CHUNK).zip(g.par_chunks(CHUNK)).for_each(|(w, g)| {
+                for (w, g) in w.iter_mut().zip(g) {
+                    *w -= lr * gradient(*w, *g);
+                }
+            });
             return;
         }
         let momentum = self.momentum as f32;
@@ -71,10 +77,13 @@ impl Sgd {
             }
             false => (momentum, (1.0 - self.dampening) as f32),
         };
-        for ((w, b), g) in w.iter_mut().zip(buffer.iter_mut()).zip(g) {
-            let g = gradient(*w, *g);
-            *b = keep * *b + take * g;
-            *w -= lr * if self.nesterov { g + momentum * *b } else { *b };
-        }
+        let chunks = w.par_chunks_mut(CHUNK).zip(buffer.par_chunks_mut(CHUNK)).zip(g.par_chunks(CHUNK));
+        chunks.for_each(|((w, b), g)| {
+            for ((w, b), g) in w.iter_mut().zip(b).zip(g) {
+                let g = gradient(*w, *g);
+                *b = keep * *b + take * g;
+                *w -= lr * if self.nesterov { g + momentum * *b } else { *b };
+            }
+        });
     }
 }

@@ -153,7 +153,7 @@ pub fn a_resumed_run_gives_the_same_weights<T: Task>(root: &Root, spec: &Spec) -
 pub fn the_loss_has_the_gradient_that_differences_say<T: Task>(root: &Root, spec: &Spec) -> Result<()> {
     let opened = open::<T>(root, spec)?;
     let batch = opened.batch(Split::Train, 0, 8)?;
-    let gradients = opened.task.loss(&opened.model, &batch)?.backward()?;
+    let gradients = ops::backward(&opened.task.loss(&opened.model, &batch)?)?;
     let (mut analytic, mut numeric) = (Vec::new(), Vec::new());
     for parameter in opened.params.trainable() {
         let Some(gradient) = gradients.get(&parameter.var) else { bail!("{} has no gradient", parameter.name) };
@@ -243,7 +243,7 @@ pub fn one_batch_can_be_learnt<T: Task>(root: &Root, spec: &Spec) -> Result<()> 
         if last < 0.1 * first {
             return Ok(());
         }
-        optimizer.step(&loss.backward()?, opened.planned.rule.lr)?;
+        optimizer.step(&ops::backward(&loss)?, opened.planned.rule.lr)?;
     }
     bail!("100 steps on one batch brought the loss from {first} only to {last}")
 }

@@ -34,7 +34,8 @@ pub fn evaluate<T: Task>(
         let mut loader = Loader::start(scope, threads, 0..batches, prepare);
         while let Some(examples) = loader.next() {
             let batch = task.collate(examples?, device)?;
-            task.observe(&task.predict(model, &batch)?, &batch, &mut meter)?;
+            let prediction = ops::no_grad(|| task.predict(model, &batch))?;
+            task.observe(&prediction, &batch, &mut meter)?;
         }
         Ok(task.scores(meter))
     })

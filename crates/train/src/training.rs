@@ -198,7 +198,7 @@ impl<'a, T: Task> Run<'a, T> {
     }
 
     fn update(&mut self, loss: Tensor, forward: Instant) -> std::result::Result<(), Error> {
-        let gradients = loss.backward()?;
+        let gradients = ops::backward(&loss)?;
         // The graph holds every activation.
         drop(loss);
         self.progress.seconds.backward += forward.elapsed().as_secs_f64();

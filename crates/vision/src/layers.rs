@@ -62,8 +62,51 @@ impl ConvBn {
     /// # Errors
     ///
     /// Where a shape does not fit.
-    pub fn forward_residual(&self, x: &FeatureMap, residual: &FeatureMap, statistics: Statistics) -> Result<FeatureMap> {
+    pub fn forward_residual(
+        &self,
+        x: &FeatureMap,
+        residual: &FeatureMap,
+        statistics: Statistics,
+    ) -> Result<FeatureMap> {
         ops::conv_bn(x, &self.weight, self.geometry, &self.norm, statistics, Some(residual), true)
+    }
+}
+
+/// A convolution with bias.
+pub struct Conv {
+    weight: Tensor,
+    bias: Tensor,
+    geometry: Conv2d,
+}
+
+impl Conv {
+    /// A `kernel`×`kernel` convolution from `inputs` to `outputs` channels, its `weight` and `bias` in
+    /// `params`. The weight is drawn uniformly with variance `1 / fan-in`, the bias is 0, as in torchvision's
+    /// feature pyramid.
+    ///
+    /// # Errors
+    ///
+    /// Where a parameter of the name exists with another shape.
+    pub fn new(
+        params: &Params,
+        inputs: usize,
+        outputs: usize,
+        kernel: usize,
+        geometry: Conv2d,
+    ) -> std::result::Result<Self, regularize::Error> {
+        let init =
+            Init::Kaiming { dist: NormalOrUniform::Uniform, fan: FanInOut::FanIn, non_linearity: NonLinearity::Linear };
+        let weight = params.get("weight", (outputs, inputs / geometry.groups.max(1), kernel, kernel), init)?;
+        Ok(Self { weight, bias: params.get("bias", outputs, Init::Const(0.0))?, geometry })
+    }
+
+    /// `[n, h, w, inputs]` to `[n, h', w', outputs]`.
+    ///
+    /// # Errors
+    ///
+    /// Where the shape does not fit.
+    pub fn forward(&self, x: &FeatureMap) -> Result<FeatureMap> {
+        ops::conv2d(x, &self.weight, Some(&self.bias), self.geometry)
     }
 }
 

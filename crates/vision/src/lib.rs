@@ -3,12 +3,16 @@
 //! Images are `[n, h, w, c]`. Parameters are named as torchvision names them. Every convolution that a
 //! train-mode batch norm follows is registered as scale-invariant, with the statistics that hang on it.
 
+mod backbone;
 mod layers;
 mod metrics;
+mod pyramid;
 mod resnet;
 mod vgg;
 
-pub use layers::{ConvBn, Linear};
+pub use backbone::{Backbone, Classifier};
+pub use layers::{Conv, ConvBn, Linear};
 pub use metrics::TopOne;
-pub use resnet::{ResNet, ResNetConfig};
+pub use pyramid::{Pyramid, PyramidConfig};
+pub use resnet::{Block, ResNet, ResNetConfig, Stem};
 pub use vgg::{VggBn, VggConfig};

@@ -1,51 +1,50 @@
 //! VGG with batch norm (Simonyan and Zisserman, arXiv 1409.1556).
 
-use crate::layers::{ConvBn, Linear};
-use candle_core::{Result, Tensor, bail};
+use crate::backbone::Backbone;
+use crate::layers::ConvBn;
+use candle_core::{Result, bail};
 use ops::{Conv2d, FeatureMap, MaxPool2d, Statistics};
 use regularize::{Error, Params};
 
-/// VGG with batch norm and one linear layer, as commonly used on 32×32 images: stages of 3×3 convolutions,
-/// each followed by a 2×2 max-pooling, then the mean over what pixels are left.
+/// VGG with batch norm: five stages of 3×3 convolutions, each followed by a 2×2 max-pooling.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct VggConfig {
     /// 11, 13, 16 or 19.
     pub depth: usize,
     /// Channels of the first stage, 64 in the paper; later stages are 2, 4, 8 and 8 times as wide.
     pub width: usize,
-    /// Channels of the image.
-    pub channels: usize,
-    /// Classes.
-    pub classes: usize,
 }
 
-/// See [`VggConfig`].
+/// The stages of a VGG as a [`Backbone`], each with its pooling; see [`VggConfig`]. Images must have sides of
+/// at least 32 pixels, which the five poolings halve to 1.
 pub struct VggBn {
     stages: Vec<Vec<ConvBn>>,
-    head: Linear,
+    channels: Vec<usize>,
 }
 
 impl VggBn {
-    /// A network with its parameters in `params`, `features.<i>` as torchvision counts them.
+    /// A network for images of `channels` channels, with its parameters in `params`, `features.<i>` as
+    /// torchvision counts them.
     ///
     /// # Errors
     ///
-    /// Where `depth` is none of those listed, or parameters exist with other shapes.
-    pub fn new(params: &Params, config: VggConfig) -> std::result::Result<Self, Error> {
+    /// Where `depth` is none of those listed, `width` is 0, or parameters exist with other shapes.
+    pub fn new(params: &Params, channels: usize, config: VggConfig) -> std::result::Result<Self, Error> {
+        let error = |message| Error::Settings { kind: "vgg".into(), message };
         let layers: [usize; 5] = match config.depth {
             11 => [1, 1, 2, 2, 2],
             13 => [2, 2, 2, 2, 2],
             16 => [2, 2, 3, 3, 3],
             19 => [2, 2, 4, 4, 4],
-            depth => {
-                let message = format!("expected `depth` 11, 13, 16 or 19, found {depth}");
-                return Err(Error::Settings { kind: "vgg".into(), message });
-            }
+            depth => return Err(error(format!("expected `depth` 11, 13, 16 or 19, found {depth}"))),
         };
+        if config.width == 0 {
+            return Err(error("expected `width` of at least 1, found 0".into()));
+        }
         let features = params.pp("features");
         let geometry = Conv2d { padding: 1, ..Conv2d::default() };
-        let (mut inputs, mut index) = (config.channels, 0);
-        let mut stages = Vec::new();
+        let (mut inputs, mut index) = (channels, 0);
+        let (mut stages, mut channels) = (Vec::new(), Vec::new());
         for (count, scale) in layers.into_iter().zip([1, 2, 4, 8, 8]) {
             let mut stage = Vec::new();
             for _ in 0..count {
@@ -58,29 +57,31 @@ impl VggBn {
             // Pooling.
             index += 1;
             stages.push(stage);
+            channels.push(inputs);
         }
-        Ok(Self { stages, head: Linear::new(&params.pp("classifier"), inputs, config.classes)? })
+        Ok(Self { stages, channels })
+    }
+}
+
+impl Backbone for VggBn {
+    fn channels(&self) -> &[usize] {
+        &self.channels
     }
 
-    /// `[n, h, w, channels]` to logits `[n, classes]`; `h` and `w` of at least 32.
-    ///
-    /// # Errors
-    ///
-    /// Where the shape does not fit.
-    pub fn forward(&self, x: &Tensor, statistics: Statistics) -> Result<Tensor> {
-        if x.rank() != 4 || x.dims()[1].min(x.dims()[2]) < 32 {
-            bail!(
-                "vgg: expected images [n, h, w, c] of at least 32×32 pixels, which five poolings halve to 1; found {:?}",
-                x.dims()
-            );
+    fn features(&self, images: &FeatureMap, statistics: Statistics) -> Result<Vec<FeatureMap>> {
+        let [h, w] = images.size();
+        if h.min(w) < 32 {
+            bail!("vgg: expected images of at least 32×32 pixels, which five poolings halve to 1; found {h}×{w}");
         }
-        let mut x = FeatureMap::from_tensor(x)?;
+        let mut x = images.clone();
+        let mut features = Vec::with_capacity(self.stages.len());
         for stage in &self.stages {
             for layer in stage {
                 x = layer.forward(&x, statistics, true)?;
             }
             x = ops::max_pool2d(&x, MaxPool2d { kernel: 2, stride: 2, padding: 0 })?;
+            features.push(x.clone());
         }
-        self.head.forward(&ops::global_avg_pool2d(&x)?)
+        Ok(features)
     }
 }

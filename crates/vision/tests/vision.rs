@@ -1,12 +1,12 @@
-//! Whole networks: against PyTorch's numbers, and the roles that layers register.
+//! Training of a whole network against PyTorch's numbers, with every set of kernels.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 use candle_core::{Device, Tensor};
-use ops::Statistics;
-use regularize::{Method, Optimizer, Params, Role, Scope, Sgd, WeightDecay};
+use ops::{Kernels, Statistics};
+use regularize::{Method, Optimizer, Params, Scope, Sgd, WeightDecay};
 use safetensors::SafeTensors;
 use std::collections::HashMap;
-use vision::{ResNet, ResNetConfig, VggBn, VggConfig};
+use vision::{Classifier, ResNet, ResNetConfig};
 
 /// The vectors of `name`, made by tools/make_golden.py: those in `$WRS_BENCH_GOLDEN` where it is set, else
 /// the committed copy.
@@ -45,7 +45,8 @@ struct Trained {
 /// The training that `tools/make_golden.py` does in torch, on images scaled by `scale`.
 fn train_resnet20(file: &SafeTensors, scale: f64) -> Trained {
     let params = Params::new(0, &Device::Cpu);
-    let network = ResNet::new(&params, ResNetConfig { depth: 20, width: 16, channels: 3, classes: 10 }).unwrap();
+    let backbone = ResNet::new(&params, 3, &ResNetConfig::cifar(20, 16).unwrap()).unwrap();
+    let network = Classifier::new(backbone, &params.pp("fc"), 10).unwrap();
     let start: HashMap<String, Tensor> =
         params.all().iter().map(|p| (p.name.clone(), tensor(file, &format!("start/{}", p.name)))).collect();
     params.load(&start).unwrap();
@@ -83,18 +84,24 @@ fn train_resnet20(file: &SafeTensors, scale: f64) -> Trained {
 fn golden_resnet20_logits_gradients_and_losses() {
     let bytes = golden("resnet20.safetensors");
     let file = SafeTensors::deserialize(&bytes).unwrap();
-    let ours = train_resnet20(&file, 1.0);
-    let close = |what: &str, found: &Tensor, expected: &str| {
-        let expected = tensor(&file, expected);
-        let distance = length(found, Some(&expected)) / length(&expected, None);
-        assert!(distance <= 1e-3, "{what}: relative distance to torch {distance}");
-    };
-    close("logits", &ours.first_logits, "logits");
-    for (name, gradient) in &ours.first_gradients {
-        close(&format!("gradient of {name}"), gradient, &format!("grad/{name}"));
-    }
-    for (step, (found, expected)) in ours.losses.iter().zip(values(&tensor(&file, "losses"))).enumerate() {
-        assert!((found - expected).abs() <= 1e-3 * expected, "loss of step {step}: {found}, torch has {expected}");
+    for kernels in Kernels::available() {
+        let ours = kernels.scope(|| train_resnet20(&file, 1.0)).unwrap();
+        // Candle rounds more, and one of the last activations is so close to 0 that this takes it to the other
+        // side of its ReLU, which moves all gradients behind by 4e-3.
+        let tolerance = if kernels == Kernels::Candle { 2e-2 } else { 1e-3 };
+        let close = |what: &str, found: &Tensor, expected: &str| {
+            let expected = tensor(&file, expected);
+            let distance = length(found, Some(&expected)) / length(&expected, None);
+            assert!(distance <= tolerance, "{kernels:?}, {what}: relative distance to torch {distance}");
+        };
+        close("logits", &ours.first_logits, "logits");
+        for (name, gradient) in &ours.first_gradients {
+            close(&format!("gradient of {name}"), gradient, &format!("grad/{name}"));
+        }
+        for (step, (found, expected)) in ours.losses.iter().zip(values(&tensor(&file, "losses"))).enumerate() {
+            let close = f64::from((found - expected).abs()) <= tolerance * f64::from(expected);
+            assert!(close, "{kernels:?}, loss of step {step}: {found}, torch has {expected}");
+        }
     }
 }
 
@@ -105,91 +112,24 @@ fn golden_resnet20_logits_gradients_and_losses() {
 fn golden_resnet20_after_three_steps() {
     let bytes = golden("resnet20.safetensors");
     let file = SafeTensors::deserialize(&bytes).unwrap();
-    let ours = train_resnet20(&file, 1.0);
     let nearby: Vec<Trained> =
         [1.0 - 1e-6, 1.0 - 3e-7, 1.0 + 3e-7, 1.0 + 1e-6].map(|s| train_resnet20(&file, s)).into();
-    let close = |what: &str, found: &Tensor, expected: &str, moved: &dyn Fn(&Trained) -> Tensor| {
-        let expected = tensor(&file, expected);
-        let rounding = nearby.iter().map(|n| length(found, Some(&moved(n)))).fold(0.0, f64::max);
-        let (distance, scale) = (length(found, Some(&expected)), length(&expected, None));
-        // Rounding alone must not explain everything away.
-        assert!(rounding <= 0.3 * scale, "{what}: rounding moves it by {rounding} of {scale}");
-        assert!(
-            distance <= 1e-3 * scale + 3.0 * rounding,
-            "{what}: {distance} from torch, rounding {rounding} of {scale}"
-        );
-    };
-    for (i, (name, found)) in ours.after.iter().enumerate() {
-        close(name, found, &format!("after/{name}"), &|trained| trained.after[i].1.clone());
-    }
-    close("logits in evaluation", &ours.evaluation_logits, "logits_eval_after", &|t| t.evaluation_logits.clone());
-}
-
-/// Scaling all scale-invariant weights by 2 leaves the training-mode loss unchanged, up to ε of the batch
-/// norms; scaling the head does not.
-#[test]
-fn declared_invariance_is_real() {
-    let x = Tensor::from_vec(
-        (0..4 * 32 * 32 * 3).map(|i| ((i * 37 % 101) as f32 - 50.0) / 25.0).collect::<Vec<_>>(),
-        (4, 32, 32, 3),
-        &Device::Cpu,
-    )
-    .unwrap();
-    let resnet = Params::new(1, &Device::Cpu);
-    let vgg = Params::new(1, &Device::Cpu);
-    type Forward = Box<dyn Fn() -> Tensor>;
-    let networks: [(&Params, Forward); 2] = [
-        (&resnet, {
-            let net = ResNet::new(&resnet, ResNetConfig { depth: 14, width: 8, channels: 3, classes: 10 }).unwrap();
-            let x = x.clone();
-            Box::new(move || net.forward(&x, Statistics::Batch).unwrap())
-        }),
-        (&vgg, {
-            let net = VggBn::new(&vgg, VggConfig { depth: 11, width: 8, channels: 3, classes: 10 }).unwrap();
-            Box::new(move || net.forward(&x, Statistics::Batch).unwrap())
-        }),
-    ];
-    for (params, forward) in networks {
-        let loss = || ops::cross_entropy(&forward(), &[1, 2, 3, 4]).unwrap().to_scalar::<f32>().unwrap();
-        let before = loss();
-        let double = |invariant: bool| {
-            for p in params.trainable() {
-                if matches!(p.role, Role::ScaleInvariant(_)) == invariant {
-                    p.var.set(&(p.var.as_tensor() * 2.0).unwrap()).unwrap();
-                }
-            }
+    for kernels in Kernels::available() {
+        let ours = kernels.scope(|| train_resnet20(&file, 1.0)).unwrap();
+        let close = |what: &str, found: &Tensor, expected: &str, moved: &dyn Fn(&Trained) -> Tensor| {
+            let expected = tensor(&file, expected);
+            let rounding = nearby.iter().map(|n| length(found, Some(&moved(n)))).fold(0.0, f64::max);
+            let (distance, scale) = (length(found, Some(&expected)), length(&expected, None));
+            // Rounding alone must not explain everything away.
+            assert!(rounding <= 0.3 * scale, "{kernels:?}, {what}: rounding moves it by {rounding} of {scale}");
+            assert!(
+                distance <= 1e-3 * scale + 3.0 * rounding,
+                "{kernels:?}, {what}: {distance} from torch, rounding {rounding} of {scale}"
+            );
         };
-        double(true);
-        let after = loss();
-        assert!((before - after).abs() < 2e-3 * before, "{before} became {after}");
-        double(false);
-        assert!((loss() - after).abs() > 1e-2 * after, "the head is not scale-invariant");
+        for (i, (name, found)) in ours.after.iter().enumerate() {
+            close(name, found, &format!("after/{name}"), &|trained| trained.after[i].1.clone());
+        }
+        close("logits in evaluation", &ours.evaluation_logits, "logits_eval_after", &|t| t.evaluation_logits.clone());
     }
-}
-
-#[test]
-fn each_convolution_is_scale_invariant_and_nothing_else_is() {
-    let params = Params::new(0, &Device::Cpu);
-    ResNet::new(&params, ResNetConfig { depth: 20, width: 16, channels: 3, classes: 10 }).unwrap();
-    for p in params.trainable() {
-        assert_eq!(matches!(p.role, Role::ScaleInvariant(_)), p.var.rank() == 4, "{}", p.name);
-    }
-    // Torch's count for this network: 269,722, and 2,752 in the two projections.
-    assert_eq!(params.count(), 272_474);
-}
-
-#[test]
-fn impossible_networks_are_refused() {
-    let params = Params::new(0, &Device::Cpu);
-    let message = |depth| {
-        ResNet::new(&params, ResNetConfig { depth, width: 16, channels: 3, classes: 10 }).err().unwrap().to_string()
-    };
-    assert!(message(9).contains("8, 14, 20"));
-    assert!(message(2).contains("found 2"));
-    let vgg = VggBn::new(&params, VggConfig { depth: 16, width: 4, channels: 1, classes: 10 }).unwrap();
-    let small = Tensor::zeros((1, 28, 28, 1), candle_core::DType::F32, &Device::Cpu).unwrap();
-    assert!(vgg.forward(&small, Statistics::Running).unwrap_err().to_string().contains("32×32"));
-    let message =
-        VggBn::new(&params, VggConfig { depth: 12, width: 4, channels: 1, classes: 10 }).err().unwrap().to_string();
-    assert!(message.contains("found 12"));
 }

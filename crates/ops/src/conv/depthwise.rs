@@ -47,36 +47,32 @@ pub(super) fn forward(kernels: Kernels, sizes: &Sizes, x: &[f32], weight: &[f32]
     let (weight, c) = (by_tap(sizes, weight), sizes.in_c);
     let len = sizes.image_out();
     y.par_chunks_mut(len).zip(x.par_chunks(sizes.image_in().max(1))).enumerate().for_each(|(image, (y, x))| {
-        kernels.run(|| {
-            if !matches!(store, Store::Add) {
-                y.fill(0.0);
-            }
-            for_each_pair(sizes, |tap, from, to| {
-                for ((y, x), w) in y[to..to + c].iter_mut().zip(&x[from..from + c]).zip(&weight[tap * c..][..c]) {
-                    *y += x * w;
+        kernels.run(
+            #[inline(always)]
+            || {
+                if !matches!(store, Store::Add) {
+                    y.fill(0.0);
                 }
-            });
-            if let Store::Affine { scale, shift, residual, relu } = store {
-                for (pixel, y) in y.chunks_exact_mut(c).enumerate() {
-                    let residual = residual.map(|residual| &residual[image * len + pixel * c..][..c]);
-                    for (i, y) in y.iter_mut().enumerate() {
-                        let value = *y * scale[i] + shift[i] + residual.map_or(0.0, |residual| residual[i]);
-                        *y = if relu { rectify(value) } else { value };
+                for_each_pair(sizes, |tap, from, to| {
+                    for ((y, x), w) in y[to..to + c].iter_mut().zip(&x[from..from + c]).zip(&weight[tap * c..][..c]) {
+                        *y += x * w;
+                    }
+                });
+                if let Store::Affine { scale, shift, residual, relu } = store {
+                    for (pixel, y) in y.chunks_exact_mut(c).enumerate() {
+                        let residual = residual.map(|residual| &residual[image * len + pixel * c..][..c]);
+                        for (i, y) in y.iter_mut().enumerate() {
+                            let value = *y * scale[i] + shift[i] + residual.map_or(0.0, |residual| residual[i]);
+                            *y = if relu { rectify(value) } else { value };
+                        }
                     }
                 }
-            }
-        });
+            },
+        );
     });
 }
 
-pub(super) fn input_gradient(
-    kernels: Kernels,
-    sizes: &Sizes,
-    dy: &[f32],
-    weight: &[f32],
-    dx: &mut [f32],
-    add: bool,
-) {
+pub(super) fn input_gradient(kernels: Kernels, sizes: &Sizes, dy: &[f32], weight: &[f32], dx: &mut [f32], add: bool) {
     if !add {
         dx.fill(0.0);
     }
@@ -85,13 +81,17 @@ pub(super) fn input_gradient(
     }
     let (weight, c) = (by_tap(sizes, weight), sizes.in_c);
     dx.par_chunks_mut(sizes.image_in()).zip(dy.par_chunks(sizes.image_out())).for_each(|(dx, dy)| {
-        kernels.run(|| {
-            for_each_pair(sizes, |tap, to, from| {
-                for ((dx, dy), w) in dx[to..to + c].iter_mut().zip(&dy[from..from + c]).zip(&weight[tap * c..][..c]) {
-                    *dx += dy * w;
-                }
-            });
-        });
+        kernels.run(
+            #[inline(always)]
+            || {
+                for_each_pair(sizes, |tap, to, from| {
+                    for ((dx, dy), w) in dx[to..to + c].iter_mut().zip(&dy[from..from + c]).zip(&weight[tap * c..][..c])
+                    {
+                        *dx += dy * w;
+                    }
+                });
+            },
+        );
     });
 }
 
@@ -109,14 +109,17 @@ pub(super) fn weight_gradient(kernels: Kernels, sizes: &Sizes, x: &[f32], dy: &[
         .zip(dy.par_chunks(sizes.image_out()))
         .map(|(x, dy)| {
             let mut sum = vec![0.0; taps * c];
-            kernels.run(|| {
-                for_each_pair(sizes, |tap, x_at, dy_at| {
-                    let pixels = x[x_at..x_at + c].iter().zip(&dy[dy_at..dy_at + c]);
-                    for (sum, (x, dy)) in sum[tap * c..][..c].iter_mut().zip(pixels) {
-                        *sum += x * dy;
-                    }
-                });
-            });
+            kernels.run(
+                #[inline(always)]
+                || {
+                    for_each_pair(sizes, |tap, x_at, dy_at| {
+                        let pixels = x[x_at..x_at + c].iter().zip(&dy[dy_at..dy_at + c]);
+                        for (sum, (x, dy)) in sum[tap * c..][..c].iter_mut().zip(pixels) {
+                            *sum += x * dy;
+                        }
+                    });
+                },
+            );
             sum
         })
         .collect();

@@ -9,8 +9,8 @@
 //! order in which the tile reads them. Items and the order of sums depend on shapes alone.
 #![allow(unsafe_code, reason = "the register tile reads through pointers; bounds are argued at each block")]
 
-use crate::kernels::Kernels;
-use crate::memory::Buffer;
+use crate::kernels::{Kernels, mul_add};
+use crate::memory::{Buffer, Scratch};
 use crate::shared::SharedMut;
 use candle_core::Result;
 use pulp::{Simd, WithSimd};
@@ -138,14 +138,14 @@ impl WithSimd for Width {
     }
 }
 
-/// Weights in the order in which tiles read them: per group, class and tile, per tap and source channel,
-/// the values of the tile's output channels, zeros where it has none.
-pub(super) struct Packed {
-    values: Buffer,
+/// How weights are laid out for tiles: per group, class and tile, per tap and source channel, the values of
+/// the tile's output channels, zeros where it has none.
+struct Packing {
     width: usize,
     lanes: Vec<Lanes>,
-    /// Where each class begins, per output channel (padded).
+    /// Where each class begins in its group.
     classes: Vec<usize>,
+    /// Values of a group.
     group: usize,
 }
 
@@ -178,46 +178,61 @@ impl Gather {
         let (taps_y, taps_x) = extent(&self.classes);
         let reach = |positions: usize, taps: usize| (positions.saturating_sub(1)) * self.step + taps;
         let row = reach(columns, taps_x) * self.source_channels();
-        blocks(self.images, rows, |rows| reach(rows, taps_y) * row)
+        // Enough to know how finely channels could be split: the widest vectors' tiles.
+        let tiles = if self.groups == 1 { self.target_channels().div_ceil(32) } else { 1 };
+        blocks(self.images, rows, tiles, |rows| reach(rows, taps_y) * row)
     }
 
-    /// Packs `weight`, laid out as `weight_strides` say.
-    pub(super) fn pack(&self, kernels: Kernels, weight: &[f32]) -> Result<Packed> {
+    fn packing(&self, kernels: Kernels) -> Packing {
         let width = kernels.run(Width);
-        let (depth, channels) = (self.source_channels(), self.target_channels());
-        let lanes = lanes(channels, width);
+        let lanes = lanes(self.target_channels(), width);
         let padded = lanes.last().map_or(0, |last| last.offset + last.vectors * width);
-        let mut classes = Vec::new();
-        let mut taps = 0;
-        for class in &self.classes {
-            classes.push(taps * depth * padded);
-            taps += class.taps.len();
-        }
-        let group = taps * depth * padded;
-        let mut values = Buffer::arbitrary(group * self.groups)?;
+        let mut group = 0;
+        let mut start = |class: &Class| {
+            let start = group;
+            group += class.taps.len() * self.source_channels() * padded;
+            start
+        };
+        let classes = self.classes.iter().map(&mut start).collect();
+        Packing { width, lanes, classes, group }
+    }
+
+    /// What [`PackTile`] needs to know of one group, class and tile.
+    fn pack_tile<'a>(
+        &self,
+        weight: &'a [f32],
+        group: usize,
+        class: &'a Class,
+        tile: Lanes,
+        width: usize,
+        out: &'a mut [f32],
+    ) -> PackTile<'a> {
         let strides = self.weight_strides;
-        // One task a group, class and tile.
+        let base = group * strides.group + tile.start * strides.lane;
+        let (depth, count, row) = (self.source_channels(), tile.count, tile.vectors * width);
+        PackTile { weight, base, strides, taps: &class.taps, depth, count, row, out }
+    }
+
+    /// Packs all weights.
+    fn pack(&self, kernels: Kernels, packing: &Packing, weight: &[f32]) -> Result<Buffer> {
+        let mut values = Buffer::arbitrary(packing.group * self.groups)?;
         let mut tasks = Vec::new();
         let mut rest: &mut [f32] = &mut values;
-        for g in 0..self.groups {
+        for group in 0..self.groups {
             for class in &self.classes {
-                for tile in &lanes {
-                    let len = class.taps.len() * depth * tile.vectors * width;
-                    let (part, behind) = rest.split_at_mut(len);
+                for tile in &packing.lanes {
+                    let len = class.taps.len() * self.source_channels() * tile.vectors * packing.width;
+                    let (out, behind) = rest.split_at_mut(len);
                     rest = behind;
-                    tasks.push((g, class, *tile, part));
+                    tasks.push(self.pack_tile(weight, group, class, *tile, packing.width, out));
                 }
             }
         }
-        tasks.into_par_iter().for_each(|(g, class, tile, part)| {
-            let row = tile.vectors * width;
-            let base = g * strides.group + tile.start * strides.lane;
-            pack_tile(weight, base, strides, &class.taps, depth, tile.count, row, part);
-        });
-        Ok(Packed { values, width, lanes, classes, group })
+        tasks.into_par_iter().for_each(|task| kernels.run(task));
+        Ok(values)
     }
 
-    /// Computes `target` from `source` and the packed weights.
+    /// Computes `target` from `source` and `weight`, which is laid out as `weight_strides` say.
     ///
     /// `finish` gets the index and the values of each block, most of them while they are in the cache; only
     /// for plans of one class.
@@ -225,11 +240,11 @@ impl Gather {
         &self,
         kernels: Kernels,
         source: &[f32],
-        packed: &Packed,
+        weight: &[f32],
         target: &mut [f32],
         store: Store<'_>,
         finish: Option<&Finish<'_>>,
-    ) {
+    ) -> Result<()> {
         assert_eq!(source.len(), self.images * self.source.len(), "the source has another size");
         assert_eq!(target.len(), self.images * self.target.len(), "the target has another size");
         if let Store::Affine { scale, shift, residual, .. } = store {
@@ -237,16 +252,22 @@ impl Gather {
             assert!(residual.is_none_or(|residual| residual.len() == target.len()), "the residual has another size");
         }
         if target.is_empty() {
-            return;
+            return Ok(());
         }
+        let packing = self.packing(kernels);
         let blocks = self.blocks();
+        // A single block packs each tile's weights just before it reads them, while they are in the cache.
+        let packed = match blocks.len() {
+            1 => None,
+            _ => Some(self.pack(kernels, &packing, weight)?),
+        };
         let splits = match self.groups {
-            1 => packed.lanes.len().min(ITEMS.div_ceil(blocks.len())),
+            1 => packing.lanes.len().min(ITEMS.div_ceil(blocks.len())),
             _ => 1,
         };
-        let per_split = packed.lanes.len().div_ceil(splits);
+        let per_split = packing.lanes.len().div_ceil(splits);
         let items: Vec<(usize, &[Lanes])> = (0..blocks.len())
-            .flat_map(|block| packed.lanes.chunks(per_split).map(move |lanes| (block, lanes)))
+            .flat_map(|block| packing.lanes.chunks(per_split).map(move |lanes| (block, lanes)))
             .collect();
         let shared = SharedMut::new(target);
         // A block's values: contiguous where there is one class, as in a forward pass.
@@ -255,23 +276,71 @@ impl Gather {
             let start = block.image * self.target.len() + block.row * row;
             start..start + ((block.images - 1) * self.target.h + block.rows) * row
         };
-        items.into_par_iter().for_each_init(
-            || Buffer::arbitrary(0),
-            |scratch, (index, lanes)| {
+        items
+            .into_par_iter()
+            .map_init(<[Scratch; 2]>::default, |[window, weights], (index, lanes)| {
                 let block = blocks[index];
-                kernels.run(Item { gather: self, source, packed, target: &shared, store, block, lanes, scratch });
+                let window = window.get(self.window_len(block))?;
+                let weights = match &packed {
+                    Some(packed) => Weights::Packed(packed),
+                    None => Weights::Raw(weight, weights.get(self.largest_tile(&packing))?),
+                };
+                let packing = &packing;
+                kernels.run(Item {
+                    gather: self,
+                    source,
+                    packing,
+                    weights,
+                    target: &shared,
+                    store,
+                    block,
+                    lanes,
+                    window,
+                });
                 if let (Some(finish), 1) = (finish, splits) {
                     let range = range(&block);
                     // SAFETY: this item computes all channels of the block, so nobody else writes these
                     // values, and it is done with them; the range lies in the target.
                     finish(index, unsafe { std::slice::from_raw_parts(shared.at(range.start), range.len()) });
                 }
-            },
-        );
+                Ok(())
+            })
+            .collect::<Result<Vec<()>>>()?;
         if let Some(finish) = finish.filter(|_| splits > 1) {
             let target: &[f32] = target;
             blocks.par_iter().enumerate().for_each(|(index, block)| finish(index, &target[range(block)]));
         }
+        Ok(())
+    }
+
+    /// Rows and columns of the source that the classes of a block read.
+    fn window_size(&self, block: Block) -> (usize, usize) {
+        let (taps_y, taps_x) = extent(&self.classes);
+        let (_, columns) = self.positions();
+        let reach = |positions: usize, taps: usize| positions.saturating_sub(1) * self.step + taps;
+        (reach(block.rows, taps_y), reach(columns, taps_x))
+    }
+
+    /// Whether there are reads and all fall into the source, so that no padded copy is needed.
+    fn is_direct(&self) -> bool {
+        if self.classes.iter().all(|class| class.taps.is_empty()) {
+            return false;
+        }
+        let (rows, _) = self.positions();
+        let (height, width) = self.window_size(Block { image: 0, images: 1, row: 0, rows });
+        self.top == 0 && self.left == 0 && height <= self.source.h && width <= self.source.w
+    }
+
+    /// Values of the padded copy of a block.
+    fn window_len(&self, block: Block) -> usize {
+        let (height, width) = self.window_size(block);
+        if self.is_direct() { 0 } else { block.images * height * width * self.source_channels() }
+    }
+
+    /// Packed weights of the largest tile.
+    fn largest_tile(&self, packing: &Packing) -> usize {
+        let taps = self.classes.iter().map(|class| class.taps.len()).max().unwrap_or(0);
+        taps * self.source_channels() * 2 * packing.width
     }
 
     /// The number of blocks that `finish` of [`Gather::run`] sees.
@@ -280,8 +349,9 @@ impl Gather {
     }
 }
 
-/// Splits images, or rows where an image's scratch is large, evenly into blocks.
-pub(super) fn blocks(images: usize, rows: usize, scratch: impl Fn(usize) -> usize) -> Vec<Block> {
+/// Splits images, or rows where an image's scratch is large, evenly into blocks. `parts` is how many tasks
+/// each block can be split into.
+pub(super) fn blocks(images: usize, rows: usize, parts: usize, scratch: impl Fn(usize) -> usize) -> Vec<Block> {
     let image = scratch(rows).max(1);
     let mut all = Vec::new();
     if image <= SCRATCH && images >= 8 {
@@ -293,7 +363,8 @@ pub(super) fn blocks(images: usize, rows: usize, scratch: impl Fn(usize) -> usiz
         }
     } else {
         // Bands of rows; at least eight pieces for a few small images.
-        let wanted = image.div_ceil(SCRATCH).max(8usize.div_ceil(images.max(1))).min(rows.max(1));
+        let few = 8usize.div_ceil((images * parts).max(1));
+        let wanted = image.div_ceil(SCRATCH).max(few).min(rows.max(1));
         let per_block = rows.div_ceil(wanted).max(1);
         for image in 0..images {
             for row in (0..rows).step_by(per_block) {
@@ -304,30 +375,50 @@ pub(super) fn blocks(images: usize, rows: usize, scratch: impl Fn(usize) -> usiz
     all
 }
 
-/// Copies the weights of one tile into the order of its reads.
-#[allow(clippy::too_many_arguments, reason = "one flat loop nest")]
-fn pack_tile(
-    weight: &[f32],
+/// Copies the weights of one tile into the order of its reads: for each tap and channel, `row` lanes.
+struct PackTile<'a> {
+    weight: &'a [f32],
     base: usize,
     strides: WeightStrides,
-    taps: &[Tap],
+    taps: &'a [Tap],
     depth: usize,
     count: usize,
     row: usize,
-    out: &mut [f32],
-) {
-    if count < row {
-        out.fill(0.0);
-    }
-    // A lane's taps and channels lie close together, lanes far apart: go through them lane by lane, a few
-    // source channels at a time so that what is written stays in the first-level cache.
-    const CHANNELS: usize = 8;
-    for first in (0..depth).step_by(CHANNELS) {
-        for lane in 0..count {
-            for d in first..(first + CHANNELS).min(depth) {
-                let at = base + lane * strides.lane + d * strides.depth;
+    out: &'a mut [f32],
+}
+
+impl WithSimd for PackTile<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        /// Channels that are copied at a time.
+        const CHANNELS: usize = 16;
+        let Self { weight, base, strides, taps, depth, count, row, out } = self;
+        if count < row {
+            out.fill(0.0);
+        }
+        let mut panel = Vec::new();
+        for first in (0..depth).step_by(CHANNELS) {
+            let channels = CHANNELS.min(depth - first);
+            // Lanes that lie far apart fall on the same lines of the cache; side by side they do not.
+            let (values, lane) = if strides.lane > strides.depth {
+                let len = channels * strides.depth;
+                panel.resize(count * (len + 1), 0.0);
+                for (lane, panel) in panel.chunks_exact_mut(len + 1).enumerate() {
+                    panel[..len].copy_from_slice(&weight[base + lane * strides.lane + first * strides.depth..][..len]);
+                }
+                (&panel[..], len + 1)
+            } else {
+                (&weight[base + first * strides.depth..], strides.lane)
+            };
+            for d in 0..channels {
                 for (tap, out) in taps.iter().zip(out.chunks_exact_mut(depth * row)) {
-                    out[d * row + lane] = weight[at + tap.index];
+                    let out = &mut out[(first + d) * row..][..count];
+                    let values = &values[d * strides.depth + tap.index..];
+                    for (out, value) in out.iter_mut().zip(values.iter().step_by(lane)) {
+                        *out = *value;
+                    }
                 }
             }
         }
@@ -341,15 +432,25 @@ struct Pixels {
     target: usize,
 }
 
-struct Item<'a, 's> {
+/// Where tiles get their weights from.
+enum Weights<'a> {
+    /// All of them, packed.
+    Packed(&'a [f32]),
+    /// As they are, to be packed a tile at a time into the scratch.
+    Raw(&'a [f32], &'a mut [f32]),
+}
+
+struct Item<'a> {
     gather: &'a Gather,
     source: &'a [f32],
-    packed: &'a Packed,
+    packing: &'a Packing,
+    weights: Weights<'a>,
     target: &'a SharedMut<'a>,
     store: Store<'a>,
     block: Block,
     lanes: &'a [Lanes],
-    scratch: &'s mut Result<Buffer>,
+    /// Scratch for the padded copy of the source, empty where none is needed.
+    window: &'a mut [f32],
 }
 
 /// The source of a block: what tiles read.
@@ -361,39 +462,21 @@ struct Window<'a> {
     image: usize,
 }
 
-impl WithSimd for Item<'_, '_> {
+impl WithSimd for Item<'_> {
     type Output = ();
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Self { gather, source, packed, target, store, block, lanes, scratch } = self;
-        let (taps_y, taps_x) = extent(&gather.classes);
-        let (rows, columns) = gather.positions();
-        let height = (block.rows - 1) * gather.step + taps_y;
-        let width = (columns.saturating_sub(1)) * gather.step + taps_x;
+        let Self { gather, source, packing, mut weights, target, store, block, lanes, window: scratch } = self;
+        let (height, width) = gather.window_size(block);
         let depth = gather.source_channels();
-        let direct = gather.top == 0
-            && gather.left == 0
-            && (rows - 1) * gather.step + taps_y <= gather.source.h
-            && width <= gather.source.w;
-        let scratch_len = if direct { 0 } else { block.images * height * width * depth };
-        if scratch.as_ref().map_or(0, |scratch| scratch.len()) < scratch_len {
-            *scratch = Buffer::arbitrary(scratch_len);
-        }
-        let mut owned = Vec::new();
-        let scratch: &mut [f32] = match scratch {
-            Ok(scratch) => &mut scratch[..scratch_len],
-            Err(_) => {
-                owned.resize(scratch_len, 0.0);
-                &mut owned
-            }
-        };
         let mut full = Vec::new();
         let mut tails = Vec::new();
         let mut runs = Vec::new();
         for group in 0..gather.groups {
-            let window = if direct {
-                let start = (block.image * gather.source.h + block.row * gather.step) * gather.source.w * gather.source.c;
+            let window = if gather.is_direct() {
+                let start =
+                    (block.image * gather.source.h + block.row * gather.step) * gather.source.w * gather.source.c;
                 Window {
                     values: &source[start + group * depth..],
                     pixel: gather.source.c,
@@ -405,7 +488,7 @@ impl WithSimd for Item<'_, '_> {
                 Window { values: scratch, pixel: depth, row: width * depth, image: height * width * depth }
             };
             let first_channel = group * gather.target_channels();
-            for (class, class_at) in gather.classes.iter().zip(&packed.classes) {
+            for (class, class_at) in gather.classes.iter().zip(&packing.classes) {
                 let rows = block.rows.min(class.rows.saturating_sub(block.row));
                 if rows == 0 || class.columns == 0 || (class.taps.is_empty() && matches!(store, Store::Add)) {
                     continue;
@@ -441,9 +524,18 @@ impl WithSimd for Item<'_, '_> {
                     }
                 }
                 for tile in lanes {
-                    let len = class.taps.len() * depth * tile.vectors * packed.width;
-                    let at = group * packed.group + class_at + class.taps.len() * depth * tile.offset;
-                    let weights = &packed.values[at..at + len];
+                    let len = class.taps.len() * depth * tile.vectors * packing.width;
+                    let weights = match &mut weights {
+                        Weights::Packed(packed) => {
+                            let at = group * packing.group + class_at + class.taps.len() * depth * tile.offset;
+                            &packed[at..at + len]
+                        }
+                        Weights::Raw(weight, scratch) => {
+                            let out = &mut scratch[..len];
+                            gather.pack_tile(weight, group, class, *tile, packing.width, out).with_simd(simd);
+                            out
+                        }
+                    };
                     let tiles = Tiles {
                         window: window.values,
                         step: gather.step * window.pixel,
@@ -533,7 +625,9 @@ impl Tiles<'_> {
         assert!(self.count <= V * S::F32_LANES, "more channels than lanes");
         for (pixels, size) in [(full, 4), (tails, tail)] {
             if let Some(last) = pixels.iter().map(|pixels| pixels.source).max() {
-                assert!(last + (size - 1) * self.step + reach <= self.window.len(), "a tap outside the window");
+                // Without taps nothing is read.
+                let end = if reach == 0 { 0 } else { last + (size - 1) * self.step + reach };
+                assert!(end <= self.window.len(), "a tap outside the window");
                 let target = pixels.iter().map(|pixels| pixels.target).max().unwrap_or(0);
                 let end = target + self.lane + (size - 1) * self.spread + self.count;
                 assert!(end <= self.target.len(), "a pixel outside the target");
@@ -597,7 +691,7 @@ impl Tiles<'_> {
                         for p in 0..P {
                             let x = simd.splat_f32s(*from[g].add(p * step));
                             for v in 0..V {
-                                sums[g][p][v] = simd.mul_add_e_f32s(x, weight[v], sums[g][p][v]);
+                                sums[g][p][v] = mul_add(simd, x, weight[v], sums[g][p][v]);
                             }
                         }
                         from[g] = from[g].add(1);
@@ -606,7 +700,17 @@ impl Tiles<'_> {
                 }
             }
         }
-        for (pixels, sums) in pixels.iter().zip(&sums) {
+        // From here on the sums are read through pointers: a copy, so that the loop above keeps its own in
+        // registers.
+        let mut done = sums;
+        for g in 0..G {
+            for p in 0..P {
+                for v in 0..V {
+                    done[g][p][v] = sums[g][p][v];
+                }
+            }
+        }
+        for (pixels, sums) in pixels.iter().zip(&done) {
             for (p, sums) in sums.iter().enumerate() {
                 let at = pixels.target + self.lane + p * self.spread;
                 for (v, sum) in sums.iter().enumerate() {
@@ -635,7 +739,7 @@ impl Tiles<'_> {
                 Store::Affine { scale, shift, residual, relu } => {
                     let scale = load(simd, scale.as_ptr().add(channel), count);
                     let shift = load(simd, shift.as_ptr().add(channel), count);
-                    let mut value = simd.mul_add_e_f32s(sum, scale, shift);
+                    let mut value = mul_add(simd, sum, scale, shift);
                     if let Some(residual) = residual {
                         value = simd.add_f32s(value, load(simd, residual.as_ptr().add(at), count));
                     }

@@ -115,7 +115,8 @@ pub(crate) fn column_sums(kernels: Kernels, values: &[f32], width: usize) -> Res
         }
     }
     let rows = values.len() / width.max(1);
-    let [sums, _] = columns::sum(kernels, rows, width, |start, count| Column(&values[start * width..][..count * width]));
+    let [sums, _] =
+        columns::sum(kernels, rows, width, |start, count| Column(&values[start * width..][..count * width]));
     let sums: Vec<f32> = sums.iter().map(|sum| *sum as f32).collect();
     Buffer::copy(&sums)
 }
@@ -219,9 +220,7 @@ impl Sizes {
             return Ok(());
         }
         let plan = self.forward_plan();
-        let packed = plan.pack(kernels, weight)?;
-        plan.run(kernels, x, &packed, y, store, finish);
-        Ok(())
+        plan.run(kernels, x, weight, y, store, finish)
     }
 
     /// Writes the gradient of the input to `dx`, or adds it.
@@ -238,9 +237,7 @@ impl Sizes {
             return Ok(());
         }
         let plan = self.gradient_plan();
-        let packed = plan.pack(kernels, weight)?;
-        plan.run(kernels, dy, &packed, dx, if add { Store::Add } else { Store::Write }, None);
-        Ok(())
+        plan.run(kernels, dy, weight, dx, if add { Store::Add } else { Store::Write }, None)
     }
 
     /// Writes the gradient of the weight to `dw`, or adds it.
@@ -310,9 +307,8 @@ impl Sizes {
         };
         let rows: Vec<_> = (0..stride.min(self.in_h)).map(|parity| taps(parity, self.k_h)).collect();
         let columns: Vec<_> = (0..stride.min(self.in_w)).map(|parity| taps(parity, self.k_w)).collect();
-        let before = |all: &[Vec<(usize, isize)>]| {
-            all.iter().flatten().map(|(_, output)| -output).max().unwrap_or(0).max(0)
-        };
+        let before =
+            |all: &[Vec<(usize, isize)>]| all.iter().flatten().map(|(_, output)| -output).max().unwrap_or(0).max(0);
         let (top, left) = (before(&rows), before(&columns));
         let mut classes = Vec::new();
         for (y, rows) in rows.iter().enumerate() {

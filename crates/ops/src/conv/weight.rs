@@ -8,8 +8,9 @@
 
 use super::Sizes;
 use super::gather::{Block, blocks};
-use crate::kernels::Kernels;
-use crate::memory::Buffer;
+use crate::kernels::{Kernels, mul_add};
+use crate::memory::{Buffer, Scratch};
+use crate::shared::SharedMut;
 use candle_core::Result;
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
@@ -35,10 +36,10 @@ pub(super) fn weight_gradient(
     dw: &mut [f32],
     add: bool,
 ) -> Result<()> {
-    if !add {
-        dw.fill(0.0);
-    }
     if dw.is_empty() || x.is_empty() || dy.is_empty() {
+        if !add {
+            dw.fill(0.0);
+        }
         return Ok(());
     }
     let inputs = sizes.group_in();
@@ -48,43 +49,130 @@ pub(super) fn weight_gradient(
             (0..inputs).step_by(chunk).map(move |first| (group * inputs + first, chunk.min(inputs - first)))
         })
         .collect();
-    let reach = |rows: usize| (rows.saturating_sub(1)) * sizes.geometry.stride + (sizes.k_h - 1) * sizes.geometry.dilation + 1;
+    let reach =
+        |rows: usize| (rows.saturating_sub(1)) * sizes.geometry.stride + (sizes.k_h - 1) * sizes.geometry.dilation + 1;
     let row = sizes.padded_w() * chunk + sizes.out_w * sizes.group_out();
-    let blocks = blocks(sizes.n, sizes.out_h, |rows| reach(rows) * row);
+    let blocks = blocks(sizes.n, sizes.out_h, chunks.len(), |rows| reach(rows) * row);
     let wanted = ITEMS.div_ceil(chunks.len()).min(1 + PARTIAL / dw.len());
     let per_split = blocks.len().div_ceil(wanted.min(blocks.len()));
     let splits: Vec<&[Block]> = blocks.chunks(per_split).collect();
     let outputs = Outputs::new(kernels, sizes.group_out());
     let len = chunk * sizes.k_h * sizes.k_w * outputs.padded;
-    let mut partial = Buffer::zeros(len * chunks.len() * splits.len())?;
+    let unpack = Unpack { sizes, chunk, padded: outputs.padded, target: SharedMut::new(dw), add };
+    let sum = |panels: &mut Panels, (first, count): (usize, usize), split: &[Block], sum: &mut [f32]| {
+        for (index, block) in split.iter().enumerate() {
+            let fresh = index == 0;
+            let panel = Panel { sizes, outputs: &outputs, first, count, block: *block, fresh, x, dy };
+            panel.sum(kernels, panels, sum)?;
+        }
+        Ok(())
+    };
+    let lines = sizes.group_out().div_ceil(LINE);
+    if splits.len() == 1 {
+        // Nothing to add up: a task brings its sums to their place while they are in the cache.
+        chunks
+            .into_par_iter()
+            .map_init(<(Panels, Scratch)>::default, |(panels, partial), chunk| {
+                let partial = partial.get(len)?;
+                sum(panels, chunk, splits[0], partial)?;
+                for line in 0..lines {
+                    // SAFETY: a task has the input channels of its chunk for itself.
+                    kernels.run(
+                        #[inline(always)]
+                        || unsafe { unpack.line(&[partial], chunk, line) },
+                    );
+                }
+                Ok(())
+            })
+            .collect::<Result<Vec<()>>>()?;
+        return Ok(());
+    }
+    let mut partial = Buffer::arbitrary(len * chunks.len() * splits.len())?;
     partial
         .par_chunks_mut(len)
         .zip((0..splits.len() * chunks.len()).into_par_iter())
-        .map_init(Panels::default, |panels, (sum, item)| {
-            let (first, count) = chunks[item % chunks.len()];
-            for block in splits[item / chunks.len()] {
-                let panel = Panel { sizes, outputs: &outputs, first, count, block: *block, x, dy };
-                panel.sum(kernels, panels, sum)?;
-            }
-            Ok(())
+        .map_init(Panels::default, |panels, (partial, item)| {
+            sum(panels, chunks[item % chunks.len()], splits[item / chunks.len()], partial)
         })
         .collect::<Result<Vec<()>>>()?;
-    // To torch's layout, an output channel a task.
-    let (taps, per_chunk) = (sizes.k_h * sizes.k_w, chunks.len() / sizes.geometry.groups);
-    dw.par_chunks_mut(inputs * taps).enumerate().for_each(|(o, dw)| {
-        let (group, lane) = (o / sizes.group_out(), o % sizes.group_out());
-        for (i, dw) in dw.chunks_exact_mut(taps).enumerate() {
-            let at = (group * per_chunk + i / chunk) * len + i % chunk * outputs.padded + lane;
-            for split in 0..splits.len() {
-                let at = at + split * chunks.len() * len;
-                for (tap, dw) in dw.iter_mut().enumerate() {
-                    *dw += partial[at + tap * chunk * outputs.padded];
-                }
-            }
-        }
+    (0..chunks.len() * lines).into_par_iter().for_each(|task| {
+        let (chunk, line) = (task / lines, task % lines);
+        let parts: Vec<&[f32]> = partial.chunks_exact(len).skip(chunk).step_by(chunks.len()).collect();
+        // SAFETY: a task has the output channels of its line, and of those the input channels of its
+        // chunk, for itself.
+        kernels.run(
+            #[inline(always)]
+            || unsafe { unpack.line(&parts, chunks[chunk], line) },
+        );
     });
     Ok(())
 }
+
+/// Adds partial sums up and brings them to torch's layout.
+struct Unpack<'a> {
+    sizes: &'a Sizes,
+    /// Input channels in a partial sum.
+    chunk: usize,
+    /// Output channels in a partial sum.
+    padded: usize,
+    target: SharedMut<'a>,
+    add: bool,
+}
+
+impl Unpack<'_> {
+    /// A line of output channels of the group that input channels `first`, `count` of them, belong to: the
+    /// sum of `parts`, which are `[tap, in, out]`.
+    ///
+    /// # Safety
+    ///
+    /// Nobody else reads or writes these channels of the target meanwhile.
+    #[inline(always)]
+    unsafe fn line(&self, parts: &[&[f32]], (first, count): (usize, usize), line: usize) {
+        /// Input channels that are turned around at a time, in the first-level cache.
+        const INPUTS: usize = 16;
+        let (inputs, outputs, taps) = (self.sizes.group_in(), self.sizes.group_out(), self.sizes.k_h * self.sizes.k_w);
+        let (group, first) = (first / inputs, first % inputs);
+        let lanes = LINE.min(outputs - line * LINE);
+        // A value more than needed, so that rows do not fall on the same lines of the cache.
+        let width = INPUTS * taps + 1;
+        let mut panel = vec![0f32; width * LINE];
+        for start in (0..count).step_by(INPUTS) {
+            let count = INPUTS.min(count - start);
+            for i in 0..count {
+                for tap in 0..taps {
+                    let at = (tap * self.chunk + start + i) * self.padded + line * LINE;
+                    let mut sums = [0f32; LINE];
+                    for part in parts {
+                        for (sum, value) in sums.iter_mut().zip(&part[at..at + lanes]) {
+                            *sum += value;
+                        }
+                    }
+                    let panel = &mut panel[i * taps + tap..][..(LINE - 1) * width + 1];
+                    for (lane, sum) in sums.iter().enumerate() {
+                        panel[lane * width] = *sum;
+                    }
+                }
+            }
+            for (lane, panel) in panel.chunks_exact(width).take(lanes).enumerate() {
+                let output = group * outputs + line * LINE + lane;
+                let range = (output * inputs + first + start) * taps..(output * inputs + first + start + count) * taps;
+                assert!(range.end <= self.target.len(), "outside the weight");
+                // SAFETY: the range lies in the target, and is nobody else's as the caller promises.
+                let target = unsafe { std::slice::from_raw_parts_mut(self.target.at_mut(range.start), range.len()) };
+                if self.add {
+                    for (target, value) in target.iter_mut().zip(panel) {
+                        *target += value;
+                    }
+                } else {
+                    target.copy_from_slice(&panel[..target.len()]);
+                }
+            }
+        }
+    }
+}
+
+/// Output channels in a line of the cache.
+const LINE: usize = 16;
 
 /// The output channels of a group in tiles of one or two vectors.
 struct Outputs {
@@ -123,17 +211,8 @@ impl Outputs {
 /// Scratch of a thread.
 #[derive(Default)]
 struct Panels {
-    x: Option<Buffer>,
-    dy: Option<Buffer>,
-}
-
-/// At least `len` arbitrary values.
-fn scratch(slot: &mut Option<Buffer>, len: usize) -> Result<&mut [f32]> {
-    let buffer = match slot.take() {
-        Some(buffer) if buffer.len() >= len => buffer,
-        _ => Buffer::arbitrary(len)?,
-    };
-    Ok(&mut slot.insert(buffer)[..len])
+    x: Scratch,
+    dy: Scratch,
 }
 
 /// A block of pixels and a range of input channels.
@@ -144,6 +223,8 @@ struct Panel<'a> {
     first: usize,
     count: usize,
     block: Block,
+    /// Whether the sum is yet to be begun.
+    fresh: bool,
     x: &'a [f32],
     dy: &'a [f32],
 }
@@ -153,8 +234,8 @@ impl Panel<'_> {
         let sizes = self.sizes;
         let height = (self.block.rows - 1) * sizes.geometry.stride + (sizes.k_h - 1) * sizes.geometry.dilation + 1;
         let pixels = self.block.images * self.block.rows * sizes.out_w;
-        let x = scratch(&mut panels.x, self.block.images * height * sizes.padded_w() * self.count)?;
-        let dy = scratch(&mut panels.dy, pixels * self.outputs.padded)?;
+        let x = panels.x.get(self.block.images * height * sizes.padded_w() * self.count)?;
+        let dy = panels.dy.get(pixels * self.outputs.padded)?;
         kernels.run(Work { panel: self, height, pixels, x, dy, sum });
         Ok(())
     }
@@ -217,7 +298,8 @@ impl WithSimd for Work<'_> {
                     }
                     for tap in 0..sizes.k_h * sizes.k_w {
                         let (ky, kx) = (tap / sizes.k_w * dilation, tap % sizes.k_w * dilation);
-                        let at = (tap * (sum.len() / (sizes.k_h * sizes.k_w * outputs.padded)) + offset) * outputs.padded
+                        let at = (tap * (sum.len() / (sizes.k_h * sizes.k_w * outputs.padded)) + offset)
+                            * outputs.padded
                             + tile_first;
                         let tile = Tile {
                             segments: &segments,
@@ -227,6 +309,7 @@ impl WithSimd for Work<'_> {
                             step: stride * size,
                             dy,
                             row: outputs.padded,
+                            fresh: panel.fresh && start == 0,
                         };
                         let sum = &mut sum[at..];
                         match (size, vectors) {
@@ -339,6 +422,8 @@ struct Tile<'a> {
     dy: &'a [f32],
     /// Distance of neighbouring input channels in the sum.
     row: usize,
+    /// Whether the sum is written, not added to.
+    fresh: bool,
 }
 
 impl Tile<'_> {
@@ -370,7 +455,7 @@ impl Tile<'_> {
                     for c in 0..C {
                         let x = simd.splat_f32s(*x.add(c));
                         for v in 0..V {
-                            sums[c][v] = simd.mul_add_e_f32s(x, d[v], sums[c][v]);
+                            sums[c][v] = mul_add(simd, x, d[v], sums[c][v]);
                         }
                     }
                     // Behind the last pixel they may leave the slice, and are not read.
@@ -381,7 +466,7 @@ impl Tile<'_> {
             for (c, sums) in sums.iter().enumerate() {
                 for (v, value) in sums.iter().enumerate() {
                     let at = sum.as_mut_ptr().add(c * self.row + v * lanes).cast::<S::f32s>();
-                    at.write_unaligned(simd.add_f32s(at.read_unaligned(), *value));
+                    at.write_unaligned(if self.fresh { *value } else { simd.add_f32s(at.read_unaligned(), *value) });
                 }
             }
         }
