@@ -63,7 +63,7 @@ fn norm(channels: usize) -> Result<BatchNorm> {
 
 /// The gradient of the mean of `y` (a scalar loss as in training), up to the variables.
 fn backward(y: &FeatureMap) -> Result<()> {
-    ops::global_avg_pool2d(y)?.mean_all()?.backward().map(drop)
+    ops::backward(&ops::global_avg_pool2d(y)?.mean_all()?).map(drop)
 }
 
 /// Measures `work`, of so many arithmetic operations; a failure is printed with its name.

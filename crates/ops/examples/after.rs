@@ -69,7 +69,7 @@ fn main() -> Result<()> {
         let (start, mut sum) = (Instant::now(), 0.0);
         for (images, classes) in &batches {
             let loss = ops::cross_entropy(&network.forward(images)?, classes)?;
-            optimizer.backward_step(&loss)?;
+            optimizer.step(&ops::backward(&loss)?)?;
             sum += loss.to_scalar::<f32>()?;
         }
         let images = batches.iter().map(|(_, classes)| classes.len()).sum::<usize>() as f32;
