@@ -5,7 +5,7 @@ use anyhow::Result;
 use candle_core::{Device, Tensor};
 use data::augment::{Augmentation, Normalise};
 use data::{Manifest, Root, Split};
-use ops::Statistics;
+use ops::{CrossEntropy, Statistics};
 use random::Rng;
 use record::Scores;
 use regularize::Params;
@@ -108,7 +108,8 @@ impl Task for Classification {
     }
 
     fn loss(&self, model: &Classifier, batch: &Batch) -> Result<Tensor> {
-        Ok(ops::cross_entropy(&model.forward(&batch.images, Statistics::Batch)?, &batch.labels)?)
+        let logits = model.forward(&batch.images, Statistics::Batch)?;
+        Ok(ops::cross_entropy(&logits, &batch.labels, &CrossEntropy::default())?)
     }
 
     fn predict(&self, model: &Classifier, batch: &Batch) -> Result<Tensor> {

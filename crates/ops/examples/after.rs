@@ -4,7 +4,7 @@ mod synthetic;
 
 use candle_core::{DType, Device::Cpu, Result, Tensor, Var};
 use candle_nn::{Init, Optimizer, SGD, VarBuilder, VarMap, init::DEFAULT_KAIMING_NORMAL};
-use ops::{BatchNorm, Conv2d, FeatureMap, MaxPool2d, Statistics};
+use ops::{BatchNorm, Conv2d, CrossEntropy, FeatureMap, MaxPool2d, Statistics};
 use std::time::Instant;
 
 struct Layer {
@@ -56,7 +56,7 @@ impl Network {
         let x = self.layers[0].forward(&FeatureMap::from_nchw(images)?)?;
         let x = ops::max_pool2d(&self.layers[1].forward(&x)?, MaxPool2d { kernel: 2, stride: 2, padding: 0 })?;
         let x = self.layers[2].forward(&x)?;
-        ops::linear(&ops::global_avg_pool2d(&x)?, &self.weight, &self.bias)
+        ops::linear(&ops::global_avg_pool2d(&x)?, &self.weight, Some(&self.bias))
     }
 }
 
@@ -68,7 +68,7 @@ fn main() -> Result<()> {
     for epoch in 1..=5 {
         let (start, mut sum) = (Instant::now(), 0.0);
         for (images, classes) in &batches {
-            let loss = ops::cross_entropy(&network.forward(images)?, classes)?;
+            let loss = ops::cross_entropy(&network.forward(images)?, classes, &CrossEntropy::default())?;
             optimizer.step(&ops::backward(&loss)?)?;
             sum += loss.to_scalar::<f32>()?;
         }

@@ -195,7 +195,8 @@ pub(crate) fn sum<T: Terms>(
     totals
 }
 
-/// Values a task takes in elementwise passes, a whole number of rows of `width`.
+/// Values a task takes in elementwise passes, a whole number of rows of `width`; never 0.
 pub(crate) fn chunk(width: usize) -> usize {
-    width * (16384 / width.max(1)).max(1)
+    let width = width.max(1);
+    width * (16384 / width).max(1)
 }

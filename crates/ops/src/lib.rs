@@ -2,9 +2,11 @@
 
 mod activation;
 mod candle;
+mod candle_loss;
 mod columns;
 mod concat;
 mod conv;
+mod elementary;
 mod elementwise;
 mod feature_map;
 mod graph;
@@ -26,7 +28,7 @@ pub use feature_map::FeatureMap;
 pub use graph::{backward, no_grad};
 pub use kernels::Kernels;
 pub use linear::linear;
-pub use loss::cross_entropy;
+pub use loss::{CrossEntropy, FocalLoss, binary_cross_entropy_with_logits, cross_entropy, sigmoid_focal_loss};
 pub use memory::release_memory;
 pub use norm::{BatchNorm, Statistics, batch_norm, conv_bn};
 pub use pool::{AvgPool2d, MaxPool2d, avg_pool2d, global_avg_pool2d, max_pool2d};

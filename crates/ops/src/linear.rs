@@ -1,86 +1,97 @@
 //! The fully connected layer.
 
+use crate::conv::column_sums;
+use crate::graph::{Edge, Gradient};
 use crate::matrix::{Matrix, multiply};
-use crate::values::{check, gradient, output, values, with_values};
-use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor, bail};
+use crate::memory::Buffer;
+use crate::values::{check, kernels_for, recorded, with_values};
+use candle_core::{Result, Tensor, bail};
 
-/// `x · weightᵀ + bias` with `x` `[n, in]`, `weight` `[out, in]`, `bias` `[out]`, as
-/// `torch.nn.functional.linear`.
+/// `x · weightᵀ + bias` with `x` `[n, in]`, `weight` `[out, in]`, `bias` `[out]`; the result is `[n, out]`.
+///
+/// As `torch.nn.functional.linear`.
 ///
 /// # Errors
 ///
 /// Where the shapes do not fit each other.
-pub fn linear(x: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<Tensor> {
+pub fn linear(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
     check(NAME, "x", x, "[n, in]", 2)?;
     check(NAME, "weight", weight, "[out, in]", 2)?;
-    check(NAME, "bias", bias, "[out]", 1)?;
-    if x.dims()[1] != weight.dims()[1] || weight.dims()[0] != bias.dims()[0] {
-        bail!(
-            "{NAME}: expected x [n, in], weight [out, in] and bias [out], found {:?}, {:?} and {:?}",
-            x.dims(),
-            weight.dims(),
-            bias.dims()
-        );
+    let ((n, inputs), (outputs, weight_inputs)) = (x.dims2()?, weight.dims2()?);
+    if inputs != weight_inputs {
+        bail!("{NAME}: expected x [n, in] and weight [out, in], found {:?} and {:?}", x.dims(), weight.dims());
     }
-    x.apply_op3(weight, bias, Linear)
+    if let Some(bias) = bias {
+        check(NAME, "bias", bias, "[out]", 1)?;
+        if bias.dims() != [outputs] {
+            bail!("{NAME}: expected weight [out, in] and bias [out], found {:?} and {:?}", weight.dims(), bias.dims());
+        }
+    }
+    let Some(kernels) = kernels_for(x)? else {
+        return candle(x, weight, bias);
+    };
+    let mut y = vec![0.0; n * outputs];
+    with_values(NAME, x, |x| {
+        let x = Matrix::new(x, n, inputs);
+        with_values(NAME, weight, |weight| multiply(&mut y, x, Matrix::new(weight, outputs, inputs).transposed()))
+    })??;
+    if let Some(bias) = bias {
+        with_values(NAME, bias, |bias| {
+            for row in y.chunks_exact_mut(outputs.max(1)) {
+                for (y, bias) in row.iter_mut().zip(bias) {
+                    *y += bias;
+                }
+            }
+        })?;
+    }
+    let (x_edge, dx) = Edge::enter(NAME, x)?;
+    let (weight_edge, dw) = Edge::enter(NAME, weight)?;
+    let (bias_edge, db) = match bias {
+        Some(bias) => Edge::enter(NAME, bias)?,
+        None => (Edge::NONE, Gradient::default()),
+    };
+    let dy = Gradient::default();
+    let node = Edge::node(NAME, &[&x_edge, &weight_edge, &bias_edge], {
+        let (x, weight, dy) = (x.clone(), weight.clone(), dy.clone());
+        let [x_edge, weight_edge, bias_edge] = [&x_edge, &weight_edge, &bias_edge].map(Edge::is_tracked);
+        move || {
+            let dy = dy.take(NAME)?;
+            let by_row = Matrix::new(&dy, n, outputs);
+            if bias_edge {
+                db.add_buffer(column_sums(kernels, &dy, outputs)?);
+            }
+            if weight_edge {
+                let mut sum = Buffer::arbitrary(outputs * inputs)?;
+                with_values(NAME, &x, |x| multiply(&mut sum, by_row.transposed(), Matrix::new(x, n, inputs)))?;
+                dw.add_buffer(sum);
+            }
+            if x_edge {
+                let mut sum = Buffer::arbitrary(n * inputs)?;
+                with_values(NAME, &weight, |weight| multiply(&mut sum, by_row, Matrix::new(weight, outputs, inputs)))?;
+                dx.add_buffer(sum);
+            }
+            Ok(())
+        }
+    })?;
+    node.exit(NAME, y, (n, outputs), move |gradient| {
+        dy.add_buffer(Buffer::copy(gradient)?);
+        Ok(())
+    })
+}
+
+/// Through candle's own operations.
+fn candle(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
+    let (n, inputs) = x.dims2()?;
+    let outputs = weight.dims()[0];
+    let y = if n * inputs * outputs == 0 {
+        Tensor::zeros((n, outputs), x.dtype(), x.device())?
+    } else {
+        recorded(x).matmul(&recorded(weight).t()?)?
+    };
+    match bias {
+        Some(bias) => y.broadcast_add(&recorded(bias)),
+        None => Ok(y),
+    }
 }
 
 const NAME: &str = "linear";
-
-struct Linear;
-
-impl CustomOp3 for Linear {
-    fn name(&self) -> &'static str {
-        NAME
-    }
-
-    fn cpu_fwd(
-        &self,
-        s1: &CpuStorage,
-        l1: &Layout,
-        s2: &CpuStorage,
-        l2: &Layout,
-        s3: &CpuStorage,
-        l3: &Layout,
-    ) -> Result<(CpuStorage, Shape)> {
-        let (n, inputs, outputs) = (l1.dims()[0], l1.dims()[1], l2.dims()[0]);
-        let (x, weight, bias) = (values(NAME, s1, l1)?, values(NAME, s2, l2)?, values(NAME, s3, l3)?);
-        let mut y = Vec::with_capacity(n * outputs);
-        for _ in 0..n {
-            y.extend_from_slice(&bias);
-        }
-        let weight = Matrix::new(&weight, outputs, inputs, inputs).transposed();
-        multiply(&mut y, outputs, true, Matrix::new(&x, n, inputs, inputs), weight);
-        Ok(output(y, (n, outputs)))
-    }
-
-    fn bwd(
-        &self,
-        x: &Tensor,
-        weight: &Tensor,
-        bias: &Tensor,
-        _y: &Tensor,
-        dy: &Tensor,
-    ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
-        let (n, inputs, outputs) = (x.dims()[0], x.dims()[1], weight.dims()[0]);
-        let [dx, dw, db] = with_values(NAME, dy, |dy| {
-            let by_row = Matrix::new(dy, n, outputs, outputs);
-            let mut dx = vec![0.0; n * inputs];
-            with_values(NAME, weight, |weight| {
-                multiply(&mut dx, inputs, false, by_row, Matrix::new(weight, outputs, inputs, inputs));
-            })?;
-            let mut dw = vec![0.0; outputs * inputs];
-            with_values(NAME, x, |x| {
-                multiply(&mut dw, inputs, false, by_row.transposed(), Matrix::new(x, n, inputs, inputs));
-            })?;
-            let mut db = vec![0.0; outputs];
-            for row in dy.chunks_exact(outputs.max(1)) {
-                for (sum, value) in db.iter_mut().zip(row) {
-                    *sum += value;
-                }
-            }
-            Ok::<_, candle_core::Error>([dx, dw, db])
-        })??;
-        Ok((Some(gradient(dx, x)?), Some(gradient(dw, weight)?), Some(gradient(db, bias)?)))
-    }
-}

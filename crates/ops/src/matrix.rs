@@ -1,5 +1,7 @@
-//! Matrix products over slices: the only `unsafe` of the crate.
+//! Matrix products over slices, on all threads.
 #![allow(unsafe_code, reason = "gemm takes pointers; the bounds are checked here, once")]
+
+use rayon::prelude::*;
 
 /// A read-only matrix in a slice: element (r, c) is `values[r * row_stride + c * column_stride]`.
 #[derive(Clone, Copy)]
@@ -11,16 +13,11 @@ pub(crate) struct Matrix<'a> {
     column_stride: usize,
 }
 
-/// One more than the largest index of a matrix, 0 for an empty one.
-fn extent(rows: usize, columns: usize, row_stride: usize, column_stride: usize) -> usize {
-    if rows == 0 || columns == 0 { 0 } else { (rows - 1) * row_stride + (columns - 1) * column_stride + 1 }
-}
-
 impl<'a> Matrix<'a> {
-    /// Rows of `columns` values that start `row_stride` apart.
-    pub(crate) fn new(values: &'a [f32], rows: usize, columns: usize, row_stride: usize) -> Self {
-        assert!(extent(rows, columns, row_stride, 1) <= values.len(), "matrix larger than its slice");
-        Self { values, rows, columns, row_stride, column_stride: 1 }
+    /// Rows of `columns` values, one behind the other.
+    pub(crate) fn new(values: &'a [f32], rows: usize, columns: usize) -> Self {
+        assert_eq!(rows * columns, values.len(), "a matrix of another size than its slice");
+        Self { values, rows, columns, row_stride: columns, column_stride: 1 }
     }
 
     pub(crate) fn transposed(self) -> Self {
@@ -32,22 +29,66 @@ impl<'a> Matrix<'a> {
             ..self
         }
     }
+
+    /// `count` rows from `start` on.
+    fn rows(self, start: usize, count: usize) -> Self {
+        assert!(start + count <= self.rows, "rows outside the matrix");
+        let from = (start * self.row_stride).min(self.values.len());
+        Self { values: &self.values[from..], rows: count, ..self }
+    }
 }
 
-/// `out = a·b`, or `out += a·b` with `add`; rows of `out` start `row_stride` apart. One thread.
-pub(crate) fn multiply(out: &mut [f32], row_stride: usize, add: bool, a: Matrix<'_>, b: Matrix<'_>) {
-    assert_eq!(a.columns, b.rows, "inner dimensions differ");
+/// Rows a task takes at least: fewer would pack the other operand too often.
+const ROWS: usize = 64;
+/// Products a task takes about: fewer would not be worth a task.
+const PRODUCTS: usize = 1 << 18;
+
+/// `out = a·b`, rows of `out` one behind the other.
+pub(crate) fn multiply(out: &mut [f32], a: Matrix<'_>, b: Matrix<'_>) {
     let (m, n, k) = (a.rows, b.columns, a.columns);
-    assert!(n <= row_stride, "rows of the product overlap");
-    assert!(extent(m, n, row_stride, 1) <= out.len(), "product larger than its slice");
-    if m == 0 || n == 0 {
+    assert_eq!(out.len(), m * n, "a product of another size than its slice");
+    if m < 2 * ROWS && n > m && n * m * k > PRODUCTS {
+        // Too few rows for several tasks: columns are split, as rows of the transposed product.
+        let mut columns = vec![0.0; m * n];
+        multiply_rows(&mut columns, b.transposed(), a.transposed());
+        for (row, out) in out.chunks_exact_mut(n).enumerate() {
+            for (out, column) in out.iter_mut().zip(columns.chunks_exact(m)) {
+                *out = column[row];
+            }
+        }
+    } else {
+        multiply_rows(out, a, b);
+    }
+}
+
+/// [`multiply`], with rows split over tasks as the sizes alone say.
+fn multiply_rows(out: &mut [f32], a: Matrix<'_>, b: Matrix<'_>) {
+    let (n, k) = (b.columns, a.columns);
+    if out.is_empty() {
         return;
     }
-    // SAFETY: gemm reads element (i, j) of `a` (m×k) and `b` (k×n) and writes element (i, j) of `out`
-    // (m×n) at the strides given. `Matrix::new` has checked that the last element of each operand
-    // lies in its slice (transposing swaps strides with sizes and keeps the set of indices), the
-    // assertion above has checked it for `out`, and rows of `out` do not overlap. The slices are
-    // borrowed for the call, `out` exclusively, so they neither move nor alias. Strides fit isize
+    let rows = (PRODUCTS / (n * k).max(1)).next_multiple_of(ROWS).max(ROWS);
+    out.par_chunks_mut(rows * n).enumerate().for_each(|(block, out)| {
+        multiply_block(out, a.rows(block * rows, out.len() / n), b);
+    });
+}
+
+/// [`multiply`] on this thread.
+fn multiply_block(out: &mut [f32], a: Matrix<'_>, b: Matrix<'_>) {
+    /// One more than the largest index of a matrix, 0 for an empty one.
+    fn extent(matrix: Matrix<'_>) -> usize {
+        match (matrix.rows, matrix.columns) {
+            (0, _) | (_, 0) => 0,
+            (rows, columns) => (rows - 1) * matrix.row_stride + (columns - 1) * matrix.column_stride + 1,
+        }
+    }
+    let (m, n, k) = (a.rows, b.columns, a.columns);
+    assert_eq!(k, b.rows, "inner dimensions differ");
+    assert_eq!(out.len(), m * n, "a product of another size than its slice");
+    assert!(extent(a) <= a.values.len() && extent(b) <= b.values.len(), "a matrix larger than its slice");
+    // SAFETY: gemm reads element (i, j) of `a` (m×k) and `b` (k×n) and writes element (i, j) of `out` (m×n) at
+    // the strides given. The assertions above have checked that the last element of each lies in its slice. The
+    // slices are borrowed for the call, `out` exclusively, so they neither move nor alias. Strides fit isize
     // because they are at most a slice's length or multiply no index (sizes of 1).
     unsafe {
         gemm::gemm(
@@ -56,8 +97,8 @@ pub(crate) fn multiply(out: &mut [f32], row_stride: usize, add: bool, a: Matrix<
             k,
             out.as_mut_ptr(),
             1,
-            row_stride as isize,
-            add,
+            n as isize,
+            false,
             a.values.as_ptr(),
             a.column_stride as isize,
             a.row_stride as isize,
@@ -79,30 +120,35 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    fn equals_a_naive_loop(m: usize, n: usize, k: usize, transpose: [bool; 2]) {
+        let fill = |len: usize, by: usize| (0..len).map(|i| ((i * by) % 13) as f32 - 6.0).collect::<Vec<_>>();
+        let (va, vb) = (fill(m * k, 7), fill(k * n, 5));
+        let a = if transpose[0] { Matrix::new(&va, k, m).transposed() } else { Matrix::new(&va, m, k) };
+        let b = if transpose[1] { Matrix::new(&vb, n, k).transposed() } else { Matrix::new(&vb, k, n) };
+        let mut out = vec![f32::NAN; m * n];
+        multiply(&mut out, a, b);
+        for (index, out) in out.iter().enumerate() {
+            let (i, j) = (index / n, index % n);
+            let dot: f32 = (0..k)
+                .map(|l| va[i * a.row_stride + l * a.column_stride] * vb[l * b.row_stride + j * b.column_stride])
+                .sum();
+            assert_eq!(*out, dot, "({i}, {j}) of {m}x{k}x{n}, transposed {transpose:?}");
+        }
+    }
+
     proptest! {
         #[test]
-        fn products_equal_a_naive_loop(m in 0usize..20, n in 0usize..20, k in 0usize..40, gap in 0usize..4,
-                                       transpose in any::<[bool; 2]>(), add in any::<bool>()) {
-            let fill = |len: usize, by: usize| (0..len).map(|i| ((i * by) % 13) as f32 - 6.0).collect::<Vec<_>>();
-            let (ra, ca) = if transpose[0] { (k, m) } else { (m, k) };
-            let (rb, cb) = if transpose[1] { (n, k) } else { (k, n) };
-            let (va, vb) = (fill(ra * (ca + gap), 7), fill(rb * (cb + gap), 5));
-            let (mut a, mut b) = (Matrix::new(&va, ra, ca, ca + gap), Matrix::new(&vb, rb, cb, cb + gap));
-            if transpose[0] { a = a.transposed() }
-            if transpose[1] { b = b.transposed() }
-            let stride = n + gap;
-            let mut out = fill(m * stride, 3);
-            let before = out.clone();
-            multiply(&mut out, stride, add, a, b);
-            for i in 0..m {
-                for j in 0..stride {
-                    let old = before[i * stride + j];
-                    let expected = if j >= n { old } else {
-                        let dot: f32 = (0..k).map(|l| va[i * a.row_stride + l * a.column_stride] * vb[l * b.row_stride + j * b.column_stride]).sum();
-                        if add { old + dot } else { dot }
-                    };
-                    prop_assert_eq!(out[i * stride + j], expected);
-                }
+        fn products_equal_a_naive_loop(m in 0usize..20, n in 0usize..20, k in 0usize..40,
+                                       transpose in any::<[bool; 2]>()) {
+            equals_a_naive_loop(m, n, k, transpose);
+        }
+    }
+
+    #[test]
+    fn split_products_equal_a_naive_loop() {
+        for (m, n, k) in [(1, 1500, 400), (3, 999, 301), (700, 40, 50), (131, 129, 65)] {
+            for transpose in [[false, false], [false, true], [true, false], [true, true]] {
+                equals_a_naive_loop(m, n, k, transpose);
             }
         }
     }

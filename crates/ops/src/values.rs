@@ -1,5 +1,7 @@
 //! Tensors as slices: what every operation does at its border.
 
+use crate::graph::is_no_grad;
+use crate::kernels::Kernels;
 use candle_core::{CpuStorage, DType, Layout, Result, Shape, Storage, Tensor, bail};
 use std::borrow::Cow;
 
@@ -42,9 +44,15 @@ pub(crate) fn output(values: Vec<f32>, shape: impl Into<Shape>) -> (CpuStorage, 
     (CpuStorage::F32(values), shape.into())
 }
 
-/// A gradient with the shape of `like`.
-pub(crate) fn gradient(values: Vec<f32>, like: &Tensor) -> Result<Tensor> {
-    Tensor::from_vec(values, like.shape().clone(), like.device())
+/// The kernels for an operation on `tensor`; `None` where candle's own operations compute it.
+pub(crate) fn kernels_for(tensor: &Tensor) -> Result<Option<Kernels>> {
+    let kernels = Kernels::current()?;
+    Ok((kernels != Kernels::Candle && tensor.device().is_cpu()).then_some(kernels))
+}
+
+/// `tensor` as candle's own operations take it: without its history under [`no_grad`](crate::no_grad).
+pub(crate) fn recorded(tensor: &Tensor) -> Tensor {
+    if is_no_grad() { tensor.detach() } else { tensor.clone() }
 }
 
 /// Fails unless `tensor` is `f32` and has `rank` dimensions; `expected` names them.
@@ -66,13 +74,4 @@ pub(crate) fn elements(op: &str, dims: [usize; 4]) -> Result<usize> {
         Some(bytes) if isize::try_from(bytes).is_ok() => Ok(dims.iter().product()),
         _ => bail!("{op}: a map of shape {dims:?} is larger than any memory"),
     }
-}
-
-/// Runs `work` compiled for the widest vectors of this machine.
-///
-/// Only for elementwise loops and for sums with a fixed number of partial sums: there the width
-/// does not change the order of additions, so all widths give the same bits.
-#[inline(always)]
-pub(crate) fn vectorized<R>(work: impl FnOnce() -> R) -> R {
-    pulp::Arch::new().dispatch(work)
 }

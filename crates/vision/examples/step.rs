@@ -5,7 +5,7 @@
 use anyhow::{Context, Result};
 use candle_core::{Device, Tensor};
 use clap::{Parser, ValueEnum};
-use ops::{Kernels, Statistics};
+use ops::{CrossEntropy, Kernels, Statistics};
 use rand::RngExt;
 use rand_distr::StandardNormal;
 use regularize::{Method, Optimizer, Params, Scope, Sgd, WeightDecay};
@@ -105,7 +105,8 @@ fn measure(args: &Args) -> Result<Line> {
             ops::no_grad(|| network.forward(&images, Statistics::Running))?;
             return Ok(None);
         }
-        let loss = ops::cross_entropy(&network.forward(&images, Statistics::Batch)?, &labels)?;
+        let logits = network.forward(&images, Statistics::Batch)?;
+        let loss = ops::cross_entropy(&logits, &labels, &CrossEntropy::default())?;
         optimizer.step(&ops::backward(&loss)?, LR)?;
         Ok(Some(loss.to_scalar()?))
     };

@@ -134,6 +134,6 @@ impl Linear {
     ///
     /// Where the shape does not fit.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        ops::linear(x, &self.weight, &self.bias)
+        ops::linear(x, &self.weight, Some(&self.bias))
     }
 }

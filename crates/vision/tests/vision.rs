@@ -61,7 +61,7 @@ fn train_resnet20(file: &SafeTensors, scale: f64) -> Trained {
     let (mut first, mut losses) = (None, Vec::new());
     for _ in 0..3 {
         let logits = network.forward(&x, Statistics::Batch).unwrap();
-        let loss = ops::cross_entropy(&logits, &labels).unwrap();
+        let loss = ops::cross_entropy(&logits, &labels, &ops::CrossEntropy::default()).unwrap();
         losses.push(loss.to_scalar().unwrap());
         let gradients = loss.backward().unwrap();
         first.get_or_insert_with(|| {

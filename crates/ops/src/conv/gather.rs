@@ -149,10 +149,10 @@ struct Packing {
     group: usize,
 }
 
-/// One past the last tap in each direction.
+/// One past the last tap in each direction; at least 1, as pixels without taps have a place in the source too.
 fn extent(classes: &[Class]) -> (usize, usize) {
     let taps = || classes.iter().flat_map(|class| &class.taps);
-    (taps().map(|tap| tap.y + 1).max().unwrap_or(0), taps().map(|tap| tap.x + 1).max().unwrap_or(0))
+    (taps().map(|tap| tap.y + 1).max().unwrap_or(1), taps().map(|tap| tap.x + 1).max().unwrap_or(1))
 }
 
 impl Gather {
@@ -321,11 +321,8 @@ impl Gather {
         (reach(block.rows, taps_y), reach(columns, taps_x))
     }
 
-    /// Whether there are reads and all fall into the source, so that no padded copy is needed.
+    /// Whether all reads fall into the source, so that no padded copy is needed.
     fn is_direct(&self) -> bool {
-        if self.classes.iter().all(|class| class.taps.is_empty()) {
-            return false;
-        }
         let (rows, _) = self.positions();
         let (height, width) = self.window_size(Block { image: 0, images: 1, row: 0, rows });
         self.top == 0 && self.left == 0 && height <= self.source.h && width <= self.source.w
@@ -625,8 +622,7 @@ impl Tiles<'_> {
         assert!(self.count <= V * S::F32_LANES, "more channels than lanes");
         for (pixels, size) in [(full, 4), (tails, tail)] {
             if let Some(last) = pixels.iter().map(|pixels| pixels.source).max() {
-                // Without taps nothing is read.
-                let end = if reach == 0 { 0 } else { last + (size - 1) * self.step + reach };
+                let end = last + (size - 1) * self.step + reach;
                 assert!(end <= self.window.len(), "a tap outside the window");
                 let target = pixels.iter().map(|pixels| pixels.target).max().unwrap_or(0);
                 let end = target + self.lane + (size - 1) * self.spread + self.count;
