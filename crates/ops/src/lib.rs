@@ -1,26 +1,4 @@
-//! Differentiable operations for candle that train right.
-//!
-//! Activations are `[n, h, w, c]` (batch, height, width, channels): a pixel's channels lie side by
-//! side, so a batch norm is a reduction over rows and a 1×1 convolution is a matrix product.
-//! Weights have torch's shapes and names (`[out, in / groups, kh, kw]`). Everything is `f32`.
-//!
-//! Each operation is one node of candle's graph with a gradient of its own, checked against finite
-//! differences and against PyTorch. Results do not depend on the number of threads, bit for bit:
-//! work is split over outputs, and sums are taken over blocks that depend on shapes alone.
-//!
-//! ```
-//! use candle_core::{Device, Tensor, Var};
-//! use ops::{Conv2d, FeatureMap};
-//! # fn main() -> candle_core::Result<()> {
-//! let x = FeatureMap::from_tensor(&Tensor::ones((1, 5, 5, 2), candle_core::DType::F32, &Device::Cpu)?)?;
-//! let w = Var::ones((4, 2, 3, 3), candle_core::DType::F32, &Device::Cpu)?;
-//! let y = ops::relu(&ops::conv2d(&x, &w, None, Conv2d { padding: 1, ..Conv2d::default() })?)?;
-//! assert_eq!(y.dims(), [1, 5, 5, 4]);
-//! let gradients = y.to_tensor()?.sum_all()?.backward()?;
-//! assert_eq!(gradients.get(&w).unwrap().dims(), [4, 2, 3, 3]);
-//! # Ok(())
-//! # }
-//! ```
+#![doc = include_str!("../README.md")]
 
 mod activation;
 mod candle;
