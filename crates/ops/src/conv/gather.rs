@@ -667,6 +667,7 @@ impl Tiles<'_> {
     /// weights hold `V` vectors for each value of the runs; for each of the `P` pixels from
     /// `target + lane` on, `spread` apart, `count` values lie in the target (and in the residual, which
     /// has its length), and nobody else reads or writes them meanwhile.
+    #[allow(clippy::needless_range_loop, reason = "indices of registers, unrolled")]
     #[inline(always)]
     unsafe fn tile<S: Simd, const V: usize, const G: usize, const P: usize>(&self, simd: S, pixels: &[Pixels; G]) {
         let lanes = S::F32_LANES;

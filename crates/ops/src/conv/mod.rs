@@ -13,7 +13,7 @@ use crate::feature_map::{Body, FeatureMap, Values};
 use crate::graph::{Edge, Gradient};
 use crate::kernels::Kernels;
 use crate::memory::Buffer;
-use crate::values::{check, with_values};
+use crate::values::{check, elements, with_values};
 use candle_core::{Result, Tensor, bail};
 pub(crate) use gather::Store;
 use gather::{Class, Finish, Gather, Map, Tap, WeightStrides};
@@ -30,6 +30,14 @@ pub struct Conv2d {
     pub dilation: usize,
     /// Groups of channels that are convolved apart; divides both channel counts.
     pub groups: usize,
+}
+
+impl Conv2d {
+    /// The size of an image with its padding, where that can be counted.
+    fn padded(&self, size: [usize; 2]) -> Option<[usize; 2]> {
+        let border = self.padding.checked_mul(2)?;
+        Some([size[0].checked_add(border)?, size[1].checked_add(border)?])
+    }
 }
 
 impl Default for Conv2d {
@@ -147,20 +155,25 @@ impl Sizes {
         let ([n, in_h, in_w, in_c], &[out_c, group_in, k_h, k_w]) = (x, weight) else {
             bail!("{op}: expected weight [out, in / groups, kh, kw], found {weight:?}");
         };
-        let Conv2d { stride, padding, dilation, groups } = geometry;
+        let Conv2d { stride, dilation, groups, .. } = geometry;
         if stride == 0 || dilation == 0 || groups == 0 {
             bail!("{op}: stride, dilation and groups must be at least 1, found {geometry:?}");
         }
-        if group_in * groups != in_c || out_c % groups != 0 {
+        if group_in.checked_mul(groups) != Some(in_c) || out_c % groups != 0 {
             bail!("{op}: x {x:?} has {in_c} channels, which does not fit weight {weight:?} in {groups} groups");
         }
-        let size = |side: usize, kernel: usize| {
-            let window = kernel.checked_sub(1).map(|taps| taps * dilation + 1)?;
-            (side + 2 * padding).checked_sub(window).map(|room| room / stride + 1)
+        let Some([padded_h, padded_w]) = geometry.padded([in_h, in_w]) else {
+            bail!("{op}: x {x:?} with {geometry:?} is larger than any memory");
         };
-        let (Some(out_h), Some(out_w)) = (size(in_h, k_h), size(in_w, k_w)) else {
+        let size = |padded: usize, kernel: usize| {
+            let window = kernel.checked_sub(1)?.checked_mul(dilation)?.checked_add(1)?;
+            padded.checked_sub(window).map(|room| room / stride + 1)
+        };
+        let (Some(out_h), Some(out_w)) = (size(padded_h, k_h), size(padded_w, k_w)) else {
             bail!("{op}: weight {weight:?} is empty or larger than x {x:?} with {geometry:?}");
         };
+        // Nothing that is computed from these below can overflow.
+        elements(op, [n, padded_h, padded_w, in_c.max(out_c)])?;
         Ok(Self { geometry, n, in_h, in_w, in_c, k_h, k_w, out_h, out_w, out_c })
     }
 
@@ -452,6 +465,13 @@ mod tests {
         assert!(message(&[1, 4, 4, 3], &[8, 3, 3], plain).contains("expected weight of shape"));
         assert!(message(&[1, 4, 4, 3], &[8, 3, 3, 3], Conv2d { stride: 0, ..plain }).contains("at least 1"));
         assert!(message(&[1, 4, 4, 4], &[7, 2, 3, 3], Conv2d { groups: 2, ..plain }).contains("2 groups"));
+        for huge in [usize::MAX, usize::MAX / 2, 1 << 40] {
+            assert!(message(&[1, 4, 4, 3], &[8, 3, 3, 3], Conv2d { padding: huge, ..plain }).contains("memory"));
+            assert!(message(&[1, 4, 4, 3], &[8, 3, 3, 3], Conv2d { dilation: huge, ..plain }).contains("larger than"));
+        }
+        // Few outputs, far apart: too large a border to copy.
+        let far = Conv2d { padding: 1 << 29, stride: 1 << 29, ..plain };
+        assert!(message(&[1, 4, 4, 3], &[8, 3, 3, 3], far).contains("memory"));
         assert!(FeatureMap::from_tensor(&tensor(&[4, 4, 3])).unwrap_err().to_string().contains("expected x of shape"));
     }
 }

@@ -463,6 +463,7 @@ struct Tile<'a> {
 }
 
 impl Tile<'_> {
+    #[allow(clippy::needless_range_loop, reason = "indices of registers, unrolled")]
     #[inline(always)]
     fn add<S: Simd, const C: usize, const V: usize>(&self, simd: S, sum: &mut [f32]) {
         let lanes = S::F32_LANES;
