@@ -142,12 +142,13 @@ pub fn conv_bn(
     }
     let moments = match statistics {
         Statistics::Batch => {
-            let parts = Mutex::new(vec![None; sizes.blocks()]);
+            let blocks = sizes.blocks();
+            let parts = Mutex::new(vec![None; blocks.unwrap_or(0)]);
             let finish = |index: usize, block: &[f32]| {
                 let part = Moments::of_block(kernels, block, dims[3]);
                 parts.lock().unwrap_or_else(PoisonError::into_inner)[index] = Some(part);
             };
-            let fused = (!sizes.is_depthwise()).then_some(&finish as &(dyn Fn(usize, &[f32]) + Sync));
+            let fused = blocks.map(|_| &finish as &(dyn Fn(usize, &[f32]) + Sync));
             with_values(NAME, weight, |weight| {
                 sizes.forward(kernels, &x.values, weight, &mut z, Store::Write, fused)
             })??;

@@ -1,10 +1,12 @@
 //! Two-dimensional convolution.
 //!
 //! Computed directly, without unfolding the input: see [`gather`] for the forward pass and the input's
-//! gradient, [`weight`] for the weight's gradient, [`depthwise`] for one channel a group.
+//! gradient, [`weight`] for the weight's gradient, [`depthwise`] for one channel a group, [`thin`] for few
+//! pixels and a large weight.
 
 mod depthwise;
 mod gather;
+mod thin;
 mod weight;
 
 use crate::candle;
@@ -200,7 +202,7 @@ impl Sizes {
 
     /// Values of the weight.
     pub(crate) fn weights(&self) -> usize {
-        self.out_c * self.group_in() * self.k_h * self.k_w
+        self.out_c * self.fan_in()
     }
 
     /// Columns of the padded input.
@@ -208,13 +210,18 @@ impl Sizes {
         self.in_w + 2 * self.geometry.padding
     }
 
-    pub(crate) fn is_depthwise(&self) -> bool {
+    fn is_depthwise(&self) -> bool {
         self.geometry.groups > 1 && self.group_in() == 1 && self.group_out() == 1
     }
 
-    /// The blocks of pixels that `finish` of [`Sizes::forward`] sees.
-    pub(crate) fn blocks(&self) -> usize {
-        self.forward_plan().block_count()
+    /// How many blocks of pixels `finish` of [`Sizes::forward`] sees; none where it sees nothing.
+    pub(crate) fn blocks(&self) -> Option<usize> {
+        (!self.is_depthwise() && !thin::fits(self)).then(|| self.forward_plan().block_count())
+    }
+
+    /// Inputs of an output value.
+    fn fan_in(&self) -> usize {
+        self.group_in() * self.k_h * self.k_w
     }
 
     /// Writes the convolution of `x` to `y`, with `store` applied to each sum. `finish` gets the blocks of
@@ -231,6 +238,9 @@ impl Sizes {
         if self.is_depthwise() {
             depthwise::forward(kernels, self, x, weight, y, store);
             return Ok(());
+        }
+        if thin::fits(self) {
+            return thin::forward(kernels, self, x, weight, y, store);
         }
         let plan = self.forward_plan();
         plan.run(kernels, x, weight, y, store, finish)
@@ -265,6 +275,9 @@ impl Sizes {
         if self.is_depthwise() {
             depthwise::weight_gradient(kernels, self, x, dy, dw, add);
             return Ok(());
+        }
+        if thin::fits(self) {
+            return thin::weight_gradient(kernels, self, x, dy, dw, add);
         }
         weight::weight_gradient(kernels, self, x, dy, dw, add)
     }
@@ -406,6 +419,42 @@ mod tests {
         [y, dx, dw]
     }
 
+    /// Compares all sets of kernels with the naive loop.
+    fn compare(x_dims: [usize; 4], w_dims: [usize; 4], geometry: Conv2d, bias: bool) {
+        let s = Sizes::new("conv2d", x_dims, &w_dims, geometry).unwrap();
+        let n = s.n;
+        let xs = integers(x_dims.iter().product(), 7);
+        let ws = integers(w_dims.iter().product(), 3);
+        let bs = integers(s.out_c, if bias { 9 } else { 0 });
+        let dys = integers(s.n * s.image_out(), 5);
+        let mut expected = naive(&s, &xs, &ws, &dys).to_vec();
+        if bias {
+            let db = (0..s.out_c).map(|o| dys.iter().skip(o).step_by(s.out_c).sum()).collect();
+            expected.push(db);
+            for (y, b) in expected[0].iter_mut().zip(bs.iter().cycle()) {
+                *y += b;
+            }
+        }
+        for kernels in Kernels::available() {
+            let x = Var::from_vec(xs.clone(), &x_dims, &Device::Cpu).unwrap();
+            let weight = Var::from_vec(ws.clone(), &w_dims, &Device::Cpu).unwrap();
+            let b = Var::from_vec(bs.clone(), s.out_c, &Device::Cpu).unwrap();
+            let map = kernels.scope(|| FeatureMap::from_tensor(&x)).unwrap().unwrap();
+            let y = conv2d(&map, &weight, bias.then_some(&b), geometry).unwrap().to_tensor().unwrap();
+            assert_eq!(y.dims(), &[n, s.out_h, s.out_w, s.out_c]);
+            let dy = Tensor::from_vec(dys.clone(), y.dims(), &Device::Cpu).unwrap();
+            let gradients = (&y * dy).unwrap().sum_all().unwrap().backward().unwrap();
+            let zero = |var: &Var| gradients.get(var).cloned().unwrap_or_else(|| var.zeros_like().unwrap());
+            let mut found = vec![y, zero(&x), zero(&weight)];
+            if bias {
+                found.push(zero(&b));
+            }
+            for (found, expected) in found.iter().zip(&expected) {
+                with_values("test", found, |found| assert_eq!(found, expected, "{kernels:?}")).unwrap();
+            }
+        }
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(300))]
         #[test]
@@ -414,40 +463,26 @@ mod tests {
                                groups in 1usize..4, (gi, go) in (1usize..21, 1usize..40), bias in any::<bool>()) {
             let (x_dims, w_dims) = ([n, h, w, gi * groups], [go * groups, gi, kh, kw]);
             let geometry = Conv2d { stride, padding, dilation, groups };
-            let Ok(s) = Sizes::new("conv2d", x_dims, &w_dims, geometry) else {
+            if Sizes::new("conv2d", x_dims, &w_dims, geometry).is_err() {
                 prop_assert!(h + 2 * padding < dilation * (kh - 1) + 1 || w + 2 * padding < dilation * (kw - 1) + 1);
                 return Ok(());
-            };
-            let xs = integers(x_dims.iter().product(), 7);
-            let ws = integers(w_dims.iter().product(), 3);
-            let bs = integers(s.out_c, if bias { 9 } else { 0 });
-            let dys = integers(s.n * s.image_out(), 5);
-            let mut expected = naive(&s, &xs, &ws, &dys).to_vec();
-            if bias {
-                let db = (0..s.out_c).map(|o| dys.iter().skip(o).step_by(s.out_c).sum()).collect();
-                expected.push(db);
-                for (y, b) in expected[0].iter_mut().zip(bs.iter().cycle()) {
-                    *y += b;
-                }
             }
-            for kernels in Kernels::available() {
-                let x = Var::from_vec(xs.clone(), &x_dims, &Device::Cpu).unwrap();
-                let weight = Var::from_vec(ws.clone(), &w_dims, &Device::Cpu).unwrap();
-                let b = Var::from_vec(bs.clone(), s.out_c, &Device::Cpu).unwrap();
-                let map = kernels.scope(|| FeatureMap::from_tensor(&x)).unwrap().unwrap();
-                let y = conv2d(&map, &weight, bias.then_some(&b), geometry).unwrap().to_tensor().unwrap();
-                prop_assert_eq!(y.dims(), &[n, s.out_h, s.out_w, s.out_c]);
-                let dy = Tensor::from_vec(dys.clone(), y.dims(), &Device::Cpu).unwrap();
-                let gradients = (&y * dy).unwrap().sum_all().unwrap().backward().unwrap();
-                let zero = |var: &Var| gradients.get(var).cloned().unwrap_or_else(|| var.zeros_like().unwrap());
-                let mut found = vec![y, zero(&x), zero(&weight)];
-                if bias {
-                    found.push(zero(&b));
-                }
-                for (found, expected) in found.iter().zip(&expected) {
-                    with_values("test", found, |found| assert_eq!(found, expected, "{kernels:?}")).unwrap();
-                }
-            }
+            compare(x_dims, w_dims, geometry, bias);
+        }
+    }
+
+    proptest! {
+        // Large weights: the naive loop takes its time.
+        #![proptest_config(ProptestConfig::with_cases(6))]
+        #[test]
+        fn few_pixels_equal_a_naive_loop((h, w) in (1usize..8, 1usize..8), n in 1usize..3, stride in 1usize..3,
+                                         padding in 1usize..3, (inputs, outputs) in (110usize..160, 130usize..170),
+                                         bias in any::<bool>()) {
+            let geometry = Conv2d { stride, padding, ..Conv2d::default() };
+            let (x, weight) = ([n, h, w, inputs], [outputs, inputs, 3, 3]);
+            let sizes = Sizes::new("conv2d", x, &weight, geometry).unwrap();
+            prop_assume!(thin::fits(&sizes));
+            compare(x, weight, geometry, bias);
         }
     }
 
