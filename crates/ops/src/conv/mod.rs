@@ -259,6 +259,9 @@ impl Sizes {
             depthwise::input_gradient(kernels, self, dy, weight, dx, add);
             return Ok(());
         }
+        if thin::fits(self) {
+            return thin::input_gradient(kernels, self, dy, weight, dx, add);
+        }
         let plan = self.gradient_plan();
         plan.run(kernels, dy, weight, dx, if add { Store::Add } else { Store::Write }, None)
     }

@@ -30,23 +30,14 @@ pub(super) fn fits(sizes: &Sizes) -> bool {
 
 /// What each output pixel reads, `[pixels, in, kh, kw]`.
 fn unfold(sizes: &Sizes, x: &[f32]) -> Result<Buffer> {
-    let super::Conv2d { stride, padding, dilation, .. } = sizes.geometry;
     let taps = sizes.k_h * sizes.k_w;
-    let row = sizes.in_c * taps;
-    let mut unfolded = Buffer::arbitrary(sizes.n * sizes.out_h * sizes.out_w * row)?;
-    unfolded.par_chunks_mut(row).enumerate().for_each(|(pixel, row)| {
-        let (image, pixel) = (pixel / (sizes.out_h * sizes.out_w), pixel % (sizes.out_h * sizes.out_w));
-        let (oy, ox) = (pixel / sizes.out_w, pixel % sizes.out_w);
+    let mut unfolded = Buffer::arbitrary(sizes.n * sizes.out_h * sizes.out_w * sizes.fan_in())?;
+    unfolded.par_chunks_mut(sizes.fan_in()).enumerate().for_each(|(pixel, row)| {
         for tap in 0..taps {
-            // Outside the image the subtraction wraps to a number larger than any side.
-            let y = (oy * stride + tap / sizes.k_w * dilation).wrapping_sub(padding);
-            let x_at = (ox * stride + tap % sizes.k_w * dilation).wrapping_sub(padding);
             let to = row[tap..].iter_mut().step_by(taps);
-            if y < sizes.in_h && x_at < sizes.in_w {
-                let at = ((image * sizes.in_h + y) * sizes.in_w + x_at) * sizes.in_c;
-                to.zip(&x[at..at + sizes.in_c]).for_each(|(to, x)| *to = *x);
-            } else {
-                to.for_each(|to| *to = 0.0);
+            match sizes.read_by(pixel, tap) {
+                Some(at) => to.zip(&x[at..at + sizes.in_c]).for_each(|(to, x)| *to = *x),
+                None => to.for_each(|to| *to = 0.0),
             }
         }
     });
@@ -96,10 +87,72 @@ pub(super) fn weight_gradient(
     let unfolded = unfold(sizes, x)?;
     let row = sizes.fan_in();
     dw.par_chunks_mut(CHANNELS * row).enumerate().for_each(|(task, dw)| {
-        let dy = Rows { dy, channels: sizes.out_c, first: task * CHANNELS };
-        kernels.run(Sums { dy, unfolded: &unfolded, row, dw, add });
+        let factors = Factors { values: dy, row: sizes.out_c, first: task * CHANNELS };
+        kernels.run(Sums { factors, rows: &unfolded, row, from: 0, width: row, sums: dw, distance: row, add });
     });
     Ok(())
+}
+
+/// Adds to `dx`, or writes it: the rows of the weight, each times a gradient, are the gradient of what the
+/// pixels read.
+pub(super) fn input_gradient(
+    kernels: Kernels,
+    sizes: &Sizes,
+    dy: &[f32],
+    weight: &[f32],
+    dx: &mut [f32],
+    add: bool,
+) -> Result<()> {
+    let (row, channels) = (sizes.fan_in(), sizes.out_c);
+    let pixels = sizes.n * sizes.out_h * sizes.out_w;
+    let mut turned = Buffer::arbitrary(dy.len())?;
+    for (channel, turned) in turned.chunks_exact_mut(pixels).enumerate() {
+        turned.iter_mut().zip(dy.iter().skip(channel).step_by(channels)).for_each(|(to, dy)| *to = *dy);
+    }
+    // [tasks, pixels, COLUMNS]
+    let mut unfolded = Buffer::arbitrary(row.div_ceil(COLUMNS) * pixels * COLUMNS)?;
+    unfolded.par_chunks_mut(pixels * COLUMNS).enumerate().for_each(|(task, sums)| {
+        let factors = Factors { values: &turned, row: pixels, first: 0 };
+        let from = task * COLUMNS;
+        kernels.run(Sums {
+            factors,
+            rows: weight,
+            row,
+            from,
+            width: COLUMNS.min(row - from),
+            sums,
+            distance: COLUMNS,
+            add: false,
+        });
+    });
+    if !add {
+        dx.fill(0.0);
+    }
+    let taps = sizes.k_h * sizes.k_w;
+    for pixel in 0..pixels {
+        for tap in 0..taps {
+            let Some(at) = sizes.read_by(pixel, tap) else { continue };
+            for (i, dx) in dx[at..at + sizes.in_c].iter_mut().enumerate() {
+                let column = i * taps + tap;
+                *dx += unfolded[(column / COLUMNS * pixels + pixel) * COLUMNS + column % COLUMNS];
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Columns of a task: a whole number of vectors.
+const COLUMNS: usize = 512;
+
+impl Sizes {
+    /// Where the input begins that an output pixel (of all images) reads through a tap; none outside the image.
+    fn read_by(&self, pixel: usize, tap: usize) -> Option<usize> {
+        let super::Conv2d { stride, padding, dilation, .. } = self.geometry;
+        let (image, pixel) = (pixel / (self.out_h * self.out_w), pixel % (self.out_h * self.out_w));
+        let y = (pixel / self.out_w * stride + tap / self.k_w * dilation).checked_sub(padding)?;
+        let x = (pixel % self.out_w * stride + tap % self.k_w * dilation).checked_sub(padding)?;
+        (y < self.in_h && x < self.in_w).then(|| ((image * self.in_h + y) * self.in_w + x) * self.in_c)
+    }
 }
 
 /// Dot products of each row of `weight` with each row of `unfolded`: `sums` `[channels, pixels]`.
@@ -191,19 +244,23 @@ impl Products<'_> {
     }
 }
 
-/// The gradients of the output channels from `first` on, a row of `channels` a pixel.
-struct Rows<'a> {
-    dy: &'a [f32],
-    channels: usize,
+/// Columns of a matrix, from `first` on.
+struct Factors<'a> {
+    values: &'a [f32],
+    row: usize,
     first: usize,
 }
 
-/// Sums of the rows of `unfolded`, each times a gradient: `dw` `[channels, row]`.
+/// Sums of rows, each times a factor a sum: `sums[s, ·] = Σ_r factors[r, s]·rows[r, from..from + width]`.
 struct Sums<'a> {
-    dy: Rows<'a>,
-    unfolded: &'a [f32],
+    factors: Factors<'a>,
+    rows: &'a [f32],
     row: usize,
-    dw: &'a mut [f32],
+    from: usize,
+    width: usize,
+    /// `width` values each, `distance` apart.
+    sums: &'a mut [f32],
+    distance: usize,
     add: bool,
 }
 
@@ -213,18 +270,18 @@ impl WithSimd for Sums<'_> {
     #[inline(always)]
     fn with_simd<S: Simd>(mut self, simd: S) {
         let lanes = S::F32_LANES;
-        let channels = self.dw.len() / self.row;
+        let count = self.sums.len() / self.distance;
         let mut at = 0;
-        while at < self.row {
-            let left = self.row - at;
+        while at < self.width {
+            let left = self.width - at;
             let vectors = if left >= 4 * lanes && S::REGISTER_COUNT >= 32 { 4 } else { 1 };
-            let mut channel = 0;
-            while channel < channels {
-                channel += match (vectors, channels - channel) {
-                    (4, 4..) => self.tile::<S, 4, 4>(simd, channel, at, lanes),
-                    (4, _) => self.tile::<S, 1, 4>(simd, channel, at, lanes),
-                    (_, 4..) => self.tile::<S, 4, 1>(simd, channel, at, left.min(lanes)),
-                    _ => self.tile::<S, 1, 1>(simd, channel, at, left.min(lanes)),
+            let mut sum = 0;
+            while sum < count {
+                sum += match (vectors, count - sum) {
+                    (4, 4..) => self.tile::<S, 4, 4>(simd, sum, at, lanes),
+                    (4, _) => self.tile::<S, 1, 4>(simd, sum, at, lanes),
+                    (_, 4..) => self.tile::<S, 4, 1>(simd, sum, at, left.min(lanes)),
+                    _ => self.tile::<S, 1, 1>(simd, sum, at, left.min(lanes)),
                 };
             }
             at += vectors * left.min(lanes);
@@ -233,28 +290,28 @@ impl WithSimd for Sums<'_> {
 }
 
 impl Sums<'_> {
-    /// `C` channels by `V` vectors of `count` values from `at` on; returns `C`.
+    /// `C` sums of `V` vectors of `count` values from `at` on; returns `C`.
     #[allow(clippy::needless_range_loop, reason = "indices of registers, unrolled")]
     #[inline(always)]
     fn tile<S: Simd, const C: usize, const V: usize>(
         &mut self,
         simd: S,
-        channel: usize,
+        first: usize,
         at: usize,
         count: usize,
     ) -> usize {
         let mut sums = [[simd.splat_f32s(0.0); V]; C];
-        let pixels = self.unfolded.chunks_exact(self.row).zip(self.dy.dy.chunks_exact(self.dy.channels));
-        for (values, dy) in pixels {
-            let dy = &dy[self.dy.first + channel..][..C];
+        let rows = self.rows.chunks_exact(self.row).zip(self.factors.values.chunks_exact(self.factors.row));
+        for (row, factors) in rows {
+            let factors = &factors[self.factors.first + first..][..C];
             let mut vectors = [simd.splat_f32s(0.0); V];
             for v in 0..V {
-                vectors[v] = load(simd, values, at + v * count, count);
+                vectors[v] = load(simd, row, self.from + at + v * count, count);
             }
             for c in 0..C {
-                let dy = simd.splat_f32s(dy[c]);
+                let factor = simd.splat_f32s(factors[c]);
                 for v in 0..V {
-                    sums[c][v] = mul_add(simd, dy, vectors[v], sums[c][v]);
+                    sums[c][v] = mul_add(simd, factor, vectors[v], sums[c][v]);
                 }
             }
         }
@@ -267,12 +324,12 @@ impl Sums<'_> {
         }
         for c in 0..C {
             for v in 0..V {
-                let at = (channel + c) * self.row + at + v * count;
+                let at = (first + c) * self.distance + at + v * count;
                 let mut sum = done[c][v];
                 if self.add {
-                    sum = simd.add_f32s(sum, load(simd, self.dw, at, count));
+                    sum = simd.add_f32s(sum, load(simd, self.sums, at, count));
                 }
-                save(simd, self.dw, at, count, sum);
+                save(simd, self.sums, at, count, sum);
             }
         }
         C
