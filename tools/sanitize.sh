@@ -7,12 +7,12 @@ target=$(rustc -vV | sed -n 's/^host: //p')
 
 # The sanitizer comes with stable toolchains, too, behind a flag of nightly ones. With a build folder of its
 # own, as all crates are compiled anew.
-RUSTC_BOOTSTRAP=1 RUSTFLAGS="-Zsanitizer=address" CARGO_INCREMENTAL=0 PROPTEST_CASES="${PROPTEST_CASES:-64}" \
+RUSTC_BOOTSTRAP=1 RUSTFLAGS="-Zsanitizer=address" CARGO_INCREMENTAL=0 PROPTEST_CASES="${PROPTEST_CASES:-16}" \
     cargo test -p ops --lib --tests --target "$target" --target-dir target/sanitize
 
 if cargo +nightly miri --version >/dev/null 2>&1; then
     # Miri knows no AVX-512, and is slow: a few cases of the convolution say most.
-    OPS_KERNELS=portable PROPTEST_CASES=4 MIRIFLAGS="-Zmiri-disable-isolation" \
+    OPS_KERNELS=portable PROPTEST_CASES=4 MIRIFLAGS="-Zmiri-disable-isolation -Zmiri-ignore-leaks" \
         cargo +nightly miri test -p ops --lib
 else
     echo "no nightly toolchain with Miri: left out" >&2

@@ -64,7 +64,11 @@ pub(crate) fn conv2d(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, geometr
     let (out_h, out_w) = (size(h, k_h), size(w, k_w));
     let rows = n * out_h * out_w;
     if rows * in_c * out_c == 0 {
-        return Tensor::zeros((n, out_h, out_w, out_c), x.dtype(), x.device());
+        let zeros = Tensor::zeros((n, out_h, out_w, out_c), x.dtype(), x.device())?;
+        return match bias {
+            Some(bias) if rows * out_c > 0 => zeros.broadcast_add(&recorded(bias)),
+            _ => Ok(zeros),
+        };
     }
     let weight = recorded(weight);
     let taps = taps(x, [k_h, k_w], geometry, [out_h, out_w])?;

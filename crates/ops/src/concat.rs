@@ -31,7 +31,7 @@ pub fn concat(maps: &[&FeatureMap]) -> Result<FeatureMap> {
     let dims = [n, h, w, width];
     let len = elements(NAME, dims)?;
     if maps.len() == 1 {
-        return Ok((*first).clone());
+        return Ok(first.unchanged());
     }
     let (mut values, mut tensors) = (Vec::new(), Vec::new());
     for map in maps {

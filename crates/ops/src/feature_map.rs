@@ -1,6 +1,6 @@
 //! The activations that operations pass to each other.
 
-use crate::graph::{Edge, Gradient};
+use crate::graph::{Edge, Gradient, is_no_grad};
 use crate::kernels::Kernels;
 use crate::memory::Buffer;
 use crate::values::{check, recorded, with_values};
@@ -75,7 +75,7 @@ impl FeatureMap {
     /// Where memory is short.
     pub fn to_tensor(&self) -> Result<Tensor> {
         match &self.body {
-            Body::Candle(x) => Ok(x.clone()),
+            Body::Candle(x) => Ok(recorded(x)),
             Body::Kernels(x) => {
                 let gradient = x.gradient.clone();
                 x.edge.exit(EXIT, x.values.to_vec(), self.dims.as_slice(), move |dy| {
@@ -119,7 +119,18 @@ impl FeatureMap {
 
     /// Wraps a tensor `[n, h, w, c]` of candle's own operations.
     pub(crate) fn candle(dims: [usize; 4], tensor: Tensor) -> Self {
-        Self { dims, body: Body::Candle(tensor) }
+        Self { dims, body: Body::Candle(recorded(&tensor)) }
+    }
+
+    /// This map as the result of an operation that changes nothing.
+    pub(crate) fn unchanged(&self) -> Self {
+        let mut map = self.clone();
+        match &mut map.body {
+            Body::Candle(tensor) => *tensor = recorded(tensor),
+            Body::Kernels(values) if is_no_grad() => values.edge = Edge::NONE,
+            Body::Kernels(_) => {}
+        }
+        map
     }
 
     /// The result of an operation on kernels.

@@ -24,6 +24,9 @@ thread_local! {
 
 /// Runs `work` without recording gradients for the operations of this crate that it starts on this thread,
 /// as `torch.no_grad`: nothing is kept for a backward pass, and layers may be computed in one go.
+///
+/// Like `Kernels::scope` and `backward` it holds for a thread. A thread that waits for a parallel loop may
+/// take up other work of its rayon pool: passes that run at the same time need pools of their own.
 pub fn no_grad<R>(work: impl FnOnce() -> R) -> R {
     scoped(&NO_GRAD, true, work)
 }
@@ -38,9 +41,7 @@ pub fn no_grad<R>(work: impl FnOnce() -> R) -> R {
 ///
 /// Those of `loss.backward()`, and where the gradient was taken already.
 pub fn backward(loss: &Tensor) -> Result<GradStore> {
-    let outer = COLLECTED.replace(Some(Collected::default()));
-    let gradients = loss.backward();
-    let collected = COLLECTED.replace(outer);
+    let (gradients, collected) = collect(|| loss.backward());
     let mut gradients = gradients?;
     for (variable, gradient) in collected.into_iter().flat_map(|collected| collected.gradients) {
         let gradient = match gradients.remove(&variable) {
@@ -51,6 +52,20 @@ pub fn backward(loss: &Tensor) -> Result<GradStore> {
         gradients.insert(&variable, gradient);
     }
     Ok(gradients)
+}
+
+/// Runs `work` and collects the gradients of variables meanwhile; afterwards nothing is collected any more,
+/// also where `work` panics.
+fn collect<R>(work: impl FnOnce() -> R) -> (R, Option<Collected>) {
+    struct Restore(Option<Collected>);
+    impl Drop for Restore {
+        fn drop(&mut self) {
+            COLLECTED.set(self.0.take());
+        }
+    }
+    let _restore = Restore(COLLECTED.replace(Some(Collected::default())));
+    let result = work();
+    (result, COLLECTED.take())
 }
 
 /// Gradients of variables, in the order in which they came.
@@ -155,6 +170,9 @@ impl Edge {
         inputs: &[&Self],
         backward: impl FnOnce() -> Result<()> + Send + 'static,
     ) -> Result<Self> {
+        if is_no_grad() {
+            return Ok(Self::NONE);
+        }
         let inputs: Vec<&Tensor> = inputs.iter().filter_map(|input| input.0.as_ref()).collect();
         let joined = match inputs.as_slice() {
             [] => return Ok(Self::NONE),
@@ -174,7 +192,7 @@ impl Edge {
         backward: impl FnOnce(&[f32]) -> Result<()> + Send + 'static,
     ) -> Result<Tensor> {
         let shape = shape.into();
-        match &self.0 {
+        match self.0.as_ref().filter(|_| !is_no_grad()) {
             None => Tensor::from_vec(values, shape, &candle_core::Device::Cpu),
             Some(edge) => {
                 let backward = Mutex::new(Some(Box::new(backward) as Box<BackwardOf>));
@@ -217,11 +235,19 @@ impl CustomOp1 for Enter {
     fn bwd(&self, tensor: &Tensor, _: &Tensor, _: &Tensor) -> Result<Option<Tensor>> {
         let gradient = self.gradient.take(self.op)?;
         let gradient = Tensor::from_vec(gradient.into_vec(), tensor.shape().clone(), tensor.device())?;
-        COLLECTED.with_borrow_mut(|collected| match collected {
+        // Taken out meanwhile: an addition may run on all threads, and this one take up other work.
+        match COLLECTED.take() {
             // Candle asks for no gradient of a variable.
-            Some(collected) if tensor.is_variable() => collected.add(tensor, gradient).map(|()| None),
-            _ => Ok(Some(gradient)),
-        })
+            Some(mut collected) if tensor.is_variable() => {
+                let added = collected.add(tensor, gradient);
+                COLLECTED.set(Some(collected));
+                added.map(|()| None)
+            }
+            collected => {
+                COLLECTED.set(collected);
+                Ok(Some(gradient))
+            }
+        }
     }
 }
 

@@ -99,6 +99,19 @@ impl Kernels {
         Ok(scoped(&FORCED, Some(self), work))
     }
 
+    /// Values of a vector.
+    pub(crate) fn lanes(self) -> usize {
+        struct Lanes;
+        impl WithSimd for Lanes {
+            type Output = usize;
+
+            fn with_simd<S: Simd>(self, _: S) -> usize {
+                S::F32_LANES
+            }
+        }
+        self.run(Lanes)
+    }
+
     /// Runs `op` compiled for this set's instructions.
     #[inline(always)]
     pub(crate) fn run<Op: WithSimd>(self, op: Op) -> Op::Output {

@@ -80,7 +80,9 @@ pub fn batch_norm(x: &FeatureMap, norm: &BatchNorm, statistics: Statistics, relu
             let mut dx = Buffer::copy(&x.values)?;
             let mut dy = dy.take(NAME)?;
             normalize.backward(&mut dx, &mut dy, &y, false, &dweight, &dbias)?;
-            x.gradient.add_buffer(dx);
+            if x.edge.is_tracked() {
+                x.gradient.add_buffer(dx);
+            }
             Ok(())
         }
     })?;
@@ -173,7 +175,7 @@ pub fn conv_bn(
     let residual_edge = residual.as_ref().map_or(Edge::NONE, |residual| residual.edge.clone());
     let normalize = Normalize::new(kernels, norm, &moments, statistics, relu)?;
     let edges = [&x.edge, &kernel_edge, &weight_edge, &bias_edge, &residual_edge];
-    if edges.iter().all(|edge| !edge.is_tracked()) {
+    if is_no_grad() || edges.iter().all(|edge| !edge.is_tracked()) {
         normalize.forward_in_place(&mut z, added);
         return Ok(FeatureMap::kernels(dims, kernels, Arc::new(z), Edge::NONE, Gradient::default()));
     }
@@ -334,7 +336,8 @@ impl Normalize {
         let beta = with_values("batch_norm", &norm.bias, <[f32]>::to_vec)?;
         // Not `max`: not-a-number must stay visible.
         let variance = moments.squares.iter().map(|squares| squares / moments.count);
-        let variance = variance.map(|var| if var < 0.0 { 0.0 } else { var });
+        let rounded = statistics == Statistics::Batch;
+        let variance = variance.map(|var| if rounded && var < 0.0 { 0.0 } else { var });
         let inverse_std: Vec<f64> = variance.map(|var| 1.0 / (var + norm.eps).sqrt()).collect();
         let scale = gamma.iter().zip(&inverse_std).map(|(gamma, inverse)| (f64::from(*gamma) * inverse) as f32);
         let scale = scale.collect();
@@ -469,7 +472,8 @@ fn masked<S: Simd>(simd: S, dy: S::f32s, mask: Option<&[f32]>, at: usize, column
     match mask {
         Some(y) => {
             let zero = simd.splat_f32s(0.0);
-            simd.select_f32s(simd.less_than_f32s(zero, load(simd, y, at, columns)), dy, zero)
+            // Where y is not a number, the gradient passes and stays visible.
+            simd.select_f32s(simd.less_than_or_equal_f32s(load(simd, y, at, columns), zero), zero, dy)
         }
         None => dy,
     }

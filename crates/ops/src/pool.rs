@@ -6,7 +6,7 @@ use crate::feature_map::{Body, FeatureMap};
 use crate::graph::Gradient;
 use crate::kernels::Kernels;
 use crate::memory::Buffer;
-use crate::values::elements;
+use crate::values::{elements, recorded};
 use candle_core::{Result, Tensor, bail};
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
@@ -116,7 +116,7 @@ pub fn global_avg_pool2d(x: &FeatureMap) -> Result<Tensor> {
         bail!("{GLOBAL}: expected at least one pixel, found {:?}", x.dims());
     }
     let x = match x.body() {
-        Body::Candle(x) => return x.reshape((n, pixels, c))?.mean(1),
+        Body::Candle(x) => return recorded(x).reshape((n, pixels, c))?.mean(1),
         Body::Kernels(x) => x,
     };
     let kernels = x.kernels;

@@ -37,7 +37,7 @@ pub fn resize(x: &FeatureMap, size: [usize; 2], mode: Resize) -> Result<FeatureM
         bail!("{NAME}: expected sides of at least 1, found x {:?} and the size {size:?}", x.dims());
     }
     if size == x.size() {
-        return Ok(x.clone());
+        return Ok(x.unchanged());
     }
     let dims = [n, out_h, out_w, c];
     elements(NAME, x.dims())?;

@@ -25,7 +25,7 @@ impl<'a> SharedMut<'a> {
         self.len
     }
 
-    /// The address of value `index`. Panics where there is none (one past the end is allowed).
+    /// The address of value `index`, which is bounded by the caller (in debug builds checked here, too).
     #[inline(always)]
     pub(crate) fn at_mut(&self, index: usize) -> *mut f32 {
         debug_assert!(index <= self.len, "outside the slice");

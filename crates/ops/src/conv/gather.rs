@@ -128,16 +128,6 @@ fn lanes(channels: usize, width: usize) -> Vec<Lanes> {
     all
 }
 
-struct Width;
-
-impl WithSimd for Width {
-    type Output = usize;
-
-    fn with_simd<S: Simd>(self, _: S) -> usize {
-        S::F32_LANES
-    }
-}
-
 /// How weights are laid out for tiles: per group, class and tile, per tap and source channel, the values of
 /// the tile's output channels, zeros where it has none.
 struct Packing {
@@ -184,7 +174,7 @@ impl Gather {
     }
 
     fn packing(&self, kernels: Kernels) -> Packing {
-        let width = kernels.run(Width);
+        let width = kernels.lanes();
         let lanes = lanes(self.target_channels(), width);
         let padded = lanes.last().map_or(0, |last| last.offset + last.vectors * width);
         let mut group = 0;
@@ -666,7 +656,8 @@ impl Tiles<'_> {
     /// For each of the `P` pixels from `source` on, `step` apart, all `runs` lie in the window; the
     /// weights hold `V` vectors for each value of the runs; for each of the `P` pixels from
     /// `target + lane` on, `spread` apart, `count` values lie in the target (and in the residual, which
-    /// has its length), and nobody else reads or writes them meanwhile.
+    /// has its length), and nobody else reads or writes them meanwhile; `channel + count` is at most the
+    /// number of scales.
     #[allow(clippy::needless_range_loop, reason = "indices of registers, unrolled")]
     #[inline(always)]
     unsafe fn tile<S: Simd, const V: usize, const G: usize, const P: usize>(&self, simd: S, pixels: &[Pixels; G]) {

@@ -1,6 +1,6 @@
 //! Two-dimensional convolution.
 //!
-//! Computed directly, without unfolding the input: see [`gather`] for the forward pass and the input's
+//! Computed directly, without unfolding the input (but where it is small): see [`gather`] for the forward pass and the input's
 //! gradient, [`weight`] for the weight's gradient, [`depthwise`] for one channel a group, [`thin`] for few
 //! pixels and a large weight.
 
@@ -164,6 +164,9 @@ impl Sizes {
         if group_in.checked_mul(groups) != Some(in_c) || out_c % groups != 0 {
             bail!("{op}: x {x:?} has {in_c} channels, which does not fit weight {weight:?} in {groups} groups");
         }
+        if in_h == 0 || in_w == 0 {
+            bail!("{op}: expected images with pixels, found x {x:?}");
+        }
         let Some([padded_h, padded_w]) = geometry.padded([in_h, in_w]) else {
             bail!("{op}: x {x:?} with {geometry:?} is larger than any memory");
         };
@@ -174,8 +177,9 @@ impl Sizes {
         let (Some(out_h), Some(out_w)) = (size(padded_h, k_h), size(padded_w, k_w)) else {
             bail!("{op}: weight {weight:?} is empty or larger than x {x:?} with {geometry:?}");
         };
-        // Nothing that is computed from these below can overflow.
+        // Nothing that is computed from these below can overflow, where a stride past the image is one to its end.
         elements(op, [n, padded_h, padded_w, in_c.max(out_c)])?;
+        let geometry = Conv2d { stride: stride.min(padded_h.max(padded_w)), ..geometry };
         Ok(Self { geometry, n, in_h, in_w, in_c, k_h, k_w, out_h, out_w, out_c })
     }
 

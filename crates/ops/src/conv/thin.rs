@@ -25,7 +25,8 @@ const CHANNELS: usize = 16;
 
 /// Whether `sizes` are those that this module is for.
 pub(super) fn fits(sizes: &Sizes) -> bool {
-    sizes.geometry.groups == 1 && sizes.n * sizes.out_h * sizes.out_w <= PIXELS && sizes.weights() >= WEIGHTS
+    let pixels = sizes.n * sizes.out_h * sizes.out_w;
+    sizes.geometry.groups == 1 && (1..=PIXELS).contains(&pixels) && sizes.weights() >= WEIGHTS
 }
 
 /// What each output pixel reads, `[pixels, in, kh, kw]`.
@@ -64,8 +65,7 @@ pub(super) fn forward(
         for (pixel, sum) in sums.iter().enumerate() {
             let at = pixel * channels + channel;
             y[at] = match store {
-                Store::Write => *sum,
-                Store::Add => y[at] + sum,
+                Store::Write | Store::Add => *sum,
                 Store::Affine { scale, shift, residual, relu } => {
                     let value = sum * scale[channel] + shift[channel] + residual.map_or(0.0, |residual| residual[at]);
                     if relu { rectify(value) } else { value }

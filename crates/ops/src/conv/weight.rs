@@ -220,19 +220,9 @@ struct Outputs {
     padded: usize,
 }
 
-struct Width;
-
-impl WithSimd for Width {
-    type Output = usize;
-
-    fn with_simd<S: Simd>(self, _: S) -> usize {
-        S::F32_LANES
-    }
-}
-
 impl Outputs {
     fn new(kernels: Kernels, channels: usize) -> Self {
-        let width = kernels.run(Width);
+        let width = kernels.lanes();
         let tiles: Vec<_> = (0..channels)
             .step_by(2 * width)
             .map(|first| {

@@ -420,3 +420,66 @@ fn bad_arguments_are_named() {
     let other = |kernels: Kernels| kernels.scope(|| map(&zeros(&[1, 2, 2, 1]))).unwrap();
     says(ops::add(&other(Kernels::Portable), &other(Kernels::Candle)), "one set of kernels");
 }
+
+#[test]
+fn an_empty_batch_through_a_large_weight_has_a_result() {
+    on_each(|kernels| {
+        let zeros = |dims: &[usize]| Var::zeros(dims, DType::F32, &Device::Cpu).unwrap();
+        let (x, weight) = (zeros(&[0, 4, 4, 128]), zeros(&[160, 128, 3, 3]));
+        let y = ops::conv2d(&map(&x), &weight, None, Conv2d { padding: 1, ..PLAIN }).unwrap();
+        assert_eq!(y.dims(), [0, 4, 4, 160]);
+        let y = y.to_tensor().unwrap();
+        y.sum_all().unwrap().backward().unwrap_or_else(|e| panic!("{kernels:?}: {e}"));
+    });
+}
+
+#[test]
+fn images_without_pixels_are_refused_whatever_the_padding() {
+    let zeros = |dims: &[usize]| Var::zeros(dims, DType::F32, &Device::Cpu).unwrap();
+    for groups in [1, 4] {
+        let geometry = Conv2d { padding: 1, groups, ..PLAIN };
+        let error = ops::conv2d(&map(&zeros(&[1, 0, 4, 4])), &zeros(&[4, 4 / groups, 1, 1]), None, geometry);
+        assert!(error.unwrap_err().to_string().contains("[1, 0, 4, 4]"));
+    }
+}
+
+#[test]
+fn strides_past_the_image_read_its_beginning() {
+    on_each(|kernels| {
+        let x = var(&random("far", &[2, 3, 3, 2]));
+        let weight = random("far weight", &[3, 2, 2, 2]);
+        let run =
+            |stride| ops::conv2d(&map(&x), &weight, None, Conv2d { stride, ..PLAIN }).unwrap().to_tensor().unwrap();
+        let gradient = |y: &Tensor| values(y.sum_all().unwrap().backward().unwrap().get(&x).unwrap());
+        let (near, far) = (run(3), run(usize::MAX));
+        assert_eq!((values(&near), gradient(&near)), (values(&far), gradient(&far)), "{kernels:?}");
+    });
+}
+
+/// What is made under `no_grad` is a constant, also where it is made of something that is none.
+#[test]
+fn no_grad_cuts_the_graph_of_maps_from_outside() {
+    on_each(|kernels| {
+        let x = var(&random("outside", &[1, 4, 4, 2]));
+        let outside = map(&x);
+        let weight = random("outside weight", &[2, 2, 1, 1]);
+        let parameter = random("outside parameter", &[2]);
+        let norm = norm_of(&parameter, &parameter);
+        let inside = ops::no_grad(|| {
+            [
+                ops::relu(&outside),
+                ops::add(&outside, &outside),
+                ops::concat(&[&outside]),
+                ops::resize(&outside, [4, 4], ops::Resize::Nearest),
+                ops::conv2d(&outside, &weight, None, PLAIN),
+                ops::conv_bn(&outside, &weight, PLAIN, &norm, Statistics::Batch, Some(&outside), true),
+            ]
+        });
+        for (index, y) in inside.into_iter().enumerate() {
+            let loss = y.unwrap().to_tensor().unwrap().sum_all().unwrap();
+            assert!(loss.backward().unwrap().get(&x).is_none(), "{kernels:?}: operation {index}");
+        }
+        let loss = ops::no_grad(|| ops::global_avg_pool2d(&outside)).unwrap().sum_all().unwrap();
+        assert!(loss.backward().unwrap().get(&x).is_none(), "{kernels:?}: mean");
+    });
+}
