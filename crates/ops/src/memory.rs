@@ -66,7 +66,7 @@ impl Buffer {
             return Ok(Self { values, len });
         }
         if Vec::<f32>::new().try_reserve_exact(len).is_err() {
-            bail!("no memory for {len} values ({} MiB)", len / (1 << 18));
+            bail!("no memory for {len} values ({} MiB): try a smaller batch or smaller images", len / (1 << 18));
         }
         // Zeros that the system gives without writing them.
         Ok(Self { values: vec![0.0; len], len })

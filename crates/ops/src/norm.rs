@@ -3,7 +3,7 @@
 
 use crate::candle;
 use crate::columns::{self, Columns, Terms, load, save};
-use crate::conv::{Conv2d, Sizes, Store};
+use crate::conv::{Affine, Conv2d, Sizes};
 use crate::feature_map::{Body, FeatureMap, mixed};
 use crate::graph::{Edge, Gradient, is_no_grad};
 use crate::kernels::{Kernels, mul_add};
@@ -138,8 +138,8 @@ pub fn conv_bn(
     let added: Option<&[f32]> = residual.as_ref().map(|residual| &**residual.values);
     if is_no_grad() && statistics == Statistics::Running {
         let normalize = Normalize::new(kernels, norm, &norm.running()?, statistics, relu)?;
-        let store = Store::Affine { scale: &normalize.scale, shift: &normalize.shift(), residual: added, relu };
-        with_values(NAME, weight, |weight| sizes.forward(kernels, &x.values, weight, &mut z, store, None))??;
+        let affine = Affine { scale: &normalize.scale, shift: &normalize.shift(), residual: added, relu };
+        with_values(NAME, weight, |weight| sizes.forward(kernels, &x.values, weight, &mut z, Some(affine), None))??;
         return Ok(FeatureMap::kernels(dims, kernels, Arc::new(z), Edge::NONE, Gradient::default()));
     }
     let moments = match statistics {
@@ -151,9 +151,7 @@ pub fn conv_bn(
                 parts.lock().unwrap_or_else(PoisonError::into_inner)[index] = Some(part);
             };
             let fused = blocks.map(|_| &finish as &(dyn Fn(usize, &[f32]) + Sync));
-            with_values(NAME, weight, |weight| {
-                sizes.forward(kernels, &x.values, weight, &mut z, Store::Write, fused)
-            })??;
+            with_values(NAME, weight, |weight| sizes.forward(kernels, &x.values, weight, &mut z, None, fused))??;
             let moments = match fused {
                 Some(_) => {
                     let parts = parts.into_inner().unwrap_or_else(PoisonError::into_inner);
@@ -165,7 +163,7 @@ pub fn conv_bn(
             moments
         }
         Statistics::Running => {
-            with_values(NAME, weight, |weight| sizes.forward(kernels, &x.values, weight, &mut z, Store::Write, None))??;
+            with_values(NAME, weight, |weight| sizes.forward(kernels, &x.values, weight, &mut z, None, None))??;
             norm.running()?
         }
     };

@@ -2,8 +2,7 @@
 //!
 //! There is nothing to sum over channels, so vectors run over channels. An image a task.
 
-use super::{Sizes, Store};
-use crate::elementwise::rectify;
+use super::{Affine, Sizes};
 use crate::kernels::Kernels;
 use rayon::prelude::*;
 
@@ -40,7 +39,14 @@ fn for_each_pair(sizes: &Sizes, mut each: impl FnMut(usize, usize, usize)) {
     }
 }
 
-pub(super) fn forward(kernels: Kernels, sizes: &Sizes, x: &[f32], weight: &[f32], y: &mut [f32], store: Store<'_>) {
+pub(super) fn forward(
+    kernels: Kernels,
+    sizes: &Sizes,
+    x: &[f32],
+    weight: &[f32],
+    y: &mut [f32],
+    affine: Option<Affine<'_>>,
+) {
     if y.is_empty() {
         return;
     }
@@ -50,21 +56,15 @@ pub(super) fn forward(kernels: Kernels, sizes: &Sizes, x: &[f32], weight: &[f32]
         kernels.run(
             #[inline(always)]
             || {
-                if !matches!(store, Store::Add) {
-                    y.fill(0.0);
-                }
+                y.fill(0.0);
                 for_each_pair(sizes, |tap, from, to| {
                     for ((y, x), w) in y[to..to + c].iter_mut().zip(&x[from..from + c]).zip(&weight[tap * c..][..c]) {
                         *y += x * w;
                     }
                 });
-                if let Store::Affine { scale, shift, residual, relu } = store {
-                    for (pixel, y) in y.chunks_exact_mut(c).enumerate() {
-                        let residual = residual.map(|residual| &residual[image * len + pixel * c..][..c]);
-                        for (i, y) in y.iter_mut().enumerate() {
-                            let value = *y * scale[i] + shift[i] + residual.map_or(0.0, |residual| residual[i]);
-                            *y = if relu { rectify(value) } else { value };
-                        }
+                if let Some(affine) = affine {
+                    for (i, y) in y.iter_mut().enumerate() {
+                        *y = affine.apply(*y, i % c, image * len + i);
                     }
                 }
             },

@@ -9,6 +9,7 @@
 //! order in which the tile reads them. Items and the order of sums depend on shapes alone.
 #![allow(unsafe_code, reason = "the register tile reads through pointers; bounds are argued at each block")]
 
+use super::Affine;
 use crate::kernels::{Kernels, mul_add};
 use crate::memory::{Buffer, Scratch};
 use crate::shared::SharedMut;
@@ -76,13 +77,13 @@ pub(super) struct WeightStrides {
 
 /// What happens to a finished sum.
 #[derive(Clone, Copy)]
-pub(crate) enum Store<'a> {
+pub(super) enum Store<'a> {
     /// It is the result.
     Write,
     /// It is added to the target.
     Add,
-    /// `sum·scale + shift` per channel, plus the residual, then `max(·, 0)` if asked for.
-    Affine { scale: &'a [f32], shift: &'a [f32], residual: Option<&'a [f32]>, relu: bool },
+    /// The result is an affine function of it.
+    Affine(Affine<'a>),
 }
 
 /// Sees the index and the values of each block of pixels after it was written.
@@ -105,17 +106,17 @@ pub(super) struct Block {
 
 /// A range of output channels of a group that one register tile is wide.
 #[derive(Debug, Clone, Copy)]
-struct Lanes {
-    start: usize,
+pub(super) struct Lanes {
+    pub(super) start: usize,
     /// Channels; less than the vectors hold in the last one.
-    count: usize,
-    vectors: usize,
+    pub(super) count: usize,
+    pub(super) vectors: usize,
     /// Where its packed weights begin, in units of one tap and channel.
     offset: usize,
 }
 
 /// Splits `channels` into tiles two vectors wide, and a last one as wide as needed.
-fn lanes(channels: usize, width: usize) -> Vec<Lanes> {
+pub(super) fn lanes(channels: usize, width: usize) -> Vec<Lanes> {
     let mut all = Vec::new();
     let (mut start, mut offset) = (0, 0);
     while start < channels {
@@ -164,13 +165,13 @@ impl Gather {
 
     /// The blocks of pixels that are computed together.
     fn blocks(&self) -> Vec<Block> {
-        let (rows, columns) = self.positions();
-        let (taps_y, taps_x) = extent(&self.classes);
-        let reach = |positions: usize, taps: usize| (positions.saturating_sub(1)) * self.step + taps;
-        let row = reach(columns, taps_x) * self.source_channels();
+        let (rows, _) = self.positions();
         // Enough to know how finely channels could be split: the widest vectors' tiles.
         let tiles = if self.groups == 1 { self.target_channels().div_ceil(32) } else { 1 };
-        blocks(self.images, rows, tiles, |rows| reach(rows, taps_y) * row)
+        blocks(self.images, rows, tiles, |rows| {
+            let (height, width) = self.window_size(rows);
+            height * width * self.source_channels()
+        })
     }
 
     fn packing(&self, kernels: Kernels) -> Packing {
@@ -237,7 +238,7 @@ impl Gather {
     ) -> Result<()> {
         assert_eq!(source.len(), self.images * self.source.len(), "the source has another size");
         assert_eq!(target.len(), self.images * self.target.len(), "the target has another size");
-        if let Store::Affine { scale, shift, residual, .. } = store {
+        if let Store::Affine(Affine { scale, shift, residual, .. }) = store {
             assert!(scale.len() == self.target.c && shift.len() == self.target.c, "scales have another size");
             assert!(residual.is_none_or(|residual| residual.len() == target.len()), "the residual has another size");
         }
@@ -303,24 +304,24 @@ impl Gather {
         Ok(())
     }
 
-    /// Rows and columns of the source that the classes of a block read.
-    fn window_size(&self, block: Block) -> (usize, usize) {
+    /// Rows and columns of the source that `rows` rows of the classes read.
+    fn window_size(&self, rows: usize) -> (usize, usize) {
         let (taps_y, taps_x) = extent(&self.classes);
         let (_, columns) = self.positions();
         let reach = |positions: usize, taps: usize| positions.saturating_sub(1) * self.step + taps;
-        (reach(block.rows, taps_y), reach(columns, taps_x))
+        (reach(rows, taps_y), reach(columns, taps_x))
     }
 
     /// Whether all reads fall into the source, so that no padded copy is needed.
     fn is_direct(&self) -> bool {
         let (rows, _) = self.positions();
-        let (height, width) = self.window_size(Block { image: 0, images: 1, row: 0, rows });
+        let (height, width) = self.window_size(rows);
         self.top == 0 && self.left == 0 && height <= self.source.h && width <= self.source.w
     }
 
     /// Values of the padded copy of a block.
     fn window_len(&self, block: Block) -> usize {
-        let (height, width) = self.window_size(block);
+        let (height, width) = self.window_size(block.rows);
         if self.is_direct() { 0 } else { block.images * height * width * self.source_channels() }
     }
 
@@ -455,7 +456,7 @@ impl WithSimd for Item<'_> {
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
         let Self { gather, source, packing, mut weights, target, store, block, lanes, window: scratch } = self;
-        let (height, width) = gather.window_size(block);
+        let (height, width) = gather.window_size(block.rows);
         let depth = gather.source_channels();
         let mut full = Vec::new();
         let mut tails = Vec::new();
@@ -724,7 +725,7 @@ impl Tiles<'_> {
             let value = match self.store {
                 Store::Write => sum,
                 Store::Add => simd.add_f32s(load(simd, target, count), sum),
-                Store::Affine { scale, shift, residual, relu } => {
+                Store::Affine(Affine { scale, shift, residual, relu }) => {
                     let scale = load(simd, scale.as_ptr().add(channel), count);
                     let shift = load(simd, shift.as_ptr().add(channel), count);
                     let mut value = mul_add(simd, sum, scale, shift);

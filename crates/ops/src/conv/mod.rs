@@ -11,14 +11,14 @@ mod weight;
 
 use crate::candle;
 use crate::columns;
+use crate::elementwise::rectify;
 use crate::feature_map::{Body, FeatureMap, Values};
 use crate::graph::{Edge, Gradient};
 use crate::kernels::Kernels;
 use crate::memory::Buffer;
 use crate::values::{check, elements, with_values};
 use candle_core::{Result, Tensor, bail};
-pub(crate) use gather::Store;
-use gather::{Class, Finish, Gather, Map, Tap, WeightStrides};
+use gather::{Class, Finish, Gather, Map, Store, Tap, WeightStrides};
 use std::sync::Arc;
 
 /// Geometry of a convolution, the same in both directions; names as in `torch.nn.Conv2d`.
@@ -78,10 +78,10 @@ pub fn conv2d(x: &FeatureMap, weight: &Tensor, bias: Option<&Tensor>, geometry: 
     };
     let mut y = Buffer::arbitrary(dims.iter().product())?;
     with_values(NAME, weight, |weight| match bias {
-        None => sizes.forward(kernels, &values, weight, &mut y, Store::Write, None),
+        None => sizes.forward(kernels, &values, weight, &mut y, None, None),
         Some(bias) => with_values(NAME, bias, |shift| {
-            let store = Store::Affine { scale: &vec![1.0; sizes.out_c], shift, residual: None, relu: false };
-            sizes.forward(kernels, &values, weight, &mut y, store, None)
+            let affine = Affine { scale: &vec![1.0; sizes.out_c], shift, residual: None, relu: false };
+            sizes.forward(kernels, &values, weight, &mut y, Some(affine), None)
         })?,
     })??;
     let dy = Gradient::default();
@@ -129,6 +129,26 @@ pub(crate) fn column_sums(kernels: Kernels, values: &[f32], width: usize) -> Res
         columns::sum(kernels, rows, width, |start, count| Column(&values[start * width..][..count * width]));
     let sums: Vec<f32> = sums.iter().map(|sum| *sum as f32).collect();
     Buffer::copy(&sums)
+}
+
+/// What a layer does to each sum of a convolution: `sum·scale + shift` per channel, plus the residual, then
+/// `max(·, 0)` if asked for.
+#[derive(Clone, Copy)]
+pub(crate) struct Affine<'a> {
+    pub(crate) scale: &'a [f32],
+    pub(crate) shift: &'a [f32],
+    pub(crate) residual: Option<&'a [f32]>,
+    pub(crate) relu: bool,
+}
+
+impl Affine<'_> {
+    /// The result at `at`, which belongs to `channel`.
+    #[inline(always)]
+    fn apply(&self, sum: f32, channel: usize, at: usize) -> f32 {
+        let value =
+            sum * self.scale[channel] + self.shift[channel] + self.residual.map_or(0.0, |residual| residual[at]);
+        if self.relu { rectify(value) } else { value }
+    }
 }
 
 /// All sizes of one application.
@@ -228,7 +248,7 @@ impl Sizes {
         self.group_in() * self.k_h * self.k_w
     }
 
-    /// Writes the convolution of `x` to `y`, with `store` applied to each sum. `finish` gets the blocks of
+    /// Writes the convolution of `x` to `y`, with `affine` applied to each sum where it is given. `finish` gets the blocks of
     /// [`Sizes::blocks`].
     pub(crate) fn forward(
         &self,
@@ -236,18 +256,18 @@ impl Sizes {
         x: &[f32],
         weight: &[f32],
         y: &mut [f32],
-        store: Store<'_>,
+        affine: Option<Affine<'_>>,
         finish: Option<&Finish<'_>>,
     ) -> Result<()> {
         if self.is_depthwise() {
-            depthwise::forward(kernels, self, x, weight, y, store);
+            depthwise::forward(kernels, self, x, weight, y, affine);
             return Ok(());
         }
         if thin::fits(self) {
-            return thin::forward(kernels, self, x, weight, y, store);
+            return thin::forward(kernels, self, x, weight, y, affine);
         }
         let plan = self.forward_plan();
-        plan.run(kernels, x, weight, y, store, finish)
+        plan.run(kernels, x, weight, y, affine.map_or(Store::Write, Store::Affine), finish)
     }
 
     /// Writes the gradient of the input to `dx`, or adds it.

@@ -5,9 +5,8 @@
 //! product of two rows, a row of the weight's gradient a sum of rows. A few output channels a task.
 #![allow(unsafe_code, reason = "bounds checks keep rows of vectors out of registers")]
 
-use super::{Sizes, Store};
+use super::{Affine, Sizes};
 use crate::columns::{load, save};
-use crate::elementwise::rectify;
 use crate::kernels::{Kernels, mul_add};
 use crate::memory::Buffer;
 use candle_core::Result;
@@ -51,7 +50,7 @@ pub(super) fn forward(
     x: &[f32],
     weight: &[f32],
     y: &mut [f32],
-    store: Store<'_>,
+    affine: Option<Affine<'_>>,
 ) -> Result<()> {
     let unfolded = unfold(sizes, x)?;
     let (row, channels) = (sizes.fan_in(), sizes.out_c);
@@ -64,13 +63,7 @@ pub(super) fn forward(
     for (channel, sums) in sums.chunks_exact(pixels).enumerate() {
         for (pixel, sum) in sums.iter().enumerate() {
             let at = pixel * channels + channel;
-            y[at] = match store {
-                Store::Write | Store::Add => *sum,
-                Store::Affine { scale, shift, residual, relu } => {
-                    let value = sum * scale[channel] + shift[channel] + residual.map_or(0.0, |residual| residual[at]);
-                    if relu { rectify(value) } else { value }
-                }
-            };
+            y[at] = affine.map_or(*sum, |affine| affine.apply(*sum, channel, at));
         }
     }
     Ok(())

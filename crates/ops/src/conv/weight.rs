@@ -7,7 +7,7 @@
 #![allow(unsafe_code, reason = "the register tile reads through pointers; bounds are argued at each block")]
 
 use super::Sizes;
-use super::gather::{Block, blocks};
+use super::gather::{Block, Lanes, blocks, lanes};
 use crate::kernels::{Kernels, mul_add};
 use crate::memory::{Buffer, Scratch};
 use crate::shared::SharedMut;
@@ -212,8 +212,7 @@ impl WithSimd for Turn<'_> {
 
 /// The output channels of a group in tiles of one or two vectors.
 struct Outputs {
-    /// First channel, channels, vectors.
-    tiles: Vec<(usize, usize, usize)>,
+    tiles: Vec<Lanes>,
     /// Values of a vector.
     width: usize,
     /// Channels, rounded up to whole vectors.
@@ -223,14 +222,7 @@ struct Outputs {
 impl Outputs {
     fn new(kernels: Kernels, channels: usize) -> Self {
         let width = kernels.lanes();
-        let tiles: Vec<_> = (0..channels)
-            .step_by(2 * width)
-            .map(|first| {
-                let count = (channels - first).min(2 * width);
-                (first, count, count.div_ceil(width))
-            })
-            .collect();
-        Self { tiles, width, padded: channels.next_multiple_of(width) }
+        Self { tiles: lanes(channels, width), width, padded: channels.next_multiple_of(width) }
     }
 }
 
@@ -294,7 +286,7 @@ impl WithSimd for Work<'_> {
         let Panel { sizes, outputs, first, count, block, .. } = *panel;
         let width = sizes.padded_w();
         // A panel holds so many input channels of a pixel side by side as a tile has.
-        let widest = if outputs.tiles.iter().all(|(_, _, vectors)| *vectors == 1) { 16 } else { 8 };
+        let widest = if outputs.tiles.iter().all(|tile| tile.vectors == 1) { 16 } else { 8 };
         let widest = if S::REGISTER_COUNT >= 32 { widest } else { 4 };
         let channels = input_tiles(count, widest);
         let image = height * width;
@@ -309,7 +301,7 @@ impl WithSimd for Work<'_> {
         let per_group = (PIXELS / sizes.out_w).max(1);
         let mut segments = Vec::with_capacity(per_group);
         for start in (0..rows).step_by(per_group) {
-            for (tile_first, _, vectors) in outputs.tiles.iter().copied() {
+            for Lanes { start: tile_first, vectors, .. } in outputs.tiles.iter().copied() {
                 let lanes = vectors * S::F32_LANES;
                 let dy = &dy[tile_first * pixels..][..pixels * lanes];
                 for &(offset, size) in &channels {
@@ -422,7 +414,7 @@ impl Panel<'_> {
         let group = self.first / sizes.group_in();
         let start = (self.block.image * sizes.out_h + self.block.row) * sizes.out_w * sizes.out_c;
         let dy = &self.dy[start..][..pixels * sizes.out_c];
-        for (first, count, vectors) in outputs.tiles.iter().copied() {
+        for Lanes { start: first, count, vectors, .. } in outputs.tiles.iter().copied() {
             let lanes = vectors * outputs.width;
             let out = &mut out[first * pixels..][..pixels * lanes];
             let channel = group * sizes.group_out() + first;
