@@ -1,9 +1,11 @@
 //! How the norms and directions of scale-invariant weights move.
 
 use crate::error::Error;
-use crate::in_place::{read, sum_of_squares};
+use crate::in_place::{read, square_of};
 use crate::optimizer::Optimizer;
 use crate::params::{Parameter, Params, Role};
+use crate::rows::square;
+use candle_core::Device;
 use candle_core::backprop::GradStore;
 
 /// The scale-invariant weights before a step, to be compared with those after it.
@@ -28,7 +30,7 @@ pub struct LayerNorms {
     pub filter_norm_median: f64,
     /// Norm of the loss gradient, without decay.
     pub gradient_norm: f64,
-    /// [`Optimizer::effective_lr`] of the median filter.
+    /// [`Optimizer::effective_lr`] of the median filter: η/‖f‖² for SGD, η/‖f‖ for Adam.
     pub effective_lr: f64,
     /// Median over filters of the angle, in radians, between the filter before and after the step.
     pub rotation: f64,
@@ -43,11 +45,12 @@ impl Before {
     pub fn new(params: &Params, gradients: &GradStore) -> Result<Self, Error> {
         let invariant = params.trainable().into_iter().filter(|p| matches!(p.role, Role::ScaleInvariant(_)));
         let layer = |parameter: Parameter| {
+            let cpu = parameter.var.to_device(&Device::Cpu)?;
             let gradient_norm = match gradients.get(&parameter.var) {
-                Some(gradient) => read(gradient, sum_of_squares)?.sqrt(),
+                Some(gradient) => square_of(gradient)?.sqrt(),
                 None => 0.0,
             };
-            Ok(Layer { weight: read(&parameter.var, <[f32]>::to_vec)?, gradient_norm, parameter })
+            Ok(Layer { weight: read(&cpu, <[f32]>::to_vec)?, gradient_norm, parameter })
         };
         Ok(Self(invariant.map(layer).collect::<Result<_, Error>>()?))
     }
@@ -61,17 +64,17 @@ impl Before {
         let compare = |layer: Layer| {
             let filters = layer.parameter.var.dims().first().copied().unwrap_or(1).max(1);
             let len = (layer.weight.len() / filters).max(1);
-            read(&layer.parameter.var, |after| {
-                let norms: Vec<f64> = after.chunks_exact(len).map(|f| sum_of_squares(f).sqrt()).collect();
+            read(&layer.parameter.var.to_device(&Device::Cpu)?, |after| {
+                let norms: Vec<f64> = after.chunks_exact(len).map(|f| square(f).sqrt()).collect();
                 let rows = layer.weight.chunks_exact(len).zip(after.chunks_exact(len));
                 let filter_norm_median = median(norms.clone());
                 LayerNorms {
                     name: layer.parameter.name.clone(),
-                    weight_norm: sum_of_squares(after).sqrt(),
+                    weight_norm: square(after).sqrt(),
                     filter_norm_min: norms.iter().copied().fold(f64::INFINITY, f64::min),
                     filter_norm_median,
                     gradient_norm: layer.gradient_norm,
-                    effective_lr: optimizer.effective_lr(lr, filter_norm_median),
+                    effective_lr: optimizer.effective_lr(&layer.parameter.name, lr, filter_norm_median),
                     rotation: median(rows.map(|(a, b)| angle(a, b)).collect()),
                 }
             })
@@ -94,7 +97,7 @@ fn median(mut values: Vec<f64>) -> f64 {
 /// The angle between two vectors in radians, exact also where it is tiny (Kahan): with unit vectors
 /// `u`, `v` it is `2·atan2(‖u − v‖, ‖u + v‖)`. 0 where one of them is 0.
 fn angle(a: &[f32], b: &[f32]) -> f64 {
-    let (norm_a, norm_b) = (sum_of_squares(a).sqrt(), sum_of_squares(b).sqrt());
+    let (norm_a, norm_b) = (square(a).sqrt(), square(b).sqrt());
     if norm_a == 0.0 || norm_b == 0.0 {
         return 0.0;
     }

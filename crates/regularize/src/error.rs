@@ -24,6 +24,16 @@ pub enum Error {
         /// Key, what was expected and what was found.
         message: String,
     },
+    /// An optimizer and a method that make no sense together.
+    #[error("method `{method}` does not go with optimizer `{optimizer}`: {reason}")]
+    Combination {
+        /// Name of the optimizer.
+        optimizer: &'static str,
+        /// Name of the method.
+        method: &'static str,
+        /// Why, and what to use instead.
+        reason: &'static str,
+    },
     /// A parameter that is not as its user expects it.
     #[error("parameter `{name}`: {message}")]
     Parameter {

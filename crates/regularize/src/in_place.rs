@@ -1,5 +1,6 @@
 //! A variable's memory, to change it in place.
 
+use crate::rows::square;
 use candle_core::{CpuStorage, InplaceOp1, Layout, Result, Storage, Tensor, Var, bail};
 use std::cell::RefCell;
 
@@ -41,7 +42,26 @@ pub(crate) fn read<R>(tensor: &Tensor, f: impl FnOnce(&[f32]) -> R) -> Result<R>
     }
 }
 
-/// The sum of squares, in `f64`.
-pub(crate) fn sum_of_squares(values: &[f32]) -> f64 {
-    values.iter().map(|v| f64::from(*v) * f64::from(*v)).sum()
+/// As [`change`], of a variable there may not be; then with no values.
+pub(crate) fn change_any<R>(var: Option<&Var>, f: impl FnOnce(&mut [f32]) -> R) -> Result<R> {
+    match var {
+        Some(var) => change(var, f),
+        None => Ok(f(&mut [])),
+    }
+}
+
+/// As [`read`], of a tensor there may not be; then with no values.
+pub(crate) fn read_any<R>(tensor: Option<&Tensor>, f: impl FnOnce(&[f32]) -> R) -> Result<R> {
+    match tensor {
+        Some(tensor) => read(tensor, f),
+        None => Ok(f(&[])),
+    }
+}
+
+/// The sum of squares of an `f32` tensor on any device.
+pub(crate) fn square_of(tensor: &Tensor) -> Result<f64> {
+    if tensor.device().is_cpu() {
+        return read(tensor, |values| pulp::Arch::new().dispatch(|| square(values)));
+    }
+    Ok(f64::from(tensor.sqr()?.sum_all()?.to_scalar::<f32>()?))
 }

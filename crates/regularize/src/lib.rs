@@ -21,23 +21,35 @@
 //! # }
 //! ```
 
+mod base;
 mod diagnostics;
+pub mod equilibrium;
 mod error;
+mod fused;
 mod in_place;
+mod list;
 mod method;
 mod optimizer;
 mod params;
-mod rescale;
+mod rows;
+mod sam;
 mod schedule;
 mod settings;
-mod sgd;
+mod tensors;
+mod treatment;
+mod weight;
 
+pub use base::{Adam, AdamP, Base, Nero, OPTIMIZERS, OptimizerInfo, Rule, Sgd, Sgdp};
 pub use diagnostics::{Before, LayerNorms};
 pub use error::Error;
-pub use method::{METHODS, Method, MethodInfo, Scope, WeightDecay};
+pub use list::{Info, catalogue};
+pub use method::{
+    Form, Granularity, Interval, METHODS, Method, MethodInfo, MomentumState, Pbwn, Rate, Rotational, Scope,
+    SoftWeightRescaling, Target, WeightDecay, WeightNormalization, WeightStandardization, Wrs,
+};
 pub use optimizer::{Optimizer, StepSeconds};
 pub use params::{Normalization, Parameter, Params, Role};
-pub use rescale::{Granularity, Interval, MomentumState, Target, Wrs};
+pub use sam::Perturbed;
 pub use schedule::{Cosine, Schedule, Step, Warmup};
 pub use settings::Table;
-pub use sgd::Sgd;
+pub use weight::Weight;

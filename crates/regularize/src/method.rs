@@ -1,8 +1,8 @@
 //! The methods that are compared: what keeps, or does not keep, the norm of a weight in bounds.
 
+use crate::base::{Base, Rule, Sgd};
 use crate::error::Error;
-use crate::params::Role;
-use crate::rescale::Wrs;
+use crate::list::{Info, info_of, read_named};
 use crate::settings::{self, NoSettings, Table};
 use serde::{Deserialize, Serialize};
 
@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 ///
 /// All methods give parameters that are not scale-invariant the optimizer's `rest_decay`, so that a
 /// comparison differs in nothing else; only weight decay on everything replaces it.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Method {
     /// Nothing holds the norm of scale-invariant weights: the control.
     None,
@@ -18,39 +18,26 @@ pub enum Method {
     WeightDecay(WeightDecay),
     /// See [`Wrs`].
     Wrs(Wrs),
+    /// See [`Pbwn`].
+    Pbwn(Pbwn),
+    /// See [`WeightStandardization`].
+    WeightStandardization(WeightStandardization),
+    /// See [`WeightNormalization`].
+    WeightNormalization(WeightNormalization),
+    /// EDM2's forced weight normalization (arXiv 2312.02696, appendix B.4): before each forward pass every
+    /// stored filter is divided by `1e-4 + rms`, and the network sees `w / (1e-4 + rms) / √n` with `n` values
+    /// a filter, differentiably.
+    ForcedWeightNormalization,
+    /// See [`SoftWeightRescaling`].
+    SoftWeightRescaling(SoftWeightRescaling),
+    /// Hyperball (Wen et al., 2025): update and weight of each layer are normalised,
+    /// `W ← ‖W₀‖·norm(W − η·‖W₀‖·norm(u))`, so that η is the angle of a step.
+    Hyperball,
+    /// See [`Rotational`].
+    Rotational(Rotational),
 }
 
-/// What a list of methods says of one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct MethodInfo {
-    /// Name in configurations.
-    pub name: &'static str,
-    /// One line.
-    pub description: &'static str,
-    /// Where the method comes from.
-    pub source: &'static str,
-}
-
-/// All methods: the one list that the command line, errors and legends read.
-pub const METHODS: &[MethodInfo] = &[
-    MethodInfo {
-        name: "none",
-        description: "scale-invariant weights are left to grow; the other parameters decay as with every method",
-        source: "control",
-    },
-    MethodInfo {
-        name: "weight-decay",
-        description: "each step adds λ·w to the gradient of scale-invariant weights, or of all parameters",
-        source: "Krogh and Hertz, NeurIPS 1991; coupled as in torch.optim.SGD",
-    },
-    MethodInfo {
-        name: "wrs",
-        description: "weight rescaling: after each step every scale-invariant filter is put back to its target norm",
-        source: "arXiv 2102.03497; per filter and step it equals the projection of arXiv 1710.02338",
-    },
-];
-
-/// Coupled weight decay: `g ← ∇L + λ·w` before momentum, as `torch.optim.SGD`'s `weight_decay`.
+/// Weight decay in one of its forms.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct WeightDecay {
@@ -58,11 +45,13 @@ pub struct WeightDecay {
     pub decay: f64,
     /// Which parameters decay with λ.
     pub scope: Scope,
+    /// How the decay enters the step.
+    pub form: Form,
 }
 
 impl Default for WeightDecay {
     fn default() -> Self {
-        Self { decay: 5e-4, scope: Scope::Everything }
+        Self { decay: 5e-4, scope: Scope::Everything, form: Form::Own }
     }
 }
 
@@ -77,6 +66,303 @@ pub enum Scope {
     ScaleInvariant,
 }
 
+/// How a decay enters a step with update `u` (`w ← w − η·u` without decay).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Form {
+    /// As the base optimizer has it: coupled for SGD and Adam, decoupled for AdamW, SGDP, AdamP and Nero.
+    /// Parameters that decay with `rest_decay` always have this form.
+    Own,
+    /// `λ·w` is added to the gradient, before momentum and moments.
+    Coupled,
+    /// `w ← w·(1 − η·λ)` before the update (arXiv 1711.05101).
+    Decoupled,
+    /// `w ← w − η·(u + λ·[u·w ≥ 0]·w)`, value by value (arXiv 2510.12402).
+    Cautious,
+    /// `w ← w·(1 − η²/η_max·λ)` on scale-invariant weights, which keeps their effective rate from rising at
+    /// the end of a schedule (SGDC, AdamC, arXiv 2506.02285); decoupled on the others. `η_max` is the
+    /// optimizer's `lr` before the schedule.
+    Corrected,
+}
+
+/// Weight rescaling (WRS, arXiv 2102.03497): before the first step, and after each step where the
+/// interval says so, every scale-invariant weight is scaled back to its target norm,
+/// `w ← target · w / ‖w‖`, and the base optimizer does not decay it.
+///
+/// Running mean, running variance and bias behind the weight are scaled with it, so evaluation does not
+/// change. A weight of norm below 1e-12 is left alone. The defaults are our reading where the paper's
+/// public text is silent; per filter and step they equal the projection of arXiv 1710.02338.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Wrs {
+    /// What has a norm of its own.
+    pub granularity: Granularity,
+    /// The norm to return to.
+    pub target: Target,
+    /// When.
+    pub interval: Interval,
+    /// What happens to the momentum.
+    pub state: MomentumState,
+    /// The learning rate of rescaled weights.
+    pub rate: Rate,
+}
+
+impl Default for Wrs {
+    fn default() -> Self {
+        Self {
+            granularity: Granularity::Filter,
+            target: Target::Unit,
+            interval: Interval::Steps(1),
+            state: MomentumState::Keep,
+            rate: Rate::Own,
+        }
+    }
+}
+
+/// What has a norm of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Granularity {
+    /// Each row of dimension 0: what makes one output channel.
+    Filter,
+    /// The whole weight. Each of `C` filters then has norm `1/√C` in the mean and turns `C` times as fast.
+    Layer,
+}
+
+/// The norm that a filter or layer returns to.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Target {
+    /// 1.
+    Unit,
+    /// Its norm when the optimizer was made.
+    Init,
+    /// The square root of its number of values, so that their root mean square is 1. Under Adam, filters of
+    /// all sizes then turn equally fast.
+    RmsOne,
+    /// This number.
+    Constant(f64),
+}
+
+/// When weights are rescaled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Interval {
+    /// After each so many steps.
+    Steps(u64),
+    /// Between epochs, after each so many; see [`crate::Optimizer::begin_epoch`].
+    Epochs(u64),
+}
+
+/// What happens to the state of the optimizer for a weight that is scaled by `c`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum MomentumState {
+    /// Nothing.
+    Keep,
+    /// Momentum is divided by `c`, as the gradient of a scale-invariant weight is, and Adam's second moment
+    /// by `c²`.
+    Rescale,
+    /// The part of the momentum along the weight is removed.
+    Project,
+}
+
+/// The learning rate of rescaled weights.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Rate {
+    /// That of the base optimizer.
+    Own,
+    /// The one at which weights turn as fast as they do in the equilibrium of the base optimizer with the
+    /// weight decay given here, so that a comparison with weight decay is not one of learning rates. The
+    /// schedule's factor applies to it.
+    ///
+    /// Under SGD it is [`crate::equilibrium::matched_sgd_lr`] of each weight's own mean squared gradient norm
+    /// over its first 100 steps (that far, over those taken), under Adam and AdamW
+    /// [`crate::equilibrium::matched_adam_lr`]; both times the target norm, squared under SGD.
+    Matched {
+        /// Learning rate η of the weight decay to be matched.
+        lr: f64,
+        /// Its strength λ: coupled under SGD, decoupled under Adam and AdamW.
+        decay: f64,
+    },
+}
+
+/// Projection-based weight normalization (PBWN, arXiv 1710.02338): every filter is put back to norm 1 after
+/// each step or between epochs; with `riemannian` the gradient's part along the filter is removed first.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Pbwn {
+    /// When.
+    pub interval: Interval,
+    /// Whether the gradient is projected on the sphere's tangent: `g ← g − (g·f)·f/‖f‖²`.
+    pub riemannian: bool,
+}
+
+impl Default for Pbwn {
+    fn default() -> Self {
+        Self { interval: Interval::Steps(1), riemannian: false }
+    }
+}
+
+/// Weight standardization (arXiv 1903.10520): the network sees `(w − mean f)/(std f + 1e-5)` per filter, with
+/// the unbiased standard deviation; gradients go through both.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct WeightStandardization {
+    /// Decay λ of the weights behind it, in the optimizer's own form.
+    pub decay: f64,
+}
+
+/// Weight normalization (arXiv 1602.07868): the network sees `w = g·v/‖v‖` per filter; both `weight_g` and
+/// `weight_v` are trained, `weight_g` as any other gain.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct WeightNormalization {
+    /// Decay λ of `weight_v`, in the optimizer's own form.
+    pub decay: f64,
+}
+
+/// Soft weight rescaling (SWR, arXiv 2507.04683): after each step every scale-invariant weight is multiplied
+/// by `c = k·‖w₀‖/‖w‖ + (1 − k)`, with `w₀` the weight at the start, and a bias between weight and batch norm
+/// with it. Behind the batch norm the network does not see `c`, so no later bias has to follow.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SoftWeightRescaling {
+    /// Strength k, from 0 (nothing) to 1 (back to the first norm). The default is ours.
+    pub strength: f64,
+}
+
+impl Default for SoftWeightRescaling {
+    fn default() -> Self {
+        Self { strength: 0.01 }
+    }
+}
+
+/// A rotational variant of the base optimizer (RV-SGDM, RV-AdamW; arXiv 2305.17212, algorithm 1): every filter
+/// turns, in the mean, by the angle at which weight decay λ would have its equilibrium, from the first step.
+///
+/// With `u` the update without decay, less its mean and its part along the filter,
+/// `s ← .9·s + .1·‖u‖²`, `w ← w − θ·‖w₀‖·u/(√ŝ + 1e-8)`, then back to norm `‖w₀‖`; `θ` is
+/// [`crate::equilibrium::sgd_rotation`] or [`crate::equilibrium::adamw_rotation`].
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Rotational {
+    /// The decay λ whose equilibrium sets the angle; no decay takes place.
+    pub decay: f64,
+    /// Whether filters are centred at the start (at the same norm), and their updates at each step.
+    pub zero_mean: bool,
+}
+
+impl Default for Rotational {
+    fn default() -> Self {
+        Self { decay: 5e-4, zero_mean: true }
+    }
+}
+
+/// What a list says of a method.
+pub type MethodInfo = Info<Method>;
+
+/// All methods: the one list that configurations, the command line, errors and legends read.
+pub const METHODS: &[MethodInfo] = &[
+    Info {
+        name: "none",
+        description: "scale-invariant weights are left to grow; the other parameters decay as with every method",
+        formula: "w ← w − η·u",
+        source: "control",
+        limits: "the effective rate falls as norms grow, so it depends on the length of training",
+        read: |table| settings::read::<NoSettings>("method", "none", table).map(|_| Method::None),
+    },
+    Info {
+        name: "weight-decay",
+        description: "each step shrinks scale-invariant weights, or all parameters, in proportion to λ",
+        formula: "coupled: g ← ∇L + λ·w;  decoupled: w ← (1 − η·λ)·w;  cautious: w ← w − η·(u + λ·[u·w ≥ 0]·w);  \
+                  corrected: w ← (1 − η²/η_max·λ)·w on scale-invariant weights",
+        source: "Krogh and Hertz, NeurIPS 1991; coupled as in torch.optim.SGD and Adam, decoupled arXiv 1711.05101, \
+                 cautious arXiv 2510.12402, corrected arXiv 2506.02285",
+        limits: "sets the rotation of scale-invariant weights only after about 1/(η·λ) steps; strong decay lets single \
+                 filters collapse; `corrected` takes the optimizer's `lr` as the largest rate of the schedule; SGDP and \
+                 AdamP scale decay themselves, so they take `form = \"own\"` only",
+        read: |table| settings::read("method", "weight-decay", table).map(Method::WeightDecay),
+    },
+    Info {
+        name: "wrs",
+        description: "weight rescaling: after each step every scale-invariant filter is put back to its target norm",
+        formula: "f ← target·f/‖f‖ before the first step and after each; running mean, variance and bias behind it \
+                  follow",
+        source: "arXiv 2102.03497; per filter and step it equals the projection of arXiv 1710.02338",
+        limits: "not for frozen batch norm, nor for convolutions that no batch statistics follow; under Adam at unit \
+                 norm, filters turn in proportion to √(values per filter): `target = \"rms-one\"` removes that; \
+                 `granularity = \"layer\"` makes filters turn as many times faster as there are filters",
+        read: |table| settings::read("method", "wrs", table).map(Method::Wrs),
+    },
+    Info {
+        name: "pbwn",
+        description: "projection-based weight normalization: filters of norm 1, optionally with a Riemannian gradient",
+        formula: "riemannian: g ← g − (g·f)·f/‖f‖²;  after the step, or between epochs: f ← f/‖f‖",
+        source: "arXiv 1710.02338",
+        limits: "as `wrs`; the Riemannian gradient changes nothing but rounding where weights are scale-invariant",
+        read: |table| settings::read("method", "pbwn", table).map(Method::Pbwn),
+    },
+    Info {
+        name: "weight-standardization",
+        description: "the network sees filters of mean 0 and standard deviation 1; the stored weights are trained",
+        formula: "ŵ = (w − mean f)/(std f + 1e-5), unbiased std, gradient through both",
+        source: "arXiv 1903.10520",
+        limits: "nothing holds the norm of the stored weights unless `decay` does; needs layers that ask `Params` for \
+                 the weight; filters of one value are standardised to 0",
+        read: |table| settings::read("method", "weight-standardization", table).map(Method::WeightStandardization),
+    },
+    Info {
+        name: "weight-normalization",
+        description: "the network sees g·v/‖v‖ per filter; norm g and direction v are trained apart",
+        formula: "w = g·v/‖v‖, gradients to g and v; at the start g = ‖v‖",
+        source: "arXiv 1602.07868",
+        limits: "in front of a batch norm g has no effect, and the norm of v only grows unless `decay` holds it; needs \
+                 layers that ask `Params` for the weight",
+        read: |table| settings::read("method", "weight-normalization", table).map(Method::WeightNormalization),
+    },
+    Info {
+        name: "forced-weight-normalization",
+        description: "EDM2: stored filters have root mean square 1, and the network sees them normalised to norm 1",
+        formula: "stored: w ← w/(1e-4 + rms f);  seen: w/(1e-4 + rms f)/√n with n values a filter",
+        source: "arXiv 2312.02696, equation 66 and algorithm 1",
+        limits: "meant for networks without batch norm, where the fixed gain matters; here it equals `wrs` with \
+                 `target = \"rms-one\"` but for a gradient without radial part; needs layers that ask `Params` for the \
+                 weight",
+        read: |table| {
+            settings::read::<NoSettings>("method", "forced-weight-normalization", table)
+                .map(|_| Method::ForcedWeightNormalization)
+        },
+    },
+    Info {
+        name: "soft-weight-rescaling",
+        description: "after each step the norm of every scale-invariant layer is drawn towards its first value",
+        formula: "w ← c·w with c = k·‖w₀‖/‖w‖ + (1 − k); a bias in front of the batch norm follows",
+        source: "arXiv 2507.04683",
+        limits: "the norm settles above its first value, the more so the larger η²‖g‖² is against k",
+        read: |table| settings::read("method", "soft-weight-rescaling", table).map(Method::SoftWeightRescaling),
+    },
+    Info {
+        name: "hyperball",
+        description: "weight and update of every scale-invariant layer are normalised: η is the angle of a step",
+        formula: "W ← ‖W₀‖·norm(W − η·‖W₀‖·norm(u))",
+        source: "Wen et al., Fantastic Pretraining Optimizers and Where to Find Them 2.1: Hyperball Optimization, 2025",
+        limits: "steps do not shrink with the gradient, so only the schedule ends training; not with SGDP, AdamP or Nero",
+        read: |table| settings::read::<NoSettings>("method", "hyperball", table).map(|_| Method::Hyperball),
+    },
+    Info {
+        name: "rotational",
+        description: "filters of constant norm turn by the angle of weight decay's equilibrium from the first step",
+        formula: "u ← u − mean u − (u·f)·f/‖f₀‖²;  s ← .9·s + .1·‖u‖²;  f ← f − θ·‖f₀‖·u/(√ŝ + 1e-8);  \
+                  f ← ‖f₀‖·f/‖f‖;  θ = √(2ηλ/(1+μ)) or √(2ηλ(1−β₁)/(1+β₁))",
+        source: "arXiv 2305.17212, algorithm 1 (RV-SGDM, RV-AdamW)",
+        limits: "the angle is that of heavy-ball SGD or of AdamW: it goes with `sgd` (no dampening, no Nesterov), \
+                 `adam` and `adamw`",
+        read: |table| settings::read("method", "rotational", table).map(Method::Rotational),
+    },
+];
+
 impl Method {
     /// Reads a method from its table, `{ name = "wrs", … }`.
     ///
@@ -85,66 +371,152 @@ impl Method {
     /// Where the name or a key is unknown, or a value has the wrong type or range.
     pub fn from_table(table: &Table) -> Result<Self, Error> {
         let (name, rest) = settings::name("method", table)?;
-        let method = match name.as_str() {
-            "none" => settings::read::<NoSettings>("method", &name, rest).map(|_| Self::None)?,
-            "weight-decay" => Self::WeightDecay(settings::read("method", &name, rest)?),
-            "wrs" => Self::Wrs(settings::read("method", &name, rest)?),
-            _ => {
-                let known = METHODS.iter().map(|m| m.name).collect();
-                return Err(Error::Unknown { kind: "method", name, known });
-            }
-        };
-        match method.problem() {
-            Some(problem) => Err(Error::settings(format!("method `{name}`"), problem)),
-            None => Ok(method),
-        }
+        let method = read_named("method", METHODS, &name, rest)?;
+        method.check()?;
+        Ok(method)
     }
 
     /// The table that [`Method::from_table`] reads, with every default filled in.
     pub fn to_table(&self) -> Table {
+        let name = self.name();
         match self {
-            Self::None => settings::write("none", &NoSettings {}),
-            Self::WeightDecay(decay) => settings::write("weight-decay", decay),
-            Self::Wrs(wrs) => settings::write("wrs", wrs),
+            Self::None | Self::ForcedWeightNormalization | Self::Hyperball => settings::write(name, &NoSettings {}),
+            Self::WeightDecay(settings) => settings::write(name, settings),
+            Self::Wrs(settings) => settings::write(name, settings),
+            Self::Pbwn(settings) => settings::write(name, settings),
+            Self::WeightStandardization(settings) => settings::write(name, settings),
+            Self::WeightNormalization(settings) => settings::write(name, settings),
+            Self::SoftWeightRescaling(settings) => settings::write(name, settings),
+            Self::Rotational(settings) => settings::write(name, settings),
+        }
+    }
+
+    /// Name in configurations.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::WeightDecay(_) => "weight-decay",
+            Self::Wrs(_) => "wrs",
+            Self::Pbwn(_) => "pbwn",
+            Self::WeightStandardization(_) => "weight-standardization",
+            Self::WeightNormalization(_) => "weight-normalization",
+            Self::ForcedWeightNormalization => "forced-weight-normalization",
+            Self::SoftWeightRescaling(_) => "soft-weight-rescaling",
+            Self::Hyperball => "hyperball",
+            Self::Rotational(_) => "rotational",
         }
     }
 
     /// What the list of methods says of this one.
-    pub fn info(&self) -> MethodInfo {
-        match self {
-            Self::None => METHODS[0],
-            Self::WeightDecay(_) => METHODS[1],
-            Self::Wrs(_) => METHODS[2],
-        }
+    pub fn info(&self) -> &'static MethodInfo {
+        info_of(METHODS, self.name())
     }
 
-    /// What is wrong with the settings, if anything.
-    pub(crate) fn problem(&self) -> Option<String> {
-        match self {
-            Self::None => None,
-            Self::WeightDecay(WeightDecay { decay, .. }) if !(decay.is_finite() && *decay >= 0.0) => {
-                Some(format!("`decay` must be a number of at least 0, found {decay}"))
+    /// An error where a setting is out of range.
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        let at_least_0 = |key: &str, value: f64| {
+            let wrong = !(value.is_finite() && value >= 0.0);
+            wrong.then(|| format!("`{key}` must be a number of at least 0, found {value}"))
+        };
+        let interval = |interval: Interval| {
+            matches!(interval, Interval::Steps(0) | Interval::Epochs(0)).then(|| "`interval` must be at least 1".into())
+        };
+        let problem = match *self {
+            Self::None | Self::ForcedWeightNormalization | Self::Hyperball => None,
+            Self::WeightDecay(WeightDecay { decay, .. })
+            | Self::WeightStandardization(WeightStandardization { decay })
+            | Self::WeightNormalization(WeightNormalization { decay })
+            | Self::Rotational(Rotational { decay, .. }) => at_least_0("decay", decay),
+            Self::Wrs(wrs) => {
+                let target = match wrs.target {
+                    Target::Constant(norm) if !(norm.is_finite() && norm > 0.0) => {
+                        Some(format!("`target` must be a number above 0, found {norm}"))
+                    }
+                    _ => None,
+                };
+                let rate = match wrs.rate {
+                    Rate::Own => None,
+                    Rate::Matched { lr, decay } => {
+                        at_least_0("rate.matched.lr", lr).or_else(|| at_least_0("rate.matched.decay", decay))
+                    }
+                };
+                target.or_else(|| interval(wrs.interval)).or(rate)
             }
-            Self::WeightDecay(_) => None,
-            Self::Wrs(wrs) => wrs.problem(),
+            Self::Pbwn(pbwn) => interval(pbwn.interval),
+            Self::SoftWeightRescaling(SoftWeightRescaling { strength }) => {
+                let wrong = !(0.0..=1.0).contains(&strength);
+                wrong.then(|| format!("`strength` must be from 0 to 1, found {strength}"))
+            }
+        };
+        match problem {
+            Some(problem) => Err(Error::settings(format!("method `{}`", self.name()), problem)),
+            None => Ok(()),
         }
     }
 
-    /// The decay λ that is coupled to the gradient of a parameter of `role`.
-    pub(crate) fn decay(&self, role: &Role, rest: f64) -> f64 {
-        match (self, role) {
-            (_, Role::Buffer) => 0.0,
-            (Self::WeightDecay(WeightDecay { decay, scope: Scope::Everything }), _) => *decay,
-            (Self::WeightDecay(WeightDecay { decay, .. }), Role::ScaleInvariant(_)) => *decay,
-            (Self::None | Self::Wrs(_), Role::ScaleInvariant(_)) => 0.0,
-            (_, Role::Other) => rest,
+    /// An error where the method makes no sense with `base`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Combination`], which says why and what to use instead.
+    pub fn check_with(&self, base: &Base) -> Result<(), Error> {
+        let rule = &base.rule;
+        let projects = matches!(rule, Rule::Sgdp(_) | Rule::AdamP(_));
+        let reason = match (self, rule) {
+            (Self::None, _) => None,
+            (_, Rule::Nero(_)) => Some("it constrains all weights itself; use method `none`"),
+            (Self::WeightDecay(WeightDecay { form, .. }), _) if projects && *form != Form::Own => {
+                Some("it scales decay where it projects; use `form = \"own\"`")
+            }
+            (Self::Rotational(_) | Self::Hyperball, _) if projects => {
+                Some("both remove the part of the update along the weight; use `sgd` or `adamw`")
+            }
+            (Self::Rotational(_), Rule::Sgd(Sgd { dampening, nesterov, .. })) if *dampening != 0.0 || *nesterov => {
+                Some("the angle is known for heavy-ball momentum; use `dampening = 0` and `nesterov = false`")
+            }
+            (Self::Wrs(Wrs { rate: Rate::Matched { .. }, .. }), _) => match rule {
+                Rule::Sgd(Sgd { dampening, nesterov, .. }) if *dampening != 0.0 || *nesterov => {
+                    Some("a matched rate is known for heavy-ball momentum; use `dampening = 0` and `nesterov = false`")
+                }
+                Rule::Sgd(_) | Rule::Adam(_) | Rule::AdamW(_) => None,
+                _ => Some("a matched rate is known for `sgd`, `adam` and `adamw`; use `rate = \"own\"`"),
+            },
+            _ => None,
+        };
+        match reason {
+            Some(reason) => Err(Error::Combination { optimizer: rule.name(), method: self.name(), reason }),
+            None => Ok(()),
         }
     }
+
+    /// Which weight the network sees in place of the stored one.
+    pub(crate) fn reparametrization(&self) -> Reparametrization {
+        match self {
+            Self::WeightStandardization(_) => Reparametrization::Standardized,
+            Self::WeightNormalization(_) => Reparametrization::Normalized,
+            Self::ForcedWeightNormalization => Reparametrization::Forced,
+            _ => Reparametrization::None,
+        }
+    }
+}
+
+/// Which weight the network sees in place of the stored one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reparametrization {
+    /// The stored one.
+    None,
+    /// See [`WeightStandardization`].
+    Standardized,
+    /// See [`WeightNormalization`].
+    Normalized,
+    /// See [`Method::ForcedWeightNormalization`].
+    Forced,
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{Adam, AdamP, Nero, Sgdp};
     use serde_json::json;
 
     fn method(json: serde_json::Value) -> Result<Method, Error> {
@@ -155,7 +527,7 @@ mod tests {
     fn every_listed_method_is_read_by_its_name_and_writes_its_defaults() {
         for info in METHODS {
             let read = method(json!({"name": info.name})).unwrap();
-            assert_eq!(read.info(), *info);
+            assert_eq!(read.info().name, info.name);
             assert_eq!(Method::from_table(&read.to_table()).unwrap(), read);
         }
     }
@@ -165,11 +537,35 @@ mod tests {
         let message = |json| method(json).unwrap_err().to_string();
         assert!(message(json!({"name": "weigth-decay"})).contains("did you mean `weight-decay`"));
         assert!(message(json!({"name": "none", "decay": 1})).contains("unknown field `decay`"));
-        assert!(message(json!({"name": "weight-decay", "lambda": 1})).contains("expected `decay` or `scope`"));
+        assert!(message(json!({"name": "weight-decay", "lambda": 1})).contains("`decay`"));
         assert!(message(json!({"name": "weight-decay", "decay": -1})).contains("at least 0"));
         assert!(message(json!({"name": "weight-decay", "decay": "much"})).contains("`decay`: invalid type"));
+        assert!(message(json!({"name": "weight-decay", "form": "loose"})).contains("`form`: unknown variant"));
         assert!(message(json!({"name": "wrs", "granularity": "channel"})).contains("`granularity`: unknown variant"));
         assert!(message(json!({"name": "wrs", "target": {"constant": 0}})).contains("above 0"));
         assert!(message(json!({"name": "wrs", "interval": {"steps": 0}})).contains("at least 1"));
+        assert!(message(json!({"name": "wrs", "rate": {"matched": {"lr": -1, "decay": 0}}})).contains("matched.lr"));
+        assert!(message(json!({"name": "pbwn", "interval": {"epochs": 0}})).contains("at least 1"));
+        assert!(message(json!({"name": "soft-weight-rescaling", "strength": 2})).contains("from 0 to 1"));
+    }
+
+    #[test]
+    fn senseless_combinations_are_refused_by_name() {
+        let refused = |method: Method, base: Base| method.check_with(&base).unwrap_err().to_string();
+        let message = refused(Method::Wrs(Wrs::default()), Nero::default().into());
+        assert!(message.contains("`wrs`") && message.contains("`nero`") && message.contains("`none`"), "{message}");
+        refused(Method::Hyperball, AdamP::default().into());
+        refused(Method::Rotational(Rotational::default()), Sgdp::default().into());
+        refused(Method::Rotational(Rotational::default()), Sgd { nesterov: true, ..Sgd::default() }.into());
+        let cautious = Method::WeightDecay(WeightDecay { form: Form::Cautious, ..WeightDecay::default() });
+        refused(cautious, Sgdp::default().into());
+        let matched = Method::Wrs(Wrs { rate: Rate::Matched { lr: 0.1, decay: 5e-4 }, ..Wrs::default() });
+        refused(matched, Sgdp::default().into());
+        refused(matched, Sgd { nesterov: true, ..Sgd::default() }.into());
+        for rule in [Rule::Sgd(Sgd::default()), Rule::Adam(Adam::default()), Rule::AdamW(Adam::default())] {
+            for info in METHODS {
+                (info.read)(Table::new()).unwrap().check_with(&rule.into()).unwrap();
+            }
+        }
     }
 }

@@ -1,46 +1,65 @@
-//! A base rule and a method, applied to parameters.
+//! A base optimizer and a method, applied to parameters.
 
+use crate::base::Base;
 use crate::error::Error;
-use crate::in_place::{change, read, sum_of_squares};
-use crate::method::Method;
-use crate::params::{Parameter, Params, Role};
-use crate::rescale::Interval;
-use crate::settings::{self, Table};
-use crate::sgd::Sgd;
+use crate::fused;
+use crate::in_place::{change, change_any, read, read_any, square_of};
+use crate::method::{Granularity, Interval, Method};
+use crate::params::{Normalization, Parameter, Params, Role};
+use crate::rows::square;
+use crate::sam::Perturbed;
+use crate::tensors;
+use crate::treatment::{Centre, Moment, Rescale, Treatment};
 use candle_core::backprop::GradStore;
-use candle_core::{Device, Tensor};
+use candle_core::{DType, Device, Tensor, Var};
 use std::collections::HashMap;
 use std::time::Instant;
 
-/// Trains [`Params`] with a base rule, under a [`Method`].
+/// Trains [`Params`] with a base optimizer, under a [`Method`].
 ///
-/// Works in place on the CPU, with momentum kept here; parameters without a gradient are left alone, as
-/// in torch.
+/// On the CPU a step works in place, in one pass over a parameter's memory, in parallel; on other devices it
+/// is tensor operations. Parameters without a gradient are left alone, as in torch.
 pub struct Optimizer {
-    rule: Sgd,
-    method: Method,
-    rest_decay: f64,
+    base: Base,
+    params: Params,
     slots: Vec<Slot>,
     steps: u64,
     epochs: u64,
+    fused: bool,
+    /// Memory for the updates of a layer, used again and again.
+    updates: Vec<f32>,
     seconds: StepSeconds,
 }
 
 /// What the optimizer keeps of one parameter.
 struct Slot {
     parameter: Parameter,
-    /// Empty before the parameter's first gradient, and without momentum.
-    momentum: Vec<f32>,
-    /// Target norms under weight rescaling, empty for parameters that are not rescaled.
-    targets: Vec<f64>,
+    treatment: Treatment,
+    /// Gradients seen.
+    steps: u64,
+    /// As [`Treatment::state_names`]; empty before the first gradient.
+    state: Vec<Var>,
+    /// As [`Treatment::row_state_name`], `[rows]`.
+    row_state: Option<Var>,
+    /// Target norms of a method that rescales, `[rows]` or `[1]`.
+    targets: Option<Var>,
+    /// Mean target norm; 1 where there is none.
+    target: f64,
+    /// Nero's σ; 1 for other rules.
+    scale: f64,
+    /// Sum over [`MEASURED_STEPS`] of the scale-free gradient's squared norm.
+    gradient_square: f64,
 }
+
+/// Steps over which a matched rate measures the gradient.
+const MEASURED_STEPS: u64 = 100;
 
 /// Wall-clock seconds, summed over steps.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct StepSeconds {
-    /// The base rule's update, weight decay included: it is one multiplication in the same pass.
+    /// The step of base optimizer and method, which is one pass.
     pub update: f64,
-    /// What the method does besides.
+    /// What the method does outside of steps: rescaling between epochs.
     pub method: f64,
 }
 
@@ -52,136 +71,145 @@ impl Optimizer {
     ///
     /// # Errors
     ///
-    /// Where a setting is out of range, or parameters are not on the CPU.
-    pub fn new(params: &Params, rule: Sgd, method: Method, rest_decay: f64) -> Result<Self, Error> {
-        if let Some(problem) = rule.problem() {
-            return Err(Error::settings("optimizer `sgd`", problem));
-        }
-        if let Some(problem) = method.problem() {
-            return Err(Error::settings(format!("method `{}`", method.info().name), problem));
-        }
+    /// Where a setting is out of range, `base` and `method` make no sense together, or the method needs
+    /// parameters made [`Params::with_method`].
+    pub fn new(params: &Params, base: impl Into<Base>, method: Method, rest_decay: f64) -> Result<Self, Error> {
+        let base = base.into();
+        base.check()?;
+        method.check()?;
+        method.check_with(&base)?;
         if !(rest_decay.is_finite() && rest_decay >= 0.0) {
             return Err(Error::settings("rest_decay", format!("must be a number of at least 0, found {rest_decay}")));
         }
-        if !params.device().is_cpu() {
-            let found = params.device().location();
-            return Err(Error::settings("optimizer", format!("works on the CPU, found parameters on {found:?}")));
+        if method.reparametrization() != params.reparametrization() {
+            let message = "changes which weight the network sees, or the parameters were made for one that does; make \
+                           them with `Params::new(…).with_method(&method)`";
+            return Err(Error::settings(format!("method `{}`", method.name()), message));
         }
-        let slot = |parameter: Parameter| {
-            let targets = match (&method, &parameter.role) {
-                (Method::Wrs(wrs), Role::ScaleInvariant(_)) => wrs.targets(&parameter)?,
-                _ => Vec::new(),
-            };
-            Ok::<_, Error>(Slot { parameter, momentum: Vec::new(), targets })
-        };
+        let slot = |parameter| Slot::new(&base, &method, rest_decay, parameter);
         let slots = params.trainable().into_iter().map(slot).collect::<Result<_, _>>()?;
-        let seconds = StepSeconds::default();
-        let mut optimizer = Self { rule, method, rest_decay, slots, steps: 0, epochs: 0, seconds };
-        optimizer.rescale()?;
-        Ok(optimizer)
+        let fused = params.device().is_cpu();
+        let (params, updates, seconds) = (params.clone(), Vec::new(), StepSeconds::default());
+        Ok(Self { base, params, slots, steps: 0, epochs: 0, fused, updates, seconds })
     }
 
-    /// Reads the base rule from its table, `{ name = "sgd", … }`.
-    ///
-    /// # Errors
-    ///
-    /// Where the name or a key is unknown, or a value has the wrong type or range.
-    pub fn rule_from_table(table: &Table) -> Result<Sgd, Error> {
-        let (name, rest) = settings::name("optimizer", table)?;
-        if name != "sgd" {
-            return Err(Error::Unknown { kind: "optimizer", name, known: vec!["sgd"] });
-        }
-        let rule: Sgd = settings::read("optimizer", &name, rest)?;
-        match rule.problem() {
-            Some(problem) => Err(Error::settings("optimizer `sgd`", problem)),
-            None => Ok(rule),
-        }
-    }
-
-    /// The table that [`Optimizer::rule_from_table`] reads, with every default filled in.
-    pub fn rule_to_table(rule: &Sgd) -> Table {
-        settings::write("sgd", rule)
+    /// This optimizer, working through tensor operations as on other devices than the CPU: slower there, for
+    /// comparison.
+    #[must_use]
+    pub fn with_tensor_operations(self) -> Self {
+        Self { fused: false, ..self }
     }
 
     /// Takes a step at learning rate `lr` (the schedule applied), and rescales where the method does.
     ///
     /// # Errors
     ///
-    /// Where a gradient does not fit its parameter.
+    /// Where a gradient does not fit its parameter; then nothing is changed.
     pub fn step(&mut self, gradients: &GradStore, lr: f64) -> Result<(), Error> {
         let start = Instant::now();
-        let clip = self.clip(gradients)?;
-        for slot in &mut self.slots {
-            let Slot { parameter, momentum, .. } = slot;
-            let Some(gradient) = gradients.get(&parameter.var) else { continue };
-            if gradient.dims() != parameter.var.dims() {
-                let message = format!("has shape {:?}, its gradient {:?}", parameter.var.dims(), gradient.dims());
-                return Err(Error::parameter(&parameter.name, message));
+        for Slot { parameter, .. } in &self.slots {
+            match gradients.get(&parameter.var) {
+                Some(gradient) if gradient.dims() != parameter.var.dims() => {
+                    let message = format!("has shape {:?}, its gradient {:?}", parameter.var.dims(), gradient.dims());
+                    return Err(Error::parameter(&parameter.name, message));
+                }
+                _ => {}
             }
-            let decay = self.method.decay(&parameter.role, self.rest_decay);
-            read(gradient, |g| change(&parameter.var, |w| self.rule.update(w, momentum, g, clip, lr, decay)))??;
         }
+        let clip = self.clip(gradients)?;
         self.steps += 1;
-        let updated = Instant::now();
-        if let Method::Wrs(wrs) = &self.method
-            && let Interval::Steps(interval) = wrs.interval
-            && self.steps.is_multiple_of(interval)
-        {
-            self.rescale()?;
+        for slot in &mut self.slots {
+            if let Some(gradient) = gradients.get(&slot.parameter.var) {
+                slot.step(gradient, lr, clip, self.steps, self.fused, &mut self.updates)?;
+            }
         }
-        self.seconds.update += (updated - start).as_secs_f64();
-        self.seconds.method += updated.elapsed().as_secs_f64();
+        self.seconds.update += start.elapsed().as_secs_f64();
         Ok(())
     }
 
-    /// Says that an epoch of training has ended: methods with an interval of epochs act here.
+    /// Moves the parameters to where sharpness-aware minimization takes its gradient, ρ along `gradients`;
+    /// `None` where [`Base::sam_rho`] is none.
+    ///
+    /// ```
+    /// # use regularize::{Base, Error, Method, Optimizer, Params, Sgd};
+    /// # fn train(params: &Params, loss: impl Fn() -> candle_core::Result<candle_core::Tensor>) -> Result<(), Error> {
+    /// let base = Base { sam_rho: Some(0.05), ..Sgd::default().into() };
+    /// let mut optimizer = Optimizer::new(params, base, Method::None, 5e-4)?;
+    /// let mut gradients = loss()?.backward()?;
+    /// if let Some(perturbed) = optimizer.perturb(&gradients)? {
+    ///     gradients = loss()?.backward()?;
+    ///     perturbed.restore()?;
+    /// }
+    /// optimizer.step(&gradients, 0.1)?;
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     ///
     /// Where a tensor operation fails.
-    pub fn end_epoch(&mut self) -> Result<(), Error> {
+    pub fn perturb(&self, gradients: &GradStore) -> Result<Option<Perturbed>, Error> {
+        self.base.sam_rho.map(|rho| Perturbed::new(&self.params, gradients, rho)).transpose()
+    }
+
+    /// Says that an epoch of training begins that is not the first: methods with an interval of epochs act
+    /// here, after the evaluation between them and not after the last, as arXiv 1710.02338 asks.
+    ///
+    /// # Errors
+    ///
+    /// Where a tensor operation fails.
+    pub fn begin_epoch(&mut self) -> Result<(), Error> {
         let start = Instant::now();
         self.epochs += 1;
-        if let Method::Wrs(wrs) = &self.method
-            && let Interval::Epochs(interval) = wrs.interval
-            && self.epochs.is_multiple_of(interval)
-        {
-            self.rescale()?;
+        for slot in &mut self.slots {
+            if let Some((rescale, Interval::Epochs(interval))) = slot.treatment.rescale()
+                && self.epochs.is_multiple_of(interval)
+            {
+                slot.rescale(&rescale, self.fused)?;
+            }
         }
         self.seconds.method += start.elapsed().as_secs_f64();
         Ok(())
     }
 
-    /// Time spent in steps since the optimizer was made.
+    /// Time spent since the optimizer was made.
     pub fn seconds(&self) -> StepSeconds {
         self.seconds
     }
 
-    /// The rate at which a filter of norm `norm` turns per unit of its scale-free gradient at learning
-    /// rate `lr`: `lr / norm²` for SGD (van Laarhoven, arXiv 1706.05350).
-    pub fn effective_lr(&self, lr: f64, norm: f64) -> f64 {
-        lr / (norm * norm)
+    /// The rate at which a filter of norm `norm` of the parameter `name` turns per unit of its scale-free
+    /// gradient at learning rate `lr`: η/‖f‖² for SGD (van Laarhoven, arXiv 1706.05350), η/‖f‖ for Adam; the
+    /// angle of a step where the method sets it.
+    pub fn effective_lr(&self, name: &str, lr: f64, norm: f64) -> f64 {
+        match self.slots.iter().find(|slot| slot.parameter.name == name) {
+            Some(slot) => slot.treatment.effective_lr(slot.lr(lr), norm),
+            None => f64::NAN,
+        }
     }
 
-    /// Everything that must be kept, besides the parameters, to go on bit for bit: momentum, counters and
-    /// target norms (as pairs of `f32`).
+    /// The angle per step, in radians, at which scale-invariant weights settle at learning rate `lr` under the
+    /// decay that they have; `None` where there is no decay or no formula. See [`crate::equilibrium`].
+    pub fn equilibrium_rotation(&self, lr: f64) -> Option<f64> {
+        let mut slots = self.slots.iter();
+        let slot = slots.find(|slot| matches!(slot.parameter.role, Role::ScaleInvariant(_)))?;
+        slot.treatment.rotation(lr)
+    }
+
+    /// Everything that must be kept, besides the parameters, to go on bit for bit.
     ///
     /// # Errors
     ///
     /// Where a tensor operation fails.
     pub fn state(&self) -> Result<HashMap<String, Tensor>, Error> {
         let mut state = HashMap::new();
-        let counters = Tensor::from_vec(vec![self.steps as i64, self.epochs as i64], 2, &Device::Cpu)?;
-        state.insert("counters".to_owned(), counters);
+        let counters = vec![self.steps as i64, self.epochs as i64];
+        state.insert("counters".to_owned(), Tensor::from_vec(counters, 2, &Device::Cpu)?);
         for slot in &self.slots {
             let name = &slot.parameter.name;
-            if !slot.momentum.is_empty() {
-                let momentum = Tensor::from_slice(&slot.momentum, slot.parameter.var.shape(), &Device::Cpu)?;
-                state.insert(format!("momentum/{name}"), momentum);
-            }
-            if !slot.targets.is_empty() {
-                let targets = Tensor::from_slice(&slot.targets, slot.targets.len(), &Device::Cpu)?;
-                state.insert(format!("target/{name}"), targets);
+            let numbers = vec![slot.steps as f64, slot.scale, slot.gradient_square, slot.target];
+            state.insert(format!("numbers/{name}"), Tensor::from_vec(numbers, 4, &Device::Cpu)?);
+            for (key, var) in slot.vars() {
+                state.insert(format!("{key}/{name}"), var.copy()?);
             }
         }
         Ok(state)
@@ -193,59 +221,282 @@ impl Optimizer {
     ///
     /// Where something is missing or does not fit the parameters; then nothing is changed.
     pub fn load_state(&mut self, state: &HashMap<String, Tensor>) -> Result<(), Error> {
-        let missing = |key: &str| Error::settings("optimizer state", format!("expected `{key}`, found no such tensor"));
-        let counters = state.get("counters").ok_or_else(|| missing("counters"))?.to_vec1::<i64>()?;
-        let &[steps, epochs] = counters.as_slice() else { return Err(missing("counters")) };
-        let mut loaded = Vec::with_capacity(self.slots.len());
-        for slot in &self.slots {
-            let name = &slot.parameter.name;
-            let momentum = match state.get(&format!("momentum/{name}")) {
-                None => Vec::new(),
-                Some(momentum) if momentum.dims() == slot.parameter.var.dims() => momentum.flatten_all()?.to_vec1()?,
-                Some(momentum) => {
-                    let message = format!(
-                        "expected momentum of shape {:?}, found {:?}",
-                        slot.parameter.var.dims(),
-                        momentum.dims()
-                    );
-                    return Err(Error::parameter(name, message));
-                }
-            };
-            let targets = match state.get(&format!("target/{name}")) {
-                None => Vec::new(),
-                Some(targets) => targets.to_vec1::<f64>()?,
-            };
-            if targets.len() != slot.targets.len() {
-                let message = format!("expected {} target norms, found {}", slot.targets.len(), targets.len());
-                return Err(Error::parameter(name, message));
-            }
-            loaded.push((momentum, targets));
-        }
-        (self.steps, self.epochs) = (steps as u64, epochs as u64);
-        for (slot, (momentum, targets)) in self.slots.iter_mut().zip(loaded) {
-            (slot.momentum, slot.targets) = (momentum, targets);
-        }
+        let counters = Keyed(state).get("counters")?.to_vec1::<i64>()?;
+        let &[steps, epochs] = counters.as_slice() else {
+            let message = format!("expected 2 values in `counters`, found {}", counters.len());
+            return Err(Error::settings("optimizer state", message));
+        };
+        let loaded = self.slots.iter().map(|slot| slot.loaded(&Keyed(state))).collect::<Result<_, _>>()?;
+        (self.steps, self.epochs, self.slots) = (steps as u64, epochs as u64, loaded);
         Ok(())
     }
 
     /// The factor that brings the global norm of all gradients down to `clip_norm`.
     fn clip(&self, gradients: &GradStore) -> Result<f32, Error> {
-        let Some(largest) = self.rule.clip_norm else { return Ok(1.0) };
+        let Some(largest) = self.base.clip_norm else { return Ok(1.0) };
         let mut square = 0.0;
         for slot in &self.slots {
             if let Some(gradient) = gradients.get(&slot.parameter.var) {
-                square += read(gradient, sum_of_squares)?;
+                square += square_of(gradient)?;
             }
         }
         Ok((largest / (square.sqrt() + 1e-6)).min(1.0) as f32)
     }
+}
 
-    fn rescale(&mut self) -> Result<(), Error> {
-        if let Method::Wrs(wrs) = &self.method {
-            for slot in self.slots.iter_mut().filter(|slot| !slot.targets.is_empty()) {
-                wrs.rescale(&slot.parameter, &slot.targets, &mut slot.momentum)?;
+impl Slot {
+    fn new(base: &Base, method: &Method, rest_decay: f64, parameter: Parameter) -> Result<Self, Error> {
+        let treatment = Treatment::new(base, method, rest_decay, &parameter);
+        let device = parameter.var.device().clone();
+        let row_state = match treatment.row_state_name() {
+            Some(_) => Some(Var::zeros(treatment.rows, DType::F32, &device)?),
+            None => None,
+        };
+        let (state, targets) = (Vec::new(), None);
+        let mut slot = Self {
+            parameter,
+            treatment,
+            steps: 0,
+            state,
+            row_state,
+            targets,
+            target: 1.0,
+            scale: 1.0,
+            gradient_square: 0.0,
+        };
+        if slot.is_empty() {
+            return Ok(slot);
+        }
+        if let Some((rescale, _)) = slot.treatment.rescale() {
+            let len = match rescale.granularity {
+                Granularity::Filter => slot.treatment.len,
+                Granularity::Layer => slot.parameter.var.elem_count(),
+            };
+            let norms = norms(&slot.parameter.var, len)?;
+            let targets: Vec<f32> = norms.iter().map(|norm| slot.treatment.target(len, *norm) as f32).collect();
+            slot.target = targets.iter().map(|target| f64::from(*target)).sum::<f64>() / targets.len() as f64;
+            slot.targets = Some(Var::from_vec(targets, norms.len(), &device)?);
+            let centre = if rescale.centre == Centre::AtStart { Centre::Always } else { rescale.centre };
+            slot.rescale(&Rescale { centre, ..rescale }, device.is_cpu())?;
+        }
+        if slot.treatment.needs_scale() {
+            let norms = norms(&slot.parameter.var, slot.treatment.len)?;
+            let mean = norms.iter().sum::<f64>() / norms.len() as f64;
+            slot.scale = if mean == 0.0 { 0.01 } else { mean };
+        }
+        Ok(slot)
+    }
+
+    fn is_empty(&self) -> bool {
+        self.parameter.var.elem_count() == 0
+    }
+
+    fn step(
+        &mut self,
+        gradient: &Tensor,
+        lr: f64,
+        clip: f32,
+        total_steps: u64,
+        fused: bool,
+        updates: &mut Vec<f32>,
+    ) -> Result<(), Error> {
+        if self.is_empty() {
+            return Ok(());
+        }
+        self.steps += 1;
+        if self.state.is_empty() {
+            for _ in self.treatment.state_names() {
+                self.state.push(self.parameter.var.zeros_like().and_then(|zeros| Var::from_tensor(&zeros))?);
             }
+        }
+        if let Some(granularity) = self.treatment.measures_gradient()
+            && self.steps <= MEASURED_STEPS
+        {
+            self.gradient_square += self.measure(granularity, gradient)?;
+        }
+        let moment = Moment {
+            clip,
+            lr,
+            step: self.steps,
+            total_steps,
+            scale: self.scale,
+            gradient_square: self.gradient_square / self.steps.min(MEASURED_STEPS) as f64,
+            target: self.target,
+        };
+        let step = self.treatment.step(&moment);
+        if fused {
+            let factors = self.in_place(Some(gradient), |rows| fused::step(&step, rows, updates))?;
+            self.follow(step.rescale.as_ref(), &factors)
+        } else {
+            let factors = tensors::step(&step, &self.as_tensors(), gradient)?;
+            self.follow_tensor(step.rescale.as_ref(), factors)
+        }
+    }
+
+    /// Puts the weight back to its norms, outside of a step.
+    fn rescale(&self, rescale: &Rescale, fused: bool) -> Result<(), Error> {
+        if self.is_empty() {
+            return Ok(());
+        }
+        if fused {
+            let factors = self.in_place(None, |rows| fused::rescale(rescale, rows))?;
+            self.follow(Some(rescale), &factors)
+        } else {
+            let factors = tensors::rescale(rescale, &self.as_tensors())?;
+            self.follow_tensor(Some(rescale), Some(factors))
+        }
+    }
+
+    /// Calls `f` with the memory of the weight, its gradient and its state.
+    fn in_place<R>(&self, gradient: Option<&Tensor>, f: impl FnOnce(fused::Rows<'_>) -> R) -> candle_core::Result<R> {
+        let len = self.treatment.len;
+        let (m, v) = (self.state.first(), self.state.get(1));
+        // Each borrows the memory of one variable.
+        let borrow = |w: &mut [f32], m: &mut [f32], v: &mut [f32], second: &mut [f32], targets: &[f32]| {
+            read_any(gradient, |g| f(fused::Rows { len, w, g, m, v, u: &mut [], second, targets, results: &mut [] }))
+        };
+        change(&self.parameter.var, |w| {
+            change_any(m, |m| {
+                change_any(v, |v| {
+                    change_any(self.row_state.as_ref(), |second| {
+                        change_any(self.targets.as_ref(), |targets| borrow(w, m, v, second, targets)).flatten()
+                    })
+                    .flatten()
+                })
+                .flatten()
+            })
+            .flatten()
+        })
+        .flatten()
+    }
+
+    fn as_tensors(&self) -> tensors::Slot<'_> {
+        tensors::Slot {
+            rows: self.treatment.rows,
+            len: self.treatment.len,
+            w: &self.parameter.var,
+            m: self.state.first(),
+            v: self.state.get(1),
+            second: self.row_state.as_ref(),
+            targets: self.targets.as_ref(),
+        }
+    }
+
+    /// What must be scaled with the weight where `rescale` scales it.
+    fn normalization(&self, rescale: Option<&Rescale>) -> Option<&Normalization> {
+        match (rescale, &self.parameter.role) {
+            (Some(Rescale { follow: true, .. }), Role::ScaleInvariant(normalization)) => Some(normalization),
+            _ => None,
+        }
+    }
+
+    /// Follows a weight whose rows were scaled by `factors`: one a row, or one for all.
+    fn follow(&self, rescale: Option<&Rescale>, factors: &[f64]) -> Result<(), Error> {
+        let Some(Normalization { running_mean, running_var, bias }) = self.normalization(rescale) else {
+            return Ok(());
+        };
+        let scale = |var: &Var, power: i32| {
+            change(var, |values| {
+                for (channel, value) in values.iter_mut().enumerate() {
+                    let factor = factors.get(if factors.len() == 1 { 0 } else { channel }).copied().unwrap_or(1.0);
+                    *value = (f64::from(*value) * factor.powi(power)) as f32;
+                }
+            })
+        };
+        scale(running_mean, 1)?;
+        scale(running_var, 2)?;
+        if let Some(bias) = bias {
+            scale(bias, 1)?;
         }
         Ok(())
     }
+
+    fn follow_tensor(&self, rescale: Option<&Rescale>, factors: Option<Tensor>) -> Result<(), Error> {
+        let (Some(Normalization { running_mean, running_var, bias }), Some(factors)) =
+            (self.normalization(rescale), factors)
+        else {
+            return Ok(());
+        };
+        let factors = factors.flatten_all()?;
+        running_mean.set(&running_mean.broadcast_mul(&factors)?)?;
+        running_var.set(&running_var.broadcast_mul(&factors.sqr()?)?)?;
+        if let Some(bias) = bias {
+            bias.set(&bias.broadcast_mul(&factors)?)?;
+        }
+        Ok(())
+    }
+
+    /// The mean over rows of the scale-free gradient's squared norm, `‖g‖²·‖w‖²`.
+    fn measure(&self, granularity: Granularity, gradient: &Tensor) -> Result<f64, Error> {
+        let len = match granularity {
+            Granularity::Filter => self.treatment.len,
+            Granularity::Layer => self.parameter.var.elem_count(),
+        };
+        let (g, w) = (norms(gradient, len)?, norms(&self.parameter.var, len)?);
+        Ok(g.iter().zip(&w).map(|(g, w)| (g * w).powi(2)).sum::<f64>() / g.len() as f64)
+    }
+
+    /// The learning rate of this parameter where that of the base optimizer is `lr`.
+    fn lr(&self, lr: f64) -> f64 {
+        let gradient_square = self.gradient_square / self.steps.clamp(1, MEASURED_STEPS) as f64;
+        self.treatment.lr(lr, gradient_square, self.target)
+    }
+
+    /// State variables and what they are called.
+    fn vars(&self) -> impl Iterator<Item = (&'static str, &Var)> {
+        let named = self.treatment.state_names().iter().copied().zip(&self.state);
+        let row_state = self.treatment.row_state_name().zip(self.row_state.as_ref());
+        named.chain(row_state).chain(self.targets.as_ref().map(|targets| ("target", targets)))
+    }
+
+    /// This slot with the state in `state`.
+    fn loaded(&self, state: &Keyed<'_>) -> Result<Self, Error> {
+        let name = &self.parameter.name;
+        let numbers = state.get(&format!("numbers/{name}"))?.to_vec1::<f64>()?;
+        let &[steps, scale, gradient_square, target] = numbers.as_slice() else {
+            let message = format!("expected 4 numbers in the optimizer's state, found {}", numbers.len());
+            return Err(Error::parameter(name, message));
+        };
+        let var = |key: &str, dims: &[usize]| {
+            let tensor = state.get(&format!("{key}/{name}"))?;
+            if tensor.dims() != dims {
+                let message = format!("expected `{key}` of shape {dims:?}, found {:?}", tensor.dims());
+                return Err(Error::parameter(name, message));
+            }
+            let tensor = tensor.to_dtype(DType::F32)?.to_device(self.parameter.var.device())?;
+            Ok(Var::from_tensor(&tensor)?)
+        };
+        let row_state = match (self.treatment.row_state_name(), &self.row_state) {
+            (Some(key), Some(present)) => Some(var(key, present.dims())?),
+            _ => None,
+        };
+        let names = if steps > 0.0 { self.treatment.state_names() } else { &[] };
+        Ok(Self {
+            parameter: self.parameter.clone(),
+            treatment: self.treatment.clone(),
+            steps: steps as u64,
+            state: names.iter().map(|key| var(key, self.parameter.var.dims())).collect::<Result<_, _>>()?,
+            row_state,
+            targets: self.targets.as_ref().map(|present| var("target", present.dims())).transpose()?,
+            target,
+            scale,
+            gradient_square,
+        })
+    }
+}
+
+/// State by name.
+struct Keyed<'a>(&'a HashMap<String, Tensor>);
+
+impl<'a> Keyed<'a> {
+    fn get(&self, key: &str) -> Result<&'a Tensor, Error> {
+        let missing = || Error::settings("optimizer state", format!("expected `{key}`, found no such tensor"));
+        self.0.get(key).ok_or_else(missing)
+    }
+}
+
+/// The norms of rows of `len` values, at least 1.
+fn norms(tensor: &Tensor, len: usize) -> Result<Vec<f64>, Error> {
+    let on_cpu = tensor.to_device(&Device::Cpu)?;
+    Ok(read(&on_cpu, |values| values.chunks(len).map(|row| square(row).sqrt()).collect())?)
 }

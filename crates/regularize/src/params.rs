@@ -1,6 +1,8 @@
 //! The parameters of a network.
 
 use crate::error::Error;
+use crate::method::{Method, Reparametrization};
+use crate::weight::{Weight, row_norms};
 use candle_core::{DType, Device, Result, Shape, Tensor, Var};
 use candle_nn::init::{Init, NormalOrUniform};
 use rand_distr::{Distribution, Normal, Uniform};
@@ -23,6 +25,7 @@ pub struct Params {
 struct Store {
     seed: u64,
     device: Device,
+    reparametrization: Reparametrization,
     entries: Vec<Parameter>,
     /// Only looked up in, never iterated.
     index: HashMap<String, usize>,
@@ -68,8 +71,23 @@ pub struct Normalization {
 impl Params {
     /// No parameters yet; initial values will be drawn from `seed`.
     pub fn new(seed: u64, device: &Device) -> Self {
-        let store = Store { seed, device: device.clone(), entries: Vec::new(), index: HashMap::new() };
+        let store = Store {
+            seed,
+            device: device.clone(),
+            reparametrization: Reparametrization::None,
+            entries: Vec::new(),
+            index: HashMap::new(),
+        };
         Self { store: Arc::new(Mutex::new(store)), prefix: String::new() }
+    }
+
+    /// These parameters, for training with `method`: weights made later by [`Params::scale_invariant`] are
+    /// stored and seen by the network as it says. Needed for weight standardization, weight normalization and
+    /// forced weight normalization; other methods leave the weight as it is.
+    #[must_use]
+    pub fn with_method(self, method: &Method) -> Self {
+        self.lock().reparametrization = method.reparametrization();
+        self
     }
 
     /// A handle to the same parameters that puts `name.` before every name, as candle's `VarBuilder`.
@@ -90,6 +108,43 @@ impl Params {
     pub fn get(&self, name: &str, shape: impl Into<Shape>, init: Init) -> Result<Tensor> {
         let full = format!("{}{name}", self.prefix);
         Ok(self.get_or_make(&full, shape.into(), init, Role::Other)?.as_tensor().clone())
+    }
+
+    /// The scale-invariant weight `name` of `shape` `[out, …]`, made with `init` where there is none yet; see
+    /// [`Role::ScaleInvariant`] for what that promises.
+    ///
+    /// Under weight normalization it is two parameters, `<name>_g` of shape `[out, 1, …]` and `<name>_v`, which
+    /// together are the weight that other methods start from.
+    ///
+    /// # Errors
+    ///
+    /// Where `name` exists with another shape, or running statistics do not fit its filters.
+    pub fn scale_invariant(
+        &self,
+        name: &str,
+        shape: impl Into<Shape>,
+        init: Init,
+        normalization: Normalization,
+    ) -> std::result::Result<Weight, Error> {
+        let (shape, reparametrization) = (shape.into(), self.lock().reparametrization);
+        let role = Role::ScaleInvariant(normalization);
+        if reparametrization != Reparametrization::Normalized {
+            let stored = self.get(name, shape, init)?;
+            self.set_role(name, role)?;
+            return Ok(Weight::new(stored, None, reparametrization));
+        }
+        let full = format!("{}{name}", self.prefix);
+        let (direction, gain) = (format!("{full}_v"), format!("{full}_g"));
+        // Drawn as the weight of the plain name, so that all methods start from the same network.
+        let stored = self.get_or_draw(&direction, &full, shape, init, Role::Other)?.as_tensor().clone();
+        self.set_role(&format!("{name}_v"), role)?;
+        let norms = row_norms(&stored)?;
+        let exists = self.lock().index.contains_key(&gain);
+        let gains = self.get_or_make(&gain, norms.shape().clone(), Init::Const(1.0), Role::Other)?;
+        if !exists {
+            gains.set(&norms)?;
+        }
+        Ok(Weight::new(stored, Some(gains.as_tensor().clone()), reparametrization))
     }
 
     /// The buffer `name` of `shape`, filled with `value` where there is none yet.
@@ -198,12 +253,22 @@ impl Params {
         Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
     }
 
+    /// How weights made by [`Params::scale_invariant`] are seen.
+    pub(crate) fn reparametrization(&self) -> Reparametrization {
+        self.lock().reparametrization
+    }
+
     fn lock(&self) -> MutexGuard<'_, Store> {
         // Every change of the store is a single push or assignment, so it is whole even after a panic.
         self.store.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn get_or_make(&self, name: &str, shape: Shape, init: Init, role: Role) -> Result<Var> {
+        self.get_or_draw(name, name, shape, init, role)
+    }
+
+    /// The parameter `name`, drawn from the stream of the name `drawn_as` where there is none yet.
+    fn get_or_draw(&self, name: &str, drawn_as: &str, shape: Shape, init: Init, role: Role) -> Result<Var> {
         let mut store = self.lock();
         if let Some(&at) = store.index.get(name) {
             let var = &store.entries[at].var;
@@ -212,7 +277,7 @@ impl Params {
             }
             return Ok(var.clone());
         }
-        let values = draw(store.seed, name, &shape, init)?;
+        let values = draw(store.seed, drawn_as, &shape, init)?;
         let var = Var::from_tensor(&Tensor::from_vec(values, shape, &store.device)?)?;
         let at = store.entries.len();
         store.index.insert(name.to_owned(), at);

@@ -1,0 +1,403 @@
+//! Base optimizers: how a gradient becomes an update.
+
+use crate::error::Error;
+use crate::list::{Info, info_of, read_named};
+use crate::settings::{self, Table};
+use serde::{Deserialize, Serialize};
+
+/// A base optimizer: a rule that turns gradients into updates, and what surrounds every rule.
+///
+/// A rule alone converts: `Optimizer::new(&params, Sgd::default(), …)`.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Base {
+    /// How a gradient becomes an update.
+    pub rule: Rule,
+    /// Gradients are scaled down to this global norm where theirs is larger, before decay is added, as
+    /// `torch.nn.utils.clip_grad_norm_`; `None` never.
+    pub clip_norm: Option<f64>,
+    /// Radius ρ of sharpness-aware minimization (SAM, arXiv 2010.01412), .05 in the paper; see
+    /// [`crate::Optimizer::perturb`]. `None` for plain minimization.
+    pub sam_rho: Option<f64>,
+}
+
+/// How a gradient becomes an update.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Rule {
+    /// See [`Sgd`].
+    Sgd(Sgd),
+    /// See [`Adam`]; decay is coupled, as in `torch.optim.Adam`.
+    Adam(Adam),
+    /// See [`Adam`]; decay is decoupled, as in `torch.optim.AdamW` (arXiv 1711.05101).
+    AdamW(Adam),
+    /// See [`Sgdp`].
+    Sgdp(Sgdp),
+    /// See [`AdamP`].
+    AdamP(AdamP),
+    /// See [`Nero`].
+    Nero(Nero),
+}
+
+/// Stochastic gradient descent with momentum, as `torch.optim.SGD`:
+///
+/// `g ← ∇L + λ·w`; `b ← g` at the first step, then `b ← μ·b + (1 − dampening)·g`;
+/// `d ← g + μ·b` with Nesterov's momentum, else `d ← b`; `w ← w − η·d`. The decay `λ` of each
+/// parameter comes from the method.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Sgd {
+    /// Learning rate η before the schedule.
+    pub lr: f64,
+    /// Momentum μ; 0 for none.
+    pub momentum: f64,
+    /// Share of the gradient that is left out of the momentum.
+    pub dampening: f64,
+    /// Nesterov's momentum; needs `momentum > 0` and `dampening = 0`.
+    pub nesterov: bool,
+}
+
+impl Default for Sgd {
+    fn default() -> Self {
+        Self { lr: 0.1, momentum: 0.9, dampening: 0.0, nesterov: false }
+    }
+}
+
+/// Adam (arXiv 1412.6980), as `torch.optim.Adam` and `torch.optim.AdamW`:
+///
+/// `m ← β₁·m + (1−β₁)·g`, `v ← β₂·v + (1−β₂)·g²`, `w ← w − η·m̂ / (√v̂ + ε)` with `m̂ = m/(1−β₁ᵗ)`,
+/// `v̂ = v/(1−β₂ᵗ)`. The gradient `g` holds the decay `λ·w` under [`Rule::Adam`]; under [`Rule::AdamW`]
+/// `w ← (1−η·λ)·w` comes first.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Adam {
+    /// Learning rate η before the schedule.
+    pub lr: f64,
+    /// Decay rates `[β₁, β₂]` of the moments.
+    pub betas: [f64; 2],
+    /// ε in the denominator.
+    pub eps: f64,
+}
+
+impl Default for Adam {
+    fn default() -> Self {
+        Self { lr: 1e-3, betas: [0.9, 0.999], eps: 1e-8 }
+    }
+}
+
+/// SGD with projection (SGDP, arXiv 2006.08217), as `adamp.SGDP`: where gradients look orthogonal to the
+/// weight, the part of the update along the weight is removed, per filter or, failing that, per layer.
+///
+/// A weight `[out, …]` with row length `n` counts as scale-invariant where `max |cos(∇L, w)| < δ/√n`. Without
+/// Nesterov's momentum the buffer itself is projected, as the official code does. Decay is
+/// `w ← w·(1 − η·λ·r/(1−μ))` with `r = wd_ratio` for projected weights, else 1.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Sgdp {
+    /// Learning rate η before the schedule.
+    pub lr: f64,
+    /// Momentum μ; 0 for none.
+    pub momentum: f64,
+    /// Share of the gradient that is left out of the momentum.
+    pub dampening: f64,
+    /// Nesterov's momentum.
+    pub nesterov: bool,
+    /// Added to norms.
+    pub eps: f64,
+    /// Threshold δ of the cosine.
+    pub delta: f64,
+    /// Factor of the decay of projected weights.
+    pub wd_ratio: f64,
+}
+
+impl Default for Sgdp {
+    fn default() -> Self {
+        Self { lr: 0.1, momentum: 0.9, dampening: 0.0, nesterov: false, eps: 1e-8, delta: 0.1, wd_ratio: 0.1 }
+    }
+}
+
+/// Adam with projection (AdamP, arXiv 2006.08217), as `adamp.AdamP`: the projection of [`Sgdp`] on Adam's
+/// update. Decay is `w ← w·(1 − η·λ·r)` with `r = wd_ratio` for projected weights, else 1.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct AdamP {
+    /// Learning rate η before the schedule.
+    pub lr: f64,
+    /// Decay rates `[β₁, β₂]` of the moments.
+    pub betas: [f64; 2],
+    /// ε in the denominator, and added to norms.
+    pub eps: f64,
+    /// Threshold δ of the cosine.
+    pub delta: f64,
+    /// Factor of the decay of projected weights.
+    pub wd_ratio: f64,
+    /// Nesterov's momentum: `β₁·m + (1−β₁)·g` in place of `m`.
+    pub nesterov: bool,
+}
+
+impl Default for AdamP {
+    fn default() -> Self {
+        Self { lr: 1e-3, betas: [0.9, 0.999], eps: 1e-8, delta: 0.1, wd_ratio: 0.1, nesterov: false }
+    }
+}
+
+/// Nero (arXiv 2102.07227): every neuron (row of a weight `[out, …]`) has mean 0 and norm 1, and turns by
+/// about η a step: `s ← β·s + (1−β)·‖g_f‖²`, `f ← f − η·σ·g_f/√(s/(1−βᵗ))`, then centred and normalised.
+///
+/// A parameter of one dimension is a row of neurons of one value, which are not constrained. `σ` is the mean
+/// norm of a parameter's neurons at the start, .01 where that is 0.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Nero {
+    /// Learning rate η before the schedule.
+    pub lr: f64,
+    /// Decay rate β of the squared gradient norm.
+    pub beta: f64,
+}
+
+impl Default for Nero {
+    fn default() -> Self {
+        Self { lr: 0.01, beta: 0.999 }
+    }
+}
+
+macro_rules! rule_from {
+    ($($settings:ident),*) => {
+        $(impl From<$settings> for Rule {
+            fn from(settings: $settings) -> Self {
+                Self::$settings(settings)
+            }
+        }
+        impl From<$settings> for Base {
+            fn from(settings: $settings) -> Self {
+                Rule::from(settings).into()
+            }
+        })*
+    };
+}
+rule_from!(Sgd, Adam, Sgdp, AdamP, Nero);
+
+impl From<Rule> for Base {
+    fn from(rule: Rule) -> Self {
+        Self { rule, clip_norm: None, sam_rho: None }
+    }
+}
+
+/// What a list says of an optimizer.
+pub type OptimizerInfo = Info<Rule>;
+
+/// All optimizers: the one list that configurations, the command line, errors and pages read.
+pub const OPTIMIZERS: &[OptimizerInfo] = &[
+    Info {
+        name: "sgd",
+        description: "stochastic gradient descent with momentum, optionally Nesterov's; decay is coupled",
+        formula: "g ← ∇L + λ·w;  b ← μ·b + (1 − dampening)·g (first: b ← g);  d ← b, or g + μ·b;  w ← w − η·d",
+        source: "torch.optim.SGD; Sutskever et al., ICML 2013",
+        limits: "the decay of the gradient passes through the momentum, so it acts with η·λ/(1−μ) in the mean",
+        read: |table| settings::read("optimizer", "sgd", table).map(Rule::Sgd),
+    },
+    Info {
+        name: "adam",
+        description: "steps scaled by running moments of each value's gradient; decay is coupled",
+        formula: "g ← ∇L + λ·w;  m ← β₁·m + (1−β₁)·g;  v ← β₂·v + (1−β₂)·g²;  w ← w − η·m̂/(√v̂ + ε)",
+        source: "torch.optim.Adam; arXiv 1412.6980",
+        limits: "coupled decay is divided by √v̂ too, so it hardly depends on λ where gradients are small",
+        read: |table| settings::read("optimizer", "adam", table).map(Rule::Adam),
+    },
+    Info {
+        name: "adamw",
+        description: "Adam with decoupled decay",
+        formula: "w ← (1 − η·λ)·w, then Adam's step without decay",
+        source: "torch.optim.AdamW; arXiv 1711.05101",
+        limits: "η·λ is what counts: a change of the learning rate changes the decay",
+        read: |table| settings::read("optimizer", "adamw", table).map(Rule::AdamW),
+    },
+    Info {
+        name: "sgdp",
+        description: "SGD that removes the part of the update along weights that look scale-invariant",
+        formula: "where max|cos(∇L, w)| < δ/√n: d ← d − ŵ·(ŵ·d), r = wd_ratio, else r = 1;  \
+                  w ← w·(1 − η·λ·r/(1−μ)) − η·d",
+        source: "adamp.SGDP 0.3.0; arXiv 2006.08217",
+        limits: "tells scale-invariance by the cosine of one batch's gradient, layer by layer, not by the network",
+        read: |table| settings::read("optimizer", "sgdp", table).map(Rule::Sgdp),
+    },
+    Info {
+        name: "adamp",
+        description: "Adam that removes the part of the update along weights that look scale-invariant",
+        formula: "u ← m̂/(√v̂ + ε);  where max|cos(∇L, w)| < δ/√n: u ← u − ŵ·(ŵ·u), r = wd_ratio, else r = 1;  \
+                  w ← w·(1 − η·λ·r) − η·u",
+        source: "adamp.AdamP 0.3.0; arXiv 2006.08217",
+        limits: "tells scale-invariance by the cosine of one batch's gradient, layer by layer, not by the network",
+        read: |table| settings::read("optimizer", "adamp", table).map(Rule::AdamP),
+    },
+    Info {
+        name: "nero",
+        description: "neurons of mean 0 and norm 1 that turn by about the learning rate each step",
+        formula: "s ← β·s + (1−β)·‖g_f‖²;  f ← f − η·σ·g_f/√ŝ;  f ← (f − mean f)/‖f − mean f‖",
+        source: "arXiv 2102.07227",
+        limits: "constrains every weight of two or more dimensions, the last layer's too; goes with method `none` only",
+        read: |table| settings::read("optimizer", "nero", table).map(Rule::Nero),
+    },
+];
+
+impl Rule {
+    /// Name in configurations.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Sgd(_) => "sgd",
+            Self::Adam(_) => "adam",
+            Self::AdamW(_) => "adamw",
+            Self::Sgdp(_) => "sgdp",
+            Self::AdamP(_) => "adamp",
+            Self::Nero(_) => "nero",
+        }
+    }
+
+    /// What the list of optimizers says of this one.
+    pub fn info(&self) -> &'static OptimizerInfo {
+        info_of(OPTIMIZERS, self.name())
+    }
+
+    /// The learning rate before the schedule.
+    pub fn lr(&self) -> f64 {
+        match self {
+            Self::Sgd(Sgd { lr, .. })
+            | Self::Adam(Adam { lr, .. })
+            | Self::AdamW(Adam { lr, .. })
+            | Self::Sgdp(Sgdp { lr, .. })
+            | Self::AdamP(AdamP { lr, .. })
+            | Self::Nero(Nero { lr, .. }) => *lr,
+        }
+    }
+
+    /// What is wrong with the settings, if anything.
+    fn problem(&self) -> Option<String> {
+        let at_least_0 = |key: &str, value: f64| {
+            let wrong = !(value.is_finite() && value >= 0.0);
+            wrong.then(|| format!("`{key}` must be a number of at least 0, found {value}"))
+        };
+        let share = |key: &str, value: f64| {
+            let wrong = !(value.is_finite() && (0.0..1.0).contains(&value));
+            wrong.then(|| format!("`{key}` must be at least 0 and below 1, found {value}"))
+        };
+        let moments = |betas: [f64; 2], eps: f64| {
+            betas.iter().find_map(|beta| share("betas", *beta)).or_else(|| at_least_0("eps", eps))
+        };
+        let momentum = |momentum: f64, dampening: f64| {
+            let wrong = !dampening.is_finite();
+            share("momentum", momentum)
+                .or_else(|| wrong.then(|| format!("`dampening` must be a number, found {dampening}")))
+        };
+        let projection = |eps: f64, delta: f64, wd_ratio: f64| {
+            at_least_0("eps", eps).or_else(|| at_least_0("delta", delta)).or_else(|| at_least_0("wd_ratio", wd_ratio))
+        };
+        let problem = match *self {
+            Self::Sgd(Sgd { momentum: mu, dampening, nesterov, .. }) => momentum(mu, dampening).or_else(|| {
+                (nesterov && (mu == 0.0 || dampening != 0.0))
+                    .then(|| "`nesterov` needs `momentum` above 0 and `dampening` of 0".into())
+            }),
+            Self::Adam(Adam { betas, eps, .. }) | Self::AdamW(Adam { betas, eps, .. }) => moments(betas, eps),
+            Self::Sgdp(Sgdp { momentum: mu, dampening, eps, delta, wd_ratio, .. }) => {
+                momentum(mu, dampening).or_else(|| projection(eps, delta, wd_ratio))
+            }
+            Self::AdamP(AdamP { betas, eps, delta, wd_ratio, .. }) => {
+                moments(betas, eps).or_else(|| projection(eps, delta, wd_ratio))
+            }
+            Self::Nero(Nero { beta, .. }) => share("beta", beta),
+        };
+        at_least_0("lr", self.lr()).or(problem)
+    }
+}
+
+impl Base {
+    /// Reads a base optimizer from its table, `{ name = "sgd", lr = 0.1, clip_norm = 1.0, … }`.
+    ///
+    /// # Errors
+    ///
+    /// Where the name or a key is unknown, or a value has the wrong type or range.
+    pub fn from_table(table: &Table) -> Result<Self, Error> {
+        #[derive(Deserialize)]
+        struct Common {
+            clip_norm: Option<f64>,
+            sam_rho: Option<f64>,
+        }
+        let (name, mut rest) = settings::name("optimizer", table)?;
+        let common = ["clip_norm", "sam_rho"].into_iter().filter_map(|key| Some((key.to_owned(), rest.remove(key)?)));
+        let Common { clip_norm, sam_rho } = settings::read("optimizer", &name, common.collect())?;
+        let rule = read_named("optimizer", OPTIMIZERS, &name, rest).map_err(|error| match error {
+            Error::Settings { kind, message } if message.starts_with("unknown field") => {
+                Error::Settings { kind, message: message + ", `clip_norm`, `sam_rho`" }
+            }
+            other => other,
+        })?;
+        let base = Self { rule, clip_norm, sam_rho };
+        base.check()?;
+        Ok(base)
+    }
+
+    /// The table that [`Base::from_table`] reads, with every default filled in.
+    pub fn to_table(&self) -> Table {
+        let name = self.rule.name();
+        let mut table = match &self.rule {
+            Rule::Sgd(settings) => settings::write(name, settings),
+            Rule::Adam(settings) | Rule::AdamW(settings) => settings::write(name, settings),
+            Rule::Sgdp(settings) => settings::write(name, settings),
+            Rule::AdamP(settings) => settings::write(name, settings),
+            Rule::Nero(settings) => settings::write(name, settings),
+        };
+        table.insert("clip_norm".into(), self.clip_norm.into());
+        table.insert("sam_rho".into(), self.sam_rho.into());
+        table
+    }
+
+    /// An error where a setting is out of range.
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        let above_0 = |key: &str, value: Option<f64>| match value {
+            Some(value) if !(value.is_finite() && value > 0.0) => {
+                Some(format!("`{key}` must be a number above 0, found {value}"))
+            }
+            _ => None,
+        };
+        let common = || above_0("clip_norm", self.clip_norm).or_else(|| above_0("sam_rho", self.sam_rho));
+        match self.rule.problem().or_else(common) {
+            Some(problem) => Err(Error::settings(format!("optimizer `{}`", self.rule.name()), problem)),
+            None => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn base(json: serde_json::Value) -> Result<Base, Error> {
+        Base::from_table(json.as_object().unwrap())
+    }
+
+    #[test]
+    fn every_listed_optimizer_is_read_by_its_name_and_writes_its_defaults() {
+        for info in OPTIMIZERS {
+            let read = base(json!({"name": info.name})).unwrap();
+            assert_eq!(read.rule.info().name, info.name);
+            assert_eq!(base(read.to_table().into()).unwrap(), read);
+        }
+        let full = base(json!({"name": "adamp", "betas": [0.8, 0.9], "clip_norm": 2.0, "sam_rho": 0.05})).unwrap();
+        assert_eq!(full.clip_norm, Some(2.0));
+        assert_eq!(base(full.to_table().into()).unwrap(), full);
+    }
+
+    #[test]
+    fn mistakes_are_named() {
+        let message = |json| base(json).unwrap_err().to_string();
+        assert!(message(json!({"name": "admw"})).contains("did you mean `adamw`"));
+        assert!(message(json!({"name": "sgd", "learning_rate": 1})).contains("`clip_norm`"));
+        assert!(message(json!({"name": "sgd", "lr": -1})).contains("`lr`"));
+        assert!(message(json!({"name": "sgd", "momentum": 1})).contains("`momentum`"));
+        assert!(message(json!({"name": "sgd", "momentum": 0.0, "nesterov": true})).contains("`nesterov`"));
+        assert!(message(json!({"name": "sgd", "clip_norm": 0})).contains("`clip_norm`"));
+        assert!(message(json!({"name": "sgd", "clip_norm": "x"})).contains("`clip_norm`"));
+        assert!(message(json!({"name": "adam", "betas": [0.9, 1.0]})).contains("`betas`"));
+        assert!(message(json!({"name": "adam", "betas": 0.9})).contains("`betas`"));
+        assert!(message(json!({"name": "nero", "beta": 1.5})).contains("`beta`"));
+        assert!(message(json!({"name": "adamp", "delta": -0.1})).contains("`delta`"));
+    }
+}

@@ -1,0 +1,198 @@
+//! A step through tensor operations: the rules of [`crate::fused`] on any device.
+
+use crate::method::{Granularity, MomentumState};
+use crate::treatment::{Applied, Centre, Direction, Projection, Rescale, SMALLEST, Step, UPDATE_NORM_DECAY};
+use candle_core::{Result, Tensor, Var};
+
+/// A parameter and its state, seen as `rows` rows of `len` values.
+pub(crate) struct Slot<'a> {
+    pub(crate) rows: usize,
+    pub(crate) len: usize,
+    pub(crate) w: &'a Var,
+    /// Momentum.
+    pub(crate) m: Option<&'a Var>,
+    /// Second moment.
+    pub(crate) v: Option<&'a Var>,
+    /// State with one value a row, `[rows]`.
+    pub(crate) second: Option<&'a Var>,
+    /// Target norms, `[rows]` or `[1]`.
+    pub(crate) targets: Option<&'a Var>,
+}
+
+impl Slot<'_> {
+    fn rows(&self, tensor: &Tensor) -> Result<Tensor> {
+        tensor.reshape((self.rows, self.len))
+    }
+
+    fn set(&self, var: &Var, rows: &Tensor) -> Result<()> {
+        var.set(&rows.reshape(var.shape())?.contiguous()?)
+    }
+}
+
+/// Takes a step with gradient `g`. Returns the factors `[rows, 1]` or `[1, 1]` that weights were rescaled with.
+pub(crate) fn step(step: &Step, slot: &Slot<'_>, g: &Tensor) -> Result<Option<Tensor>> {
+    let (raw, w) = (slot.rows(&g.detach())?, slot.rows(&slot.w.as_tensor().detach())?);
+    let mut g = (&raw * f64::from(step.clip))?;
+    if step.riemannian {
+        let square = sum(&w.sqr()?)?;
+        g = (&g - w.broadcast_mul(&guarded(&sum(&(&g * &w)?)?, &square)?)?)?;
+    }
+    if step.coupled != 0.0 {
+        g = (&g + (&w * f64::from(step.coupled))?)?;
+    }
+    let (mut u, mut rate) = direct(step, slot, &g)?;
+    let mut ratio = 1.0;
+    if let Some(projection) = &step.projection
+        && let Some(view) = looks_scale_invariant(projection, &raw, &w)?
+    {
+        ratio = projection.wd_ratio;
+        let of = |rows: Tensor| -> Result<Tensor> {
+            let sums = sum(&rows)?;
+            if view == Granularity::Filter { Ok(sums) } else { sums.sum_keepdim(0) }
+        };
+        let norm = (of(w.sqr()?)?.sqrt()? + projection.eps)?;
+        u = (&u - w.broadcast_mul(&(of((&w * &u)?)? / norm.sqr()?)?)?)?;
+        if let (true, Some(m)) = (projection.in_place, slot.m) {
+            slot.set(m, &u)?;
+        }
+    }
+    match step.applied {
+        Applied::Straight => {}
+        Applied::Hyperball => {
+            let Some(target) = slot.targets else { return Ok(None) };
+            let norm = u.sqr()?.sum_all()?.sqrt()?.reshape((1, 1))?;
+            let target = target.as_tensor().reshape((1, 1))?;
+            rate = guarded(&(target * f64::from(step.lr))?.mul(&norm)?, &norm.sqr()?)?;
+        }
+        Applied::Rotational { angle, zero_mean, correction } => {
+            let (Some(targets), Some(second)) = (slot.targets, slot.second) else { return Ok(None) };
+            let targets = targets.as_tensor().reshape((slot.rows, 1))?;
+            if zero_mean {
+                u = centred(&u)?;
+            }
+            u = (&u - w.broadcast_mul(&guarded(&sum(&(&u * &w)?)?, &targets.sqr()?)?)?)?;
+            let before = second.as_tensor().reshape((slot.rows, 1))?;
+            let fresh = (sum(&u.sqr()?)? * (1.0 - UPDATE_NORM_DECAY))?;
+            let square = ((before * UPDATE_NORM_DECAY)? + fresh)?;
+            // Rows without direction stay as they are, with their state.
+            let square = targets.ge(SMALLEST)?.where_cond(&square, &second.as_tensor().reshape((slot.rows, 1))?)?;
+            slot.set(second, &square)?;
+            rate = ((targets.clone() * angle)? / ((square * correction)?.sqrt()? + 1e-8)?)?;
+            rate = targets.ge(SMALLEST)?.where_cond(&rate, &rate.zeros_like()?)?;
+        }
+    }
+    let moved = u.broadcast_mul(&rate)?;
+    let w = if step.cautious == 0.0 {
+        ((&w * (1.0 - step.decoupled * ratio))? - moved)?
+    } else {
+        let decay = (&w * &u)?.ge(0.0)?.where_cond(&(&w * f64::from(step.cautious))?, &w.zeros_like()?)?;
+        ((&w - moved)? - decay)?
+    };
+    slot.set(slot.w, &w)?;
+    step.rescale.as_ref().map(|rescale| self::rescale(rescale, slot)).transpose()
+}
+
+/// The update, and what it must be multiplied with, `[rows, 1]` or `[1, 1]`.
+fn direct(step: &Step, slot: &Slot<'_>, g: &Tensor) -> Result<(Tensor, Tensor)> {
+    let rate = Tensor::full(step.lr, (1, 1), g.device())?;
+    let update = match (step.direction, slot.m, slot.v) {
+        (Direction::Sgd { momentum, keep, take, nesterov }, Some(m), _) => {
+            let buffer = ((slot.rows(m)? * f64::from(keep))? + (g * f64::from(take))?)?;
+            slot.set(m, &buffer)?;
+            if nesterov { (g + (buffer * f64::from(momentum))?)? } else { buffer }
+        }
+        (Direction::Adam { betas: [beta1, beta2], correction1, correction2, eps, nesterov }, Some(m), Some(v)) => {
+            let first = ((slot.rows(m)? * beta1)? + (g * (1.0 - beta1))?)?;
+            let second = ((slot.rows(v)? * beta2)? + (g.sqr()? * (1.0 - beta2))?)?;
+            slot.set(m, &first)?;
+            slot.set(v, &second)?;
+            let first = if nesterov { ((first * beta1)? + (g * (1.0 - beta1))?)? } else { first };
+            let denominator = ((second.sqrt()? * f64::from(correction2))? + f64::from(eps))?;
+            ((first * f64::from(correction1))? / denominator)?
+        }
+        (Direction::Nero { beta, correction, scale }, ..) => {
+            let Some(second) = slot.second else { return Ok((g.clone(), rate)) };
+            let before = (second.as_tensor().reshape((slot.rows, 1))? * beta)?;
+            let mean = (before + (sum(&g.sqr()?)? * (1.0 - beta))?)?;
+            slot.set(second, &mean)?;
+            let root = (&mean * correction)?.sqrt()?;
+            let turned = (root.recip()? * (f64::from(step.lr) * scale))?;
+            return Ok((g.clone(), mean.gt(0.0)?.where_cond(&turned, &mean.zeros_like()?)?));
+        }
+        (Direction::Sgd { .. } | Direction::Adam { .. }, ..) => g.clone(),
+    };
+    Ok((update, rate))
+}
+
+/// Which view of the weight its gradient looks orthogonal to, if any.
+fn looks_scale_invariant(projection: &Projection, g: &Tensor, w: &Tensor) -> Result<Option<Granularity>> {
+    let products = [(g * w)?, g.sqr()?, w.sqr()?].map(|product| sum(&product));
+    let [gw, gg, ww] = products;
+    let products = [gw?, gg?, ww?];
+    let largest = |[gw, gg, ww]: &[Tensor; 3]| -> Result<f32> {
+        let norms = (gg.sqrt()?.maximum(projection.eps)? * ww.sqrt()?.maximum(projection.eps)?)?;
+        (gw.abs()? / norms)?.flatten_all()?.max(0)?.to_scalar()
+    };
+    let (rows, len) = w.dims2()?;
+    if f64::from(largest(&products)?) < projection.delta / (len as f64).sqrt() {
+        return Ok(Some(Granularity::Filter));
+    }
+    let [gw, gg, ww] = products.map(|product| product.sum_keepdim(0));
+    let threshold = projection.delta / ((rows * len) as f64).sqrt();
+    Ok((f64::from(largest(&[gw?, gg?, ww?])?) < threshold).then_some(Granularity::Layer))
+}
+
+/// Puts all rows back to their norms. Returns the factors, `[rows, 1]` or `[1, 1]`.
+pub(crate) fn rescale(rescale: &Rescale, slot: &Slot<'_>) -> Result<Tensor> {
+    let mut w = slot.rows(&slot.w.as_tensor().detach())?;
+    if rescale.centre == Centre::Always {
+        w = centred(&w)?;
+    }
+    let of = |sums: Tensor| match rescale.granularity {
+        Granularity::Filter => Ok(sums),
+        Granularity::Layer => sums.sum_keepdim(0),
+    };
+    let norm = of(sum(&w.sqr()?)?)?.sqrt()?;
+    let Some(targets) = slot.targets else { return norm.ones_like() };
+    let targets = targets.as_tensor().reshape(((), 1))?;
+    let factor = (targets.clone() * rescale.softness)?.div(&(&norm + rescale.slack)?.maximum(SMALLEST)?)?;
+    let factor = (factor + (1.0 - rescale.softness))?;
+    // Neither a weight nor a target without direction.
+    let factor = norm.ge(SMALLEST)?.where_cond(&factor, &factor.ones_like()?)?;
+    let factor = targets.ge(SMALLEST)?.where_cond(&factor, &factor.ones_like()?)?;
+    let w = w.broadcast_mul(&factor)?;
+    slot.set(slot.w, &w)?;
+    match rescale.state {
+        MomentumState::Keep => {}
+        MomentumState::Rescale => {
+            for (state, factor) in [(slot.m, factor.clone()), (slot.v, factor.sqr()?)] {
+                if let Some(state) = state {
+                    slot.set(state, &slot.rows(state)?.broadcast_div(&factor)?)?;
+                }
+            }
+        }
+        MomentumState::Project => {
+            if let Some(m) = slot.m {
+                let rows = slot.rows(m)?;
+                let along = guarded(&of(sum(&(&w * &rows)?)?)?, &of(sum(&w.sqr()?)?)?)?;
+                slot.set(m, &(rows - w.broadcast_mul(&along)?)?)?;
+            }
+        }
+    }
+    Ok(factor)
+}
+
+/// Sums over rows, `[rows, 1]`.
+fn sum(rows: &Tensor) -> Result<Tensor> {
+    rows.sum_keepdim(1)
+}
+
+fn centred(rows: &Tensor) -> Result<Tensor> {
+    rows.broadcast_sub(&rows.mean_keepdim(1)?)
+}
+
+/// `numerator / square`, 0 where the square is one of no direction.
+fn guarded(numerator: &Tensor, square: &Tensor) -> Result<Tensor> {
+    let quotient = (numerator / square.maximum(SMALLEST * SMALLEST)?)?;
+    square.gt(SMALLEST * SMALLEST)?.where_cond(&quotient, &quotient.zeros_like()?)
+}
