@@ -82,7 +82,7 @@ pub(crate) fn plan(workspace: &Workspace, which: &Which) -> Result<Plan> {
                 }
             }
             (_, _, Some(error)) => {
-                let line = explain(&config, workspace, point.method, &error);
+                let line = explain(&config, workspace, which, point.method, &error);
                 if !mistakes.contains(&line) {
                     mistakes.push(line);
                 }
@@ -96,8 +96,8 @@ pub(crate) fn plan(workspace: &Workspace, which: &Which) -> Result<Plan> {
     }
 }
 
-fn explain(config: &Config, workspace: &Workspace, method: usize, error: &AnswerError) -> String {
-    let place = config.locate(&error.section, method, &error.message);
+fn explain(config: &Config, workspace: &Workspace, which: &Which, method: usize, error: &AnswerError) -> String {
+    let place = config.locate(&error.section, method, &which.selection(), &error.message);
     let root = format!("{}/", workspace.root.display());
     format!("{}: {}: {}", place.strip_prefix(&root).unwrap_or(&place), error.section, error.message)
 }
