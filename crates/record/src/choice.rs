@@ -303,8 +303,8 @@ mod tests {
     use serde_json::json;
 
     fn decay(strength: f64, reaches: f64, seeds: &[u64]) -> Vec<Entry> {
-        let made =
-            Made { method: json!({"name": "weight-decay", "strength": strength}), reaches, norm: 1.0, micros: 0.0 };
+        let method = json!({"name": "weight-decay", "strength": strength});
+        let made = Made { optimizer: fixture::sgd(), method, reaches, norm: 1.0, micros: 0.0 };
         seeds.iter().map(|seed| entry(&made, *seed)).collect()
     }
 

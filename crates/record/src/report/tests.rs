@@ -19,7 +19,7 @@ fn answer(entries: &[Entry]) -> String {
 
 /// Runs of `method` which reaches `reaches`, one for each of `seeds`.
 fn runs(method: serde_json::Value, reaches: f64, seeds: std::ops::Range<u64>) -> Vec<Entry> {
-    let made = Made { method, reaches, norm: 1.0, micros: 10.0 };
+    let made = Made { optimizer: fixture::sgd(), method, reaches, norm: 1.0, micros: 10.0 };
     seeds.map(|seed| entry(&made, seed)).collect()
 }
 
