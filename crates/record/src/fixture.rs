@@ -82,6 +82,31 @@ pub(crate) fn made() -> Vec<Made> {
     made
 }
 
+/// Methods under optimizers of two families, and two seeds; each setting is the only one of its row.
+pub(crate) fn families() -> Vec<Entry> {
+    let of = |name: &str, lr: f64| json!({"name": name, "lr": lr, "clip_norm": null, "betas": [0.9, 0.999]});
+    let (sgdp, adam) = (of("sgdp", 0.1), of("adam", 1e-3));
+    let none = || json!({"name": "none"});
+    let decay = |scope: &str| json!({"name": "weight-decay", "scope": scope, "strength": 5e-4});
+    let wrs = |granularity: &str, target: &str| json!({"name": "wrs", "granularity": granularity, "interval": null, "target": target});
+    let rows = [
+        (sgd(), none(), 0.866, 3.1),
+        (sgd(), decay("everything"), 0.886, 0.7),
+        (sgd(), decay("scale-invariant"), 0.888, 0.65),
+        (sgd(), wrs("filter", "unit"), 0.8885, 1.0),
+        (sgd(), wrs("layer", "unit"), 0.887, 1.1),
+        (sgd(), json!({"name": "weight-standardization"}), 0.879, 2.6),
+        (sgdp.clone(), none(), 0.87, 2.4),
+        (sgdp, decay("everything"), 0.889, 0.8),
+        (of("adamw", 1e-3), decay("everything"), 0.882, 0.9),
+        (of("adamp", 1e-3), decay("everything"), 0.884, 0.95),
+        (adam.clone(), wrs("filter", "unit"), 0.876, 1.0),
+        (adam, wrs("filter", "rms-one"), 0.8845, 12.0),
+    ];
+    let made = rows.map(|(optimizer, method, reaches, norm)| Made { optimizer, method, reaches, norm, micros: 50.0 });
+    with_tests(made.iter().flat_map(|made| (0..2).map(|seed| entry(made, seed))).collect())
+}
+
 pub(crate) fn spec(optimizer: &Value, method: &Value, seed: u64) -> Spec {
     serde_json::from_value(json!({
         "task": {"model": "resnet", "depth": 20, "width": 16}, "dataset": "fashion-mnist-small", "seed": seed,
