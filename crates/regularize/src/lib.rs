@@ -34,7 +34,7 @@ mod sgd;
 
 pub use diagnostics::{Before, LayerNorms};
 pub use error::Error;
-pub use method::{METHODS, Method, MethodInfo, Scope, WeightDecay};
+pub use method::{METHODS, Method, MethodInfo, Scope, WeightDecay, catalogue};
 pub use optimizer::{Optimizer, StepSeconds};
 pub use params::{Normalization, Parameter, Params, Role};
 pub use rescale::{Granularity, Interval, MomentumState, Target, Wrs};

@@ -50,6 +50,21 @@ pub const METHODS: &[MethodInfo] = &[
     },
 ];
 
+/// All methods and optimizers with their defaults: `{"methods": […], "optimizers": […]}`, each with `name`,
+/// `description`, `formula`, `source`, `limits` and the table `defaults`.
+pub fn catalogue() -> serde_json::Value {
+    let methods = METHODS.iter().map(|info| {
+        let table = Table::from_iter([("name".to_owned(), info.name.into())]);
+        let defaults = Method::from_table(&table).map(|method| method.to_table()).unwrap_or(table);
+        serde_json::json!({"name": info.name, "description": info.description, "formula": "", "source": info.source,
+            "limits": "", "defaults": defaults})
+    });
+    let sgd = serde_json::json!({"name": "sgd", "description": "stochastic gradient descent with momentum",
+        "formula": "", "source": "torch.optim.SGD", "limits": "",
+        "defaults": crate::Optimizer::rule_to_table(&crate::Sgd::default())});
+    serde_json::json!({"methods": Vec::from_iter(methods), "optimizers": [sgd]})
+}
+
 /// Coupled weight decay: `g ← ∇L + λ·w` before momentum, as `torch.optim.SGD`'s `weight_decay`.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
