@@ -43,7 +43,7 @@ pub(crate) fn bench(arguments: &Arguments) -> Result<ExitCode> {
     for run in &plan.runs {
         let state = workspace.run(&run.id).state()?;
         if arguments.dry_run {
-            say(&format!("{}  {state:11}  {}", run.id, run.describe()));
+            say(&format!("{}  {state:11}  {}", run.id, run.line));
         }
         if !matches!(state, State::Finished | State::Diverged) {
             pending.push(run.clone());
@@ -73,10 +73,17 @@ fn publish(workspace: &Workspace, plan: &Plan, which: &Which, entries: Vec<Entry
         return Ok(());
     }
     let path = workspace.records(&plan.report);
-    let old = if path.exists() { record::read_entries(&path)? } else { Vec::new() };
+    let partial = !which.methods.is_empty() || which.seeds.is_some();
+    let old = match path.exists().then(|| record::read_entries(&path)).transpose() {
+        // The whole comparison was trained: nothing of an older version's is needed.
+        Err(record::EntriesError::Schema { found, .. }) if !partial => {
+            eprintln!("records of schema {found} leave {}", path.display());
+            Vec::new()
+        }
+        old => old?.unwrap_or_default(),
+    };
     let ours: BTreeSet<_> = entries.iter().map(|entry| entry.record.id.clone()).collect();
     let others: Vec<Entry> = old.into_iter().filter(|entry| !ours.contains(&entry.record.id)).collect();
-    let partial = !which.methods.is_empty() || which.seeds.is_some();
     let mut all = entries;
     if partial {
         all.extend(others);
@@ -155,7 +162,7 @@ impl<'a> Pool<'a> {
                             }
                             Ended::Failed(why) => {
                                 shown.end("failed");
-                                let line = format!("run {} ({}): {why}", run.id, run.describe());
+                                let line = format!("run {} ({}): {why}", run.id, run.line);
                                 failures.lock().unwrap_or_else(PoisonError::into_inner).push(line);
                             }
                         }

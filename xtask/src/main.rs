@@ -2,6 +2,7 @@
 //! and writes reports from records.
 
 mod bench;
+mod methods;
 mod progress;
 mod report;
 mod show;
@@ -34,6 +35,8 @@ enum Command {
     Report(report::Arguments),
     /// Say how far the runs of a comparison are
     Status(status::Arguments),
+    /// List the methods and optimizers, or explain one
+    Methods(methods::Arguments),
     /// Show one run: spec, scores, curve, norms, provenance
     Show(show::Arguments),
 }
@@ -95,6 +98,7 @@ fn main() -> ExitCode {
         Command::Bench(arguments) => bench::bench(&arguments),
         Command::Report(arguments) => report::report(&arguments),
         Command::Status(arguments) => status::status(&arguments),
+        Command::Methods(arguments) => methods::methods(&arguments),
         Command::Show(arguments) => show::show(&arguments),
     };
     match result {

@@ -57,7 +57,7 @@ impl Progress {
     pub(crate) fn start<'a>(&'a self, run: &'a Planned) -> RunProgress<'a> {
         let bar = self.bars.insert_before(&self.total, ProgressBar::new(WHOLE));
         bar.set_style(style("{prefix} [{bar:30}] {percent:>3} % {msg}"));
-        bar.set_prefix(format!("{:.8} {}", run.id, run.describe()));
+        bar.set_prefix(format!("{:.8} {}", run.id, run.line));
         self.event(&json!({"event": "run_start", "id": run.id, "spec": run.spec}));
         RunProgress { progress: self, run, bar, last_step: 0 }
     }
@@ -108,7 +108,7 @@ impl RunProgress<'_> {
 
     /// Says a line about this run.
     pub(crate) fn note(&self, line: &str) {
-        self.progress.note(&format!("{:.8} {}: {line}", self.run.id, self.run.describe()));
+        self.progress.note(&format!("{:.8} {}: {line}", self.run.id, self.run.line));
     }
 
     pub(crate) fn end(mut self, how: &str) {

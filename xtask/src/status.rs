@@ -33,7 +33,7 @@ pub(crate) fn status(arguments: &Arguments) -> Result<ExitCode> {
         if arguments.json {
             list.push(json!({"id": run.id, "state": state, "method": run.spec.method["name"], "seed": run.spec.seed, "spec": run.spec}));
         } else {
-            say(&format!("{}  {state:11}  {}", run.id, run.describe()));
+            say(&format!("{}  {state:11}  {}", run.id, run.line));
         }
     }
     if arguments.json {

@@ -22,26 +22,8 @@ pub(crate) struct Plan {
 pub(crate) struct Planned {
     pub(crate) id: RunId,
     pub(crate) spec: Spec,
-}
-
-impl Planned {
     /// A line that tells this run from the others.
-    pub(crate) fn describe(&self) -> String {
-        let name = |table: &record::Table| table.get("name").and_then(|n| n.as_str()).unwrap_or("?").to_owned();
-        let numbers = |table: &record::Table, keys: &[&str]| {
-            let shown = table.iter().filter(|(key, value)| keys.contains(&key.as_str()) && value.is_number());
-            shown.map(|(key, value)| format!(" {key} {value}")).collect::<String>()
-        };
-        let scope = self.spec.method.get("scope").and_then(|scope| scope.as_str());
-        format!(
-            "{}{}{}{} seed {}",
-            name(&self.spec.method),
-            scope.map(|scope| format!(" on {scope}")).unwrap_or_default(),
-            numbers(&self.spec.method, &["decay"]),
-            numbers(&self.spec.optimizer, &["lr"]),
-            self.spec.seed
-        )
-    }
+    pub(crate) line: String,
 }
 
 #[derive(Deserialize)]
@@ -60,8 +42,8 @@ struct AnswerError {
 
 /// Reads the configuration, builds the task, and has it plan each run.
 pub(crate) fn plan(workspace: &Workspace, which: &Which) -> Result<Plan> {
-    if !workspace.root.join("configs").join(&which.task).is_dir() {
-        let known = folders(&workspace.root.join("configs"));
+    let known = workspace.tasks();
+    if !known.contains(&which.task) {
         let near = record::did_you_mean(&which.task, known.iter().map(String::as_str));
         return Err(mistake(format!("there is no task `{}`{near}; there is {}", which.task, known.join(", "))));
     }
@@ -78,11 +60,11 @@ pub(crate) fn plan(workspace: &Workspace, which: &Which) -> Result<Plan> {
         match (answer.id, answer.spec, answer.error) {
             (Some(id), Some(spec), None) => {
                 if runs.iter().all(|run| run.id != id) {
-                    runs.push(Planned { id, spec });
+                    runs.push(Planned { id, spec, line: String::new() });
                 }
             }
             (_, _, Some(error)) => {
-                let line = explain(&config, workspace, point.method, &error);
+                let line = explain(&config, workspace, which, point.method, &error);
                 if !mistakes.contains(&line) {
                     mistakes.push(line);
                 }
@@ -90,14 +72,16 @@ pub(crate) fn plan(workspace: &Workspace, which: &Which) -> Result<Plan> {
             _ => bail!("{} answered neither a run nor an error", binary.display()),
         }
     }
-    match mistakes.is_empty() {
-        true => Ok(Plan { binary, report, runs }),
-        false => Err(mistake(mistakes.join("\nerror: "))),
+    if !mistakes.is_empty() {
+        return Err(mistake(mistakes.join("\nerror: ")));
     }
+    let lines = record::describe(&runs.iter().map(|run| &run.spec).collect::<Vec<_>>());
+    runs.iter_mut().zip(lines).for_each(|(run, line)| run.line = line);
+    Ok(Plan { binary, report, runs })
 }
 
-fn explain(config: &Config, workspace: &Workspace, method: usize, error: &AnswerError) -> String {
-    let place = config.locate(&error.section, method, &error.message);
+fn explain(config: &Config, workspace: &Workspace, which: &Which, method: usize, error: &AnswerError) -> String {
+    let place = config.locate(&error.section, method, &which.selection(), &error.message);
     let root = format!("{}/", workspace.root.display());
     format!("{}: {}: {}", place.strip_prefix(&root).unwrap_or(&place), error.section, error.message)
 }
@@ -118,11 +102,4 @@ fn ask(workspace: &Workspace, binary: &Path, specs: &[&Spec]) -> Result<Vec<Answ
         bail!("{} plan failed; see its message above", binary.display());
     }
     Ok(serde_json::from_slice(&output.stdout)?)
-}
-
-fn folders(folder: &Path) -> Vec<String> {
-    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten().filter(|entry| entry.path().is_dir());
-    let mut names: Vec<String> = entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
-    names.sort();
-    names
 }

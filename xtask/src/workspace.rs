@@ -26,6 +26,15 @@ impl Workspace {
         }
     }
 
+    /// The tasks that have configurations, sorted.
+    pub(crate) fn tasks(&self) -> Vec<String> {
+        let folders = std::fs::read_dir(self.root.join("configs")).into_iter().flatten().flatten();
+        let folders = folders.filter(|entry| entry.path().is_dir());
+        let mut names: Vec<String> = folders.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+        names.sort();
+        names
+    }
+
     pub(crate) fn run(&self, id: &record::RunId) -> record::RunFolder {
         record::RunFolder::new(self.root.join("runs").join(id.as_str()))
     }

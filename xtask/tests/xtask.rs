@@ -127,6 +127,11 @@ fn a_comparison_from_nothing_to_its_report() {
     assert!(planned.lines().all(|line| line.contains("missing")));
     assert!(!workspace.path("runs").exists(), "a dry run writes");
 
+    // Records of an older version do not keep the whole comparison from being written, but a part of it.
+    workspace.write("reports/records/classification.jsonl", "{\"record\": {\"schema\": 1}, \"test\": null}\n");
+    let (code, message) = workspace.fail(&["bench", "classification", "--method", "none"]);
+    assert!(code == 1 && message.contains("found schema 1"), "{message}");
+
     let table = workspace.succeed(&["bench", "classification"]);
     for method in ["none", "weight-decay", "wrs"] {
         assert!(table.contains(method), "{table}");
@@ -225,6 +230,16 @@ fn mistakes_say_where_they_are_and_what_to_do() {
         &bench,
         &format!("{place}:13: optimizer: optimizer `sgd`: `lr`: invalid type"),
     );
+    expect(
+        &CONFIG.replace("name = \"wrs\"", "name = \"wrs\"\noptimizer = { lr = \"fast\" }"),
+        &bench,
+        &format!("{place}:23: optimizer: optimizer `sgd`: `lr`: invalid type"),
+    );
+    expect(
+        CONFIG,
+        &["bench", "classification", "--set", "optimizer.lr=fast"],
+        "error: --set optimizer.lr: optimizer: ",
+    );
     expect(&CONFIG.replace("\"wrs\"", "\"wsr\""), &bench, "unknown method `wsr`, did you mean `wrs`?");
     expect(&CONFIG.replace("mnist-12k", "mnist-21k"), &bench, "fashion-mnist-12k");
     expect(&CONFIG.replace("[train]", "[train"), &bench, "line 7");
@@ -236,6 +251,19 @@ fn mistakes_say_where_they_are_and_what_to_do() {
     expect(CONFIG, &["bench", "classification", "--set", "optimiser.lr=1"], "did you mean `optimizer`?");
     expect(CONFIG, &["bench", "classification", "--set", "optimizer.lr"], "expected KEY=VALUE");
     expect(CONFIG, &["show", "abc"], "no run has an id");
+    expect(CONFIG, &["methods", "wsr"], "did you mean `wrs`?");
+}
+
+#[test]
+fn methods_are_those_that_the_task_knows() {
+    let workspace = Workspace::new(CONFIG);
+    let all: Value = serde_json::from_str(&workspace.succeed(&["methods", "--json"])).unwrap();
+    let named = |kind: &str, name: &str| all[kind].as_array().unwrap().iter().any(|info| info["name"] == name);
+    assert!(named("methods", "weight-decay") && named("methods", "wrs") && named("optimizers", "sgd"), "{all}");
+    let list = workspace.succeed(&["methods"]);
+    assert!(list.starts_with("Methods\n  none ") && list.contains("\nOptimizers\n"), "{list}");
+    assert!(workspace.succeed(&["methods", "sgd"]).contains("\n  momentum = 0.9\n"));
+    assert!(workspace.succeed(&["methods", "--markdown"]).contains("\n### weight-decay\n"));
 }
 
 #[test]

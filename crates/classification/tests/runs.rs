@@ -188,7 +188,7 @@ fn damaged_files_and_those_of_other_versions_are_refused_by_name() {
     record::fs::write_atomic(&folder.path().join("record.json"), br#"{"schema": 99}"#).unwrap();
     let output = run(&folder, 1);
     assert_eq!(output.status.code(), Some(1));
-    assert!(message(&output).contains("expected schema 1, found 99"), "{}", message(&output));
+    assert!(message(&output).contains("expected schema 2, found 99"), "{}", message(&output));
 }
 
 /// Under weight rescaling every scale-invariant filter has norm 1 after every step.

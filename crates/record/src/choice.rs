@@ -7,7 +7,7 @@
 //! is chosen.
 
 use crate::run::{Entry, Headline, Outcome};
-use crate::spec::{RunId, Table, canonical_json};
+use crate::spec::{RunId, Spec, Table, canonical_json};
 use crate::statistics::mean;
 use serde_json::Value;
 use std::cmp::Ordering;
@@ -23,6 +23,19 @@ pub fn chosen(entries: &[Entry]) -> Vec<RunId> {
     let runs = rows.iter().filter_map(Row::chosen).flat_map(|setting| setting.runs.values());
     let ids: BTreeSet<&RunId> = runs.map(|entry| &entry.record.id).collect();
     ids.into_iter().cloned().collect()
+}
+
+/// A line for each of `specs` that tells it from the others: the label of its row, what differs within the
+/// row, and the seed.
+pub fn describe(specs: &[&Spec]) -> Vec<String> {
+    let split: Vec<_> = specs.iter().map(|spec| split(spec)).collect();
+    let line = |(spec, (key, hyper)): (&&Spec, &(RowKey<'_>, BTreeMap<String, Float>))| {
+        let row = || split.iter().filter(|(other, _)| other == key).map(|(_, hyper)| hyper);
+        let differing = hyper.iter().filter(|(name, value)| row().any(|hyper| hyper.get(*name) != Some(value)));
+        let numbers: String = differing.map(|(name, value)| format!(" {} {}", last(name), value.0)).collect();
+        format!("{}{numbers} seed {}", label(key, split.iter().map(|(key, _)| key)), spec.seed)
+    };
+    specs.iter().zip(&split).map(line).collect()
 }
 
 /// The largest set of entries that may stand in one table.
@@ -43,7 +56,10 @@ pub(crate) struct Comparison<'a> {
 pub(crate) struct Row<'a> {
     /// Unique in the comparison.
     pub(crate) label: String,
+    pub(crate) optimizer: &'a str,
     pub(crate) method: &'a str,
+    /// Settings that are no real numbers, by dotted key.
+    pub(crate) words: BTreeMap<String, String>,
     /// Sorted by hyper-parameters.
     pub(crate) settings: Vec<Setting<'a>>,
     /// The seeds of the best-covered setting.
@@ -128,6 +144,16 @@ impl Row<'_> {
         keys.into_iter().filter(|key| values(key).len() > 1).map(String::as_str).collect()
     }
 
+    /// Optimizers that differ from each other in little but weight decay have one name here: only rows of
+    /// one family say what a method adds.
+    pub(crate) fn family(&self) -> &str {
+        match self.optimizer {
+            "sgd" | "sgdp" => "sgd",
+            "adam" | "adamw" | "adamp" => "adam",
+            other => other,
+        }
+    }
+
     pub(crate) fn entries(&self) -> impl Iterator<Item = &Entry> {
         self.settings.iter().flat_map(|setting| setting.runs.values().copied())
     }
@@ -188,6 +214,11 @@ fn differing(main: &BTreeMap<String, String>, other: &BTreeMap<String, String>) 
         .collect()
 }
 
+/// The last part of a dotted key.
+pub(crate) fn last(key: &str) -> &str {
+    key.split_once('.').map_or(key, |(_, last)| last)
+}
+
 /// A setting's value as a label shows it.
 fn in_words(value: &Value) -> String {
     match value {
@@ -205,20 +236,24 @@ struct RowKey<'a> {
     words: BTreeMap<String, String>,
 }
 
-/// Splits `optimizer` and `method` of an entry into what makes its row and its hyper-parameters.
-fn split(entry: &Entry) -> (RowKey<'_>, BTreeMap<String, Float>) {
-    let spec = &entry.record.spec;
+/// Splits `optimizer` and `method` of a spec into what makes its row and its hyper-parameters. What is null
+/// is not set.
+fn split(spec: &Spec) -> (RowKey<'_>, BTreeMap<String, Float>) {
     let (mut words, mut hyper) = (BTreeMap::new(), BTreeMap::new());
     for (prefix, table) in [("method", &spec.method), ("optimizer", &spec.optimizer)] {
         for (key, value) in table.iter().filter(|(key, _)| *key != "name") {
             let key = format!("{prefix}.{key}");
             match value {
+                Value::Null => {}
                 Value::Number(number) if number.is_f64() => {
                     hyper.insert(key, Float(number.as_f64().unwrap_or(f64::NAN)));
                 }
-                other => {
-                    words.insert(key, in_words(other));
+                Value::Object(table) if table.len() == 1 => {
+                    words.extend(
+                        table.iter().map(|(inner, value)| (key.clone(), format!("{inner} {}", in_words(value)))),
+                    );
                 }
+                other => drop(words.insert(key, in_words(other))),
             }
         }
     }
@@ -233,7 +268,7 @@ fn rows<'a>(entries: &[&'a Entry], headline: &Headline) -> Vec<Row<'a>> {
     type Settings<'a> = BTreeMap<BTreeMap<String, Float>, BTreeMap<u64, &'a Entry>>;
     let mut groups: BTreeMap<RowKey<'a>, Settings<'a>> = BTreeMap::new();
     for &entry in entries {
-        let (key, hyper) = split(entry);
+        let (key, hyper) = split(&entry.record.spec);
         groups.entry(key).or_default().entry(hyper).or_default().insert(entry.record.spec.seed, entry);
     }
     let labels: Vec<String> = groups.keys().map(|key| label(key, groups.keys())).collect();
@@ -245,27 +280,22 @@ fn rows<'a>(entries: &[&'a Entry], headline: &Headline) -> Vec<Row<'a>> {
                 settings.into_iter().map(|(hyper, runs)| Setting { hyper, runs }).collect();
             let seeds = best_covered(&settings);
             let choice = choose(&settings, &seeds, headline);
-            Row { label, method: key.method, settings, seeds, choice }
+            Row { label, optimizer: key.optimizer, method: key.method, words: key.words, settings, seeds, choice }
         })
         .collect()
 }
 
-/// The method's name, and in parentheses what tells `key` from the other rows of the method.
+/// The method's name, and in parentheses the optimizer's where there are several, and the settings that tell
+/// `key` from other rows of the same two.
 fn label<'a, 'b: 'a>(key: &RowKey<'b>, all: impl Iterator<Item = &'a RowKey<'b>> + Clone) -> String {
-    let mut words: Vec<String> = key
-        .words
-        .iter()
-        .filter(|(name, value)| {
-            let mut siblings = all.clone().filter(|other| {
-                other.method == key.method && (name.starts_with("method.") || other.optimizer == key.optimizer)
-            });
-            siblings.any(|other| other.words.get(*name) != Some(*value))
-        })
-        .map(|(name, value)| format!("{} {value}", name.split_once('.').map_or(name.as_str(), |(_, last)| last)))
-        .collect();
+    let mut words = Vec::new();
     if all.clone().any(|other| other.optimizer != key.optimizer) {
         words.push(key.optimizer.to_owned());
     }
+    let siblings = || all.clone().filter(|other| (other.method, other.optimizer) == (key.method, key.optimizer));
+    let differing =
+        key.words.iter().filter(|(name, value)| siblings().any(|other| other.words.get(*name) != Some(*value)));
+    words.extend(differing.map(|(name, value)| format!("{} {value}", last(name))));
     if words.is_empty() { key.method.to_owned() } else { format!("{} ({})", key.method, words.join(", ")) }
 }
 
@@ -303,8 +333,8 @@ mod tests {
     use serde_json::json;
 
     fn decay(strength: f64, reaches: f64, seeds: &[u64]) -> Vec<Entry> {
-        let made =
-            Made { method: json!({"name": "weight-decay", "strength": strength}), reaches, norm: 1.0, micros: 0.0 };
+        let method = json!({"name": "weight-decay", "strength": strength});
+        let made = Made { optimizer: fixture::sgd(), method, reaches, norm: 1.0, micros: 0.0 };
         seeds.iter().map(|seed| entry(&made, *seed)).collect()
     }
 
@@ -315,8 +345,11 @@ mod tests {
         comparison.rows[0].chosen().map(|setting| setting.hyper["method.strength"].0)
     }
 
+    /// Sorted.
     fn labels(entries: &[Entry]) -> Vec<String> {
-        Comparison::of(entries).unwrap().rows.into_iter().map(|row| row.label).collect()
+        let mut labels: Vec<String> = Comparison::of(entries).unwrap().rows.into_iter().map(|row| row.label).collect();
+        labels.sort();
+        labels
     }
 
     #[test]
@@ -387,8 +420,55 @@ mod tests {
         }
         assert_eq!(
             labels(&entries),
-            ["weight-decay (adam)", "weight-decay (nesterov false, sgd)", "weight-decay (nesterov true, sgd)"]
+            ["weight-decay (adam)", "weight-decay (sgd, nesterov false)", "weight-decay (sgd, nesterov true)"]
         );
+    }
+
+    #[test]
+    fn labels_of_several_optimizers_say_no_more_than_it_takes() {
+        assert_eq!(
+            labels(&fixture::families()),
+            [
+                "none (sgd)",
+                "none (sgdp)",
+                "weight-decay (adamp)",
+                "weight-decay (adamw)",
+                "weight-decay (sgd, scope everything)",
+                "weight-decay (sgd, scope scale-invariant)",
+                "weight-decay (sgdp)",
+                "weight-standardization (sgd)",
+                "wrs (adam, target rms-one)",
+                "wrs (adam, target unit)",
+                "wrs (sgd, granularity filter)",
+                "wrs (sgd, granularity layer)",
+            ]
+        );
+    }
+
+    #[test]
+    fn what_is_null_makes_no_row_and_no_label() {
+        let mut entries = decay(5e-4, 0.8, &[0]);
+        let mut other = decay(5e-4, 0.8, &[1]).remove(0);
+        other.record.spec.method.extend([("interval".to_owned(), Value::Null)]);
+        other.record.spec.optimizer.extend([("clip_norm".to_owned(), Value::Null)]);
+        entries.push(other.clone());
+        assert_eq!(labels(&entries), ["weight-decay"]);
+        assert_eq!(Comparison::of(&entries).unwrap().rows[0].settings.len(), 1);
+        other.record.spec.method.extend([("interval".to_owned(), json!({"steps": 5}))]);
+        other.record.id = RunId::new("classification", 1, "", &other.record.spec);
+        entries.push(other);
+        assert_eq!(labels(&entries), ["weight-decay", "weight-decay (interval steps 5)"]);
+    }
+
+    #[test]
+    fn a_run_is_described_by_what_tells_it_from_the_others() {
+        let entries = fixture::entries();
+        let of = |entries: &[Entry]| describe(&entries.iter().map(|entry| &entry.record.spec).collect::<Vec<_>>());
+        let lines = of(&entries);
+        assert_eq!(lines[0], "none seed 0");
+        assert_eq!(lines[7], "weight-decay (scope everything) strength 0.0001 seed 1");
+        assert_eq!(lines.iter().collect::<BTreeSet<_>>().len(), entries.len());
+        assert_eq!(of(&fixture::families())[0], "none (sgd) seed 0");
     }
 
     #[test]

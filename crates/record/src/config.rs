@@ -28,6 +28,9 @@ pub enum ConfigError {
 }
 
 /// A comparison: settings that all runs share, methods with what is searched for each, and seeds.
+///
+/// A `[[method]]` may hold an `optimizer` of its own: keys over those of `[optimizer]`, or, with another
+/// `name`, in their place.
 #[derive(Debug, Clone)]
 pub struct Config {
     path: PathBuf,
@@ -49,7 +52,8 @@ struct Form {
     quick: Option<Quick>,
 }
 
-/// What `--quick` changes: tables are merged into those above, and nothing is searched.
+/// What `--quick` changes: tables are merged into those above (that of an optimizer where a method uses that
+/// optimizer), and nothing is searched.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct Quick {
@@ -100,8 +104,7 @@ impl Config {
         let config = Self { path: path.into(), text, form };
         for (key, empty) in [("seeds", config.form.seeds.is_empty()), ("method", config.form.method.is_empty())] {
             if empty {
-                let line = config.line(key, None, None);
-                return Err(error(format!("line {line}: expected at least one entry in `{key}`, found none")));
+                return Err(config.error(&[key], &format!("expected at least one entry in `{key}`, found none")));
             }
         }
         Ok(config)
@@ -121,32 +124,30 @@ impl Config {
         let quick = self.form.quick.clone().unwrap_or_default();
         let quick = if selection.quick { quick } else { Quick::default() };
         let methods = self.selected_methods(selection, &quick)?;
+        let optimizers = self.optimizers(&quick.optimizer)?;
         let mut seeds = selection.seeds.clone().or(quick.seeds).unwrap_or_else(|| self.form.seeds.clone());
         seeds.dedup();
-        let mut base = Spec {
-            task: merged(&self.form.task, &quick.task),
-            dataset: self.form.dataset.clone(),
-            seed: 0,
-            train: merged(&self.form.train, &quick.train),
-            optimizer: merged(&self.form.optimizer, &quick.optimizer),
-            schedule: merged(&self.form.schedule, &quick.schedule),
-            method: Table::new(),
-            rest_decay: self.form.rest_decay,
-        };
-        for (key, value) in &selection.set {
-            set(&mut base, key, value.clone()).map_err(ConfigError::Selection)?;
-        }
         let mut points = Vec::new();
         for index in methods {
             let mut method = self.form.method[index].clone();
+            method.remove("optimizer");
             let search = self.search(index, method.remove("search"), selection)?;
-            let settings = std::mem::take(&mut base.method);
-            let mut specs = vec![Spec { method: merged(&method, &settings), ..base.clone() }];
-            base.method = settings;
+            let mut spec = Spec {
+                task: merged(&self.form.task, &quick.task),
+                dataset: self.form.dataset.clone(),
+                seed: 0,
+                train: merged(&self.form.train, &quick.train),
+                optimizer: optimizers[index].clone(),
+                schedule: merged(&self.form.schedule, &quick.schedule),
+                method,
+                rest_decay: self.form.rest_decay,
+            };
+            for (key, value) in &selection.set {
+                set(&mut spec, key, value.clone()).map_err(ConfigError::Selection)?;
+            }
+            let mut specs = vec![spec];
             for (key, values) in search {
-                let line = self.line("method", Some(index), Some("search"));
-                let error =
-                    |message| ConfigError::Form { path: self.path.clone(), message: format!("line {line}: {message}") };
+                let error = |message: String| self.error(&["method", &index.to_string(), "search"], &message);
                 let mut next = Vec::new();
                 for spec in &specs {
                     for value in &values {
@@ -166,19 +167,68 @@ impl Config {
         Ok(points)
     }
 
-    /// Where in the file a mistake in `section` is, as `file:line`: at the key that `message` quotes
-    /// first, else at the section.
-    pub fn locate(&self, section: &str, method: usize, message: &str) -> String {
-        let key = message.split('`').skip(1).step_by(2).find(|quoted| {
-            self.find(
-                section,
-                (section == "method").then_some(method),
-                Some(quoted.split('.').next().unwrap_or(quoted)),
-            )
-            .is_some()
+    /// Where a mistake in `section` of method `method` comes from, as `file:line`: at the key that `message`
+    /// quotes first, where the value that counts stands, else at the section; `--set <key>` where `selection`
+    /// sets that key.
+    pub fn locate(&self, section: &str, method: usize, selection: &Selection, message: &str) -> String {
+        let (file, index) = (self.path.display(), method.to_string());
+        let (own, quick) = (["method", index.as_str(), "optimizer"], ["quick", section]);
+        let replaced = match self.form.method.get(method).and_then(|method| method.get("optimizer")) {
+            Some(Value::Object(table)) => section == "optimizer" && names_another(table, &self.form.optimizer),
+            _ => false,
+        };
+        let mut tables: Vec<&[&str]> = if selection.quick && !replaced { vec![&quick] } else { Vec::new() };
+        tables.extend(match section {
+            "method" => vec![&own[..2]],
+            "optimizer" if replaced => vec![&own[..]],
+            "optimizer" => vec![&own[..], &["optimizer"]],
+            _ => vec![std::slice::from_ref(&section)],
         });
-        let key = key.map(|key| key.split('.').next().unwrap_or(key));
-        format!("{}:{}", self.path.display(), self.line(section, (section == "method").then_some(method), key))
+        for quoted in message.split('`').skip(1).step_by(2) {
+            let dotted = format!("{section}.{quoted}");
+            if selection.set.iter().any(|(key, _)| *key == dotted) {
+                return format!("--set {dotted}");
+            }
+            let searched = ["method", index.as_str(), "search", dotted.as_str()];
+            let searched = (!selection.quick).then(|| self.find(&searched)).flatten();
+            let key = quoted.split('.').next().unwrap_or(quoted);
+            if let Some(start) =
+                searched.or_else(|| tables.iter().find_map(|table| self.find(&[table, &[key][..]].concat())))
+            {
+                return format!("{file}:{}", self.line_at(start));
+            }
+        }
+        // Where no key is named it is the optimizer that is wrong: at the table that names it.
+        let named = tables.iter().find(|table| self.find(&[table, &["name"][..]].concat()).is_some());
+        let table = named.or(tables.last()).copied().unwrap_or_default();
+        format!("{file}:{}", self.line(table))
+    }
+
+    /// The optimizer of each method: its own table over `[optimizer]`, and `quick` over both. A table that
+    /// names another optimizer is not merged, because keys of one do not fit the other: a method's own
+    /// replaces `[optimizer]`, and `quick` leaves other optimizers alone.
+    fn optimizers(&self, quick: &Table) -> Result<Vec<Table>, ConfigError> {
+        let shared = &self.form.optimizer;
+        let mut optimizers = Vec::new();
+        for (index, method) in self.form.method.iter().enumerate() {
+            optimizers.push(match method.get("optimizer") {
+                None => shared.clone(),
+                Some(Value::Object(own)) if names_another(own, shared) => own.clone(),
+                Some(Value::Object(own)) => merged(shared, own),
+                Some(found) => {
+                    let message = format!("`optimizer` must be a table, such as {{ lr = 0.1 }}, found {found}");
+                    return Err(self.error(&["method", &index.to_string(), "optimizer"], &message));
+                }
+            });
+        }
+        let name = quick.get("name").or(shared.get("name"));
+        let mut meant = optimizers.iter_mut().filter(|optimizer| optimizer.get("name") == name).peekable();
+        if meant.peek().is_none() && !quick.is_empty() {
+            let message = "`optimizer` is of an optimizer that no method uses: correct its `name`, or remove it";
+            return Err(self.error(&["quick", "optimizer"], message));
+        }
+        meant.for_each(|optimizer| *optimizer = merged(optimizer, quick));
+        Ok(optimizers)
     }
 
     fn selected_methods(&self, selection: &Selection, quick: &Quick) -> Result<Vec<usize>, ConfigError> {
@@ -188,12 +238,9 @@ impl Config {
             let Some(listed) = &quick.methods else { return Ok(all().collect()) };
             return match listed.iter().find(|index| **index >= self.form.method.len()) {
                 Some(index) => {
-                    let line = self.line("quick", None, Some("methods"));
-                    let message = format!(
-                        "line {line}: `methods` counts the {} methods from 0, found {index}",
-                        self.form.method.len()
-                    );
-                    Err(ConfigError::Form { path: self.path.clone(), message })
+                    let message =
+                        format!("`methods` counts the {} methods from 0, found {index}", self.form.method.len());
+                    Err(self.error(&["quick", "methods"], &message))
                 }
                 None => Ok(listed.clone()),
             };
@@ -221,10 +268,9 @@ impl Config {
         selection: &Selection,
     ) -> Result<BTreeMap<String, Vec<Value>>, ConfigError> {
         let Some(search) = search else { return Ok(BTreeMap::new()) };
-        let line = self.line("method", Some(method), Some("search"));
-        let error = |problem: String| ConfigError::Form {
-            path: self.path.clone(),
-            message: format!("line {line}: `search` must give a list of values for each key, {problem}"),
+        let error = |problem: String| {
+            let message = format!("`search` must give a list of values for each key, {problem}");
+            self.error(&["method", &method.to_string(), "search"], &message)
         };
         let search: BTreeMap<String, Vec<Value>> = serde_json::from_value(search).map_err(|e| error(e.to_string()))?;
         if let Some((key, _)) = search.iter().find(|(_, values)| values.is_empty()) {
@@ -234,26 +280,46 @@ impl Config {
         Ok(search.into_iter().filter(|(key, _)| free(key)).collect())
     }
 
-    fn line(&self, section: &str, method: Option<usize>, key: Option<&str>) -> usize {
-        let offset = self.find(section, method, key).or_else(|| self.find(section, method, None)).unwrap_or(0);
-        self.text.get(..offset).map_or(1, |before| before.matches('\n').count() + 1)
+    fn error(&self, place: &[&str], message: &str) -> ConfigError {
+        ConfigError::Form { path: self.path.clone(), message: format!("line {}: {message}", self.line(place)) }
     }
 
-    /// The offset of a section, or of a key in it.
-    fn find(&self, section: &str, method: Option<usize>, key: Option<&str>) -> Option<usize> {
-        let document = DeTable::parse(&self.text).ok()?;
-        let (name, value) = document.get_ref().iter().find(|(name, _)| name.get_ref() == section)?;
-        let (start, value) = match (method, value.get_ref()) {
-            (Some(index), DeValue::Array(methods)) => {
-                let method = methods.get(index)?;
-                (method.span().start, method.get_ref())
-            }
-            (_, value) => (name.span().start, value),
-        };
-        let Some(key) = key else { return Some(start) };
-        let DeValue::Table(table) = value else { return None };
-        table.iter().find(|(name, _)| name.get_ref() == key).map(|(name, _)| name.span().start)
+    /// The line of what `path` leads to, or of as much of it as there is.
+    fn line(&self, path: &[&str]) -> usize {
+        let start = (1..=path.len()).rev().find_map(|length| self.find(&path[..length]));
+        self.line_at(start.unwrap_or(0))
     }
+
+    fn line_at(&self, start: usize) -> usize {
+        self.text.get(..start).map_or(1, |before| before.matches('\n').count() + 1)
+    }
+
+    /// Where in the text `path` leads to, given as keys and, in lists, indices.
+    fn find(&self, path: &[&str]) -> Option<usize> {
+        let document = DeTable::parse(&self.text).ok()?;
+        let (first, rest) = path.split_first()?;
+        let (name, mut value) = document.get_ref().iter().find(|(name, _)| name.get_ref() == first)?;
+        let mut start = name.span().start;
+        for step in rest {
+            (start, value) = match value.get_ref() {
+                DeValue::Table(table) => {
+                    let (name, value) = table.iter().find(|(name, _)| name.get_ref() == step)?;
+                    (name.span().start, value)
+                }
+                DeValue::Array(list) => {
+                    let value = list.get(step.parse::<usize>().ok()?)?;
+                    (value.span().start, value)
+                }
+                _ => return None,
+            };
+        }
+        Some(start)
+    }
+}
+
+/// Whether `table` has a name, and another than `shared`.
+fn names_another(table: &Table, shared: &Table) -> bool {
+    table.get("name").is_some_and(|name| Some(name) != shared.get("name"))
 }
 
 /// `over` merged into `under`, table by table.
@@ -293,6 +359,9 @@ fn set(spec: &mut Spec, key: &str, value: Value) -> Result<(), String> {
         ("train", _) => &mut spec.train,
         ("optimizer", _) => &mut spec.optimizer,
         ("schedule", _) => &mut spec.schedule,
+        ("method", _) if rest.split('.').next() == Some("optimizer") => {
+            return Err(format!("there is no key `{key}`; a method's optimizer is set as optimizer.lr"));
+        }
         ("method", _) => &mut spec.method,
         _ => {
             let known = SECTIONS.into_iter().chain(["dataset", "rest_decay"]);
@@ -415,9 +484,96 @@ task.model.resnet.width = 4
         let key = Selection { set: vec![("optimizer".into(), json!(1))], ..Selection::default() };
         assert!(select(key).contains("is a table"));
         let config = config(TEXT).unwrap();
-        assert_eq!(config.locate("method", 1, "unknown field `decay`, expected `x`"), "c.toml:19");
-        assert_eq!(config.locate("method", 0, "no such"), "c.toml:15");
-        assert_eq!(config.locate("optimizer", 0, "`lr`: invalid type"), "c.toml:12");
-        assert_eq!(config.locate("dataset", 0, "there is none"), "c.toml:2");
+        let locate = |section, method, message| config.locate(section, method, &Selection::default(), message);
+        assert_eq!(locate("method", 1, "unknown field `decay`, expected `x`"), "c.toml:20", "where it is searched");
+        assert_eq!(locate("method", 0, "no such"), "c.toml:15");
+        assert_eq!(locate("optimizer", 0, "`lr`: invalid type"), "c.toml:12");
+        assert_eq!(locate("task", 0, "`model.resnet.depth`: 9"), "c.toml:6");
+        assert_eq!(locate("dataset", 0, "there is none"), "c.toml:2");
+        let quick = Selection { quick: true, ..Selection::default() };
+        assert_eq!(config.locate("method", 1, &quick, "`decay` must be"), "c.toml:19");
+        assert_eq!(config.locate("train", 1, &quick, "`epochs` must be"), "c.toml:23");
+        let set = Selection { set: vec![("optimizer.lr".into(), json!("fast"))], ..Selection::default() };
+        assert_eq!(config.locate("optimizer", 1, &set, "`lr`: invalid type"), "--set optimizer.lr");
+    }
+
+    const OPTIMIZERS: &str = r#"
+dataset = "d"
+seeds = [0]
+rest_decay = 5e-4
+task = {}
+train = {}
+schedule = {}
+[optimizer]
+name = "sgd"
+lr = 0.1
+momentum = 0.9
+[[method]]
+name = "none"
+[[method]]
+name = "none"
+optimizer = { lr = 0.2 }
+[[method]]
+name = "none"
+[method.optimizer]
+name = "sgd"
+nesterov = true
+[[method]]
+name = "none"
+optimizer = { name = "adam", lr = 1e-3 }
+search = { "optimizer.lr" = [1e-3, 3e-3] }
+[quick]
+optimizer.lr = 0.5
+"#;
+
+    #[test]
+    fn a_method_may_have_an_optimizer_of_its_own() {
+        let optimizers = |text: &str, selection: Selection| -> Vec<Value> {
+            let points = config(text).unwrap().grid(&selection).unwrap();
+            assert!(points.iter().all(|point| point.spec.method == *json!({"name": "none"}).as_object().unwrap()));
+            points.into_iter().map(|point| point.spec.optimizer.into()).collect()
+        };
+        let sgd = |lr: f64| json!({"name": "sgd", "lr": lr, "momentum": 0.9});
+        let adam = |lr: f64| json!({"name": "adam", "lr": lr});
+        let nesterov = |lr: f64| json!({"name": "sgd", "lr": lr, "momentum": 0.9, "nesterov": true});
+        assert_eq!(
+            optimizers(OPTIMIZERS, Selection::default()),
+            [sgd(0.1), sgd(0.2), nesterov(0.1), adam(1e-3), adam(3e-3)]
+        );
+        let quick = || Selection { quick: true, ..Selection::default() };
+        assert_eq!(optimizers(OPTIMIZERS, quick()), [sgd(0.5), sgd(0.5), nesterov(0.5), adam(1e-3)]);
+        let of_adam = OPTIMIZERS.replace("optimizer.lr = 0.5", "optimizer = { name = \"adam\", lr = 0.5 }");
+        assert_eq!(optimizers(&of_adam, quick()), [sgd(0.1), sgd(0.2), nesterov(0.1), adam(0.5)]);
+        let set = Selection { set: vec![("optimizer.lr".into(), json!(7.0))], ..quick() };
+        assert_eq!(optimizers(OPTIMIZERS, set.clone()), [sgd(7.0), sgd(7.0), nesterov(7.0), adam(7.0)]);
+        let set = Selection { quick: false, ..set };
+        assert_eq!(optimizers(OPTIMIZERS, set), [sgd(7.0), sgd(7.0), nesterov(7.0), adam(7.0)]);
+    }
+
+    #[test]
+    fn mistakes_in_the_optimizer_of_a_method_say_where_they_are() {
+        let config = |text: &str| config(text).unwrap();
+        let locate = |method, message| config(OPTIMIZERS).locate("optimizer", method, &Selection::default(), message);
+        assert_eq!(locate(0, "optimizer `sgd`: `lr`: invalid type"), "c.toml:10");
+        assert_eq!(locate(1, "optimizer `sgd`: `lr`: invalid type"), "c.toml:16", "the key is the method's");
+        assert_eq!(locate(1, "`momentum` must be below 1"), "c.toml:11", "the key is that of all");
+        assert_eq!(locate(1, "optimizer `sgd`: missing field"), "c.toml:8");
+        assert_eq!(locate(2, "`nesterov` needs"), "c.toml:21");
+        assert_eq!(locate(2, "`momentum` must be below 1"), "c.toml:11");
+        assert_eq!(locate(3, "`lr`: invalid type"), "c.toml:25", "the search replaces the key");
+        assert_eq!(locate(3, "unknown optimizer `adam`; known are sgd"), "c.toml:24");
+        assert_eq!(locate(3, "`momentum`: no such"), "c.toml:24", "another optimizer's key is not at fault");
+        let quick = Selection { quick: true, ..Selection::default() };
+        assert_eq!(config(OPTIMIZERS).locate("optimizer", 1, &quick, "`lr`: invalid type"), "c.toml:27");
+        assert_eq!(config(OPTIMIZERS).locate("optimizer", 3, &quick, "`lr`: invalid type"), "c.toml:24");
+
+        let grid = |text: &str, selection: &Selection| config(text).grid(selection).unwrap_err().to_string();
+        let text = OPTIMIZERS.replace("{ lr = 0.2 }", "0.2");
+        let expected = "c.toml: line 16: `optimizer` must be a table, such as { lr = 0.1 }, found 0.2";
+        assert_eq!(grid(&text, &Selection::default()), expected);
+        let text = OPTIMIZERS.replace("optimizer.lr = 0.5", "optimizer.name = \"nero\"");
+        assert!(grid(&text, &quick).starts_with("c.toml: line 27: `optimizer` is of an optimizer that no method uses"));
+        let set = Selection { set: vec![("method.optimizer.lr".into(), json!(1))], ..Selection::default() };
+        assert!(grid(OPTIMIZERS, &set).contains("a method's optimizer is set as optimizer.lr"));
     }
 }

@@ -11,8 +11,9 @@ pub(crate) const EPOCHS: u64 = 30;
 const STEPS_AN_EPOCH: u64 = 70;
 const DIGEST: &str = "8d1fa07c2b6e4f5390a1c3d5e7f90b1d2c4e6f8091a3b5c7d9e0f2143657a9cb";
 
-/// A setting to make a run of: method, what it reaches, the norm it ends at, microseconds a step.
+/// A setting to make a run of: optimizer, method, what it reaches, the norm it ends at, microseconds a step.
 pub(crate) struct Made {
+    pub(crate) optimizer: Value,
     pub(crate) method: Value,
     pub(crate) reaches: f64,
     pub(crate) norm: f64,
@@ -52,10 +53,15 @@ pub(crate) fn with_tests(mut entries: Vec<Entry>) -> Vec<Entry> {
     entries
 }
 
+pub(crate) fn sgd() -> Value {
+    json!({"name": "sgd", "lr": 0.1, "momentum": 0.9, "nesterov": false})
+}
+
 pub(crate) fn made() -> Vec<Made> {
     let mut made = vec![
-        Made { method: json!({"name": "none"}), reaches: 0.866, norm: 3.1, micros: 0.0 },
+        Made { optimizer: sgd(), method: json!({"name": "none"}), reaches: 0.866, norm: 3.1, micros: 0.0 },
         Made {
+            optimizer: sgd(),
             method: json!({"name": "wrs", "granularity": "filter", "interval": 1, "state": "keep", "target": "unit"}),
             reaches: 0.8885,
             norm: 1.0,
@@ -65,6 +71,7 @@ pub(crate) fn made() -> Vec<Made> {
     for (scope, more) in [("everything", 0.0), ("scale-invariant", 0.0012)] {
         for (strength, reaches, norm) in [(1e-4, 0.874, 1.5), (5e-4, 0.8862, 0.7), (5e-3, 0.861, 0.28)] {
             made.push(Made {
+                optimizer: sgd(),
                 method: json!({"name": "weight-decay", "scope": scope, "strength": strength}),
                 reaches: reaches + more,
                 norm,
@@ -75,11 +82,36 @@ pub(crate) fn made() -> Vec<Made> {
     made
 }
 
-pub(crate) fn spec(method: &Value, seed: u64) -> Spec {
+/// Methods under optimizers of two families, and two seeds; each setting is the only one of its row.
+pub(crate) fn families() -> Vec<Entry> {
+    let of = |name: &str, lr: f64| json!({"name": name, "lr": lr, "clip_norm": null, "betas": [0.9, 0.999]});
+    let (sgdp, adam) = (of("sgdp", 0.1), of("adam", 1e-3));
+    let none = || json!({"name": "none"});
+    let decay = |scope: &str| json!({"name": "weight-decay", "scope": scope, "strength": 5e-4});
+    let wrs = |granularity: &str, target: &str| json!({"name": "wrs", "granularity": granularity, "interval": null, "target": target});
+    let rows = [
+        (sgd(), none(), 0.866, 3.1),
+        (sgd(), decay("everything"), 0.886, 0.7),
+        (sgd(), decay("scale-invariant"), 0.888, 0.65),
+        (sgd(), wrs("filter", "unit"), 0.8885, 1.0),
+        (sgd(), wrs("layer", "unit"), 0.887, 1.1),
+        (sgd(), json!({"name": "weight-standardization"}), 0.879, 2.6),
+        (sgdp.clone(), none(), 0.87, 2.4),
+        (sgdp, decay("everything"), 0.889, 0.8),
+        (of("adamw", 1e-3), decay("everything"), 0.882, 0.9),
+        (of("adamp", 1e-3), decay("everything"), 0.884, 0.95),
+        (adam.clone(), wrs("filter", "unit"), 0.876, 1.0),
+        (adam, wrs("filter", "rms-one"), 0.8845, 12.0),
+    ];
+    let made = rows.map(|(optimizer, method, reaches, norm)| Made { optimizer, method, reaches, norm, micros: 50.0 });
+    with_tests(made.iter().flat_map(|made| (0..2).map(|seed| entry(made, seed))).collect())
+}
+
+pub(crate) fn spec(optimizer: &Value, method: &Value, seed: u64) -> Spec {
     serde_json::from_value(json!({
         "task": {"model": "resnet", "depth": 20, "width": 16}, "dataset": "fashion-mnist-small", "seed": seed,
         "train": {"epochs": EPOCHS, "batch": 128},
-        "optimizer": {"name": "sgd", "lr": 0.1, "momentum": 0.9, "nesterov": false},
+        "optimizer": optimizer,
         "schedule": {"name": "cosine", "warmup": 2.0},
         "method": method, "rest_decay": 5e-4
     }))
@@ -87,9 +119,10 @@ pub(crate) fn spec(method: &Value, seed: u64) -> Spec {
 }
 
 pub(crate) fn entry(made: &Made, seed: u64) -> Entry {
-    let spec = spec(&made.method, seed);
+    let spec = spec(&made.optimizer, &made.method, seed);
     let id = RunId::new("classification", 1, DIGEST, &spec);
     let name = made.method["name"].as_str().unwrap();
+    let (rate, strength) = (made.optimizer["lr"].as_f64().unwrap(), made.method["strength"].as_f64());
     let salt = id.as_str();
     let steps = EPOCHS * STEPS_AN_EPOCH;
     // Half of the noise is the seed's, which pairing removes.
@@ -109,9 +142,11 @@ pub(crate) fn entry(made: &Made, seed: u64) -> Entry {
     let norms = (0..=steps / 10).map(|i| {
         let step = i * 10;
         let t = step as f64 / steps as f64;
-        let lr = 0.1 * (t / 0.05).min(1.0) * (0.5 + 0.5 * (std::f64::consts::PI * t).cos()).max(1e-4);
+        let lr = rate * (t / 0.05).min(1.0) * (0.5 + 0.5 * (std::f64::consts::PI * t).cos()).max(1e-4);
         let start = if name == "wrs" { 1.0 } else { 1.3 };
         let norm = start + (made.norm - start) * (1.0 - (-5.0 * t).exp()) + 0.02 * made.norm * noise(seed, salt) * t;
+        // Of SGD with momentum 0.9 (Kosson et al., arXiv 2305.17212).
+        let equilibrium_rotation = strength.map(|strength| (2.0 * lr * strength / 1.9).sqrt());
         NormRow {
             step,
             lr,
@@ -120,7 +155,8 @@ pub(crate) fn entry(made: &Made, seed: u64) -> Entry {
             filter_norm_median: norm,
             gradient_norm: 0.3 / norm,
             effective_lr: lr / (norm * norm),
-            rotation: 0.3 * lr / (norm * norm),
+            rotation: equilibrium_rotation.map_or(0.3 * lr / (norm * norm), |angle| (1.0 + 0.1 * norm) * angle),
+            equilibrium_rotation,
         }
     });
     let norms: Vec<NormRow> = norms.collect();
@@ -159,7 +195,7 @@ pub(crate) fn entry(made: &Made, seed: u64) -> Entry {
                 method: of_steps(made.micros),
                 evaluation: 4.5,
             },
-            about: about(name),
+            about: about(name, made.optimizer["name"].as_str().unwrap()),
             provenance: Provenance {
                 commit: "0123456789abcdef0123456789abcdef01234567".into(),
                 dataset_digest: DIGEST.into(),
@@ -187,15 +223,21 @@ pub(crate) fn diverge(entry: &mut Entry) {
     entry.record.steps = 93;
 }
 
-fn about(method: &str) -> About {
-    let (words, source) = match method {
+fn about(method: &str, optimizer: &str) -> About {
+    let (method, method_source) = match method {
         "wrs" => ("rescales each filter to unit norm after each step", "arXiv 2102.03497"),
         "weight-decay" => ("shrinks the weights by a share of themselves in each step", "textbook"),
         _ => ("the base optimizer alone", "—"),
     };
+    let (optimizer, optimizer_source) = match optimizer {
+        "sgd" => ("steps along a mean of past gradients", "as torch.optim.SGD"),
+        _ => ("divides the mean of past gradients by the root of the mean of their squares", "as torch.optim.Adam"),
+    };
     About {
-        method: words.into(),
-        method_source: source.into(),
+        method: method.into(),
+        method_source: method_source.into(),
+        optimizer: optimizer.into(),
+        optimizer_source: optimizer_source.into(),
         model: "ResNet-20 of width 16".into(),
         parameters: 272_186,
         dataset: "Fashion-MNIST, first 10,000 training images".into(),

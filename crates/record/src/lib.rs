@@ -17,7 +17,7 @@ pub mod statistics;
 mod store;
 mod table;
 
-pub use choice::chosen;
+pub use choice::{chosen, describe};
 pub use config::{Config, ConfigError, GridPoint, Selection, did_you_mean};
 pub use difference::difference;
 pub use entries::{Conflict, EntriesError, entries_to_jsonl, merge_entries, read_entries};

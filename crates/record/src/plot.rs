@@ -24,13 +24,10 @@ const CHARACTER: f64 = 0.55;
 /// From the plot to the label: a leader, then a sample of the line.
 const LEADER: f64 = 16.0;
 const SAMPLE: f64 = 26.0;
-/// With more lines, labels at the ends would not fit, and a legend above the first plot replaces
-/// them.
-const MOST_LABELS: usize = 6;
+/// Lines of a panel: with more, neither would labels at the ends fit, nor could colours be told apart.
+pub(crate) const MOST_LINES: usize = 8;
 /// More points are not told apart on a curve of this size, and make files large.
 const MOST_POINTS: usize = 120;
-/// Height of a line of the legend.
-const LEGEND: f64 = 24.0;
 const FONTS: &str = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif";
 const DASHES: [&str; 4] = ["", "9 4", "2 4", "12 4 2 4"];
 
@@ -41,6 +38,8 @@ pub(crate) struct Figure {
     /// Text alternative, long.
     pub(crate) description: String,
     pub(crate) panels: Vec<Panel>,
+    /// Whether a height is the same value in each panel.
+    pub(crate) same_height: bool,
 }
 
 /// A plot with its axes.
@@ -116,9 +115,9 @@ impl Theme {
     /// Okabe and Ito's palette, which most colour-blind readers can tell apart, without the
     /// colours that vanish on the background.
     fn line(self, style: usize) -> &'static str {
-        let colours: [&str; 7] = match self {
-            Self::Light => ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#1f2328"],
-            Self::Dark => ["#56b4e9", "#e69f00", "#009e73", "#cc79a7", "#d55e00", "#f0e442", "#f0f6fc"],
+        let colours: [&str; MOST_LINES] = match self {
+            Self::Light => ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#1f2328", "#8b949e"],
+            Self::Dark => ["#56b4e9", "#e69f00", "#009e73", "#cc79a7", "#d55e00", "#f0e442", "#f0f6fc", "#8b949e"],
         };
         colours[style % colours.len()]
     }
@@ -126,11 +125,7 @@ impl Theme {
 
 /// The drawing as the text of an SVG file.
 pub(crate) fn svg(figure: &Figure, theme: Theme) -> String {
-    let direct = figure.panels.iter().all(|panel| panel.lines.len() <= MOST_LABELS);
-    // Panels show the same lines, so that one legend serves them all.
-    let legends = figure.panels.first().filter(|_| !direct);
-    let mut top = legends.map_or(0.0, |panel| LEGEND * panel.lines.len().div_ceil(2) as f64 + 8.0);
-    let height = top + (ABOVE + PLOT + BELOW) * figure.panels.len() as f64;
+    let height = (ABOVE + PLOT + BELOW) * figure.panels.len() as f64;
     let mut out = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{WIDTH}\" height=\"{height}\" \
          viewBox=\"0 0 {WIDTH} {height}\" role=\"img\" aria-labelledby=\"title desc\" \
@@ -140,16 +135,14 @@ pub(crate) fn svg(figure: &Figure, theme: Theme) -> String {
         escape(&figure.title),
         escape(&figure.description),
     );
-    if let Some(panel) = legends {
-        legend(&mut out, panel, theme);
-    }
-    let right = WIDTH - if direct { labels_width(figure) } else { 18.0 };
+    let right = WIDTH - labels_width(figure);
+    let all: Vec<&Line> = figure.panels.iter().flat_map(|panel| &panel.lines).collect();
     for (number, panel) in figure.panels.iter().enumerate() {
-        let curves = draw(&mut out, panel, number, (top + ABOVE, right), theme);
-        if direct {
-            labels(&mut out, panel, &curves, (top + ABOVE, right), theme);
-        }
-        top += ABOVE + PLOT + BELOW;
+        let top = ABOVE + (ABOVE + PLOT + BELOW) * number as f64;
+        let own: Vec<&Line> = panel.lines.iter().collect();
+        let y = Axis::vertical(panel, if figure.same_height { &all } else { &own }, top + PLOT, top);
+        let curves = draw(&mut out, panel, &y, number, (top, right), theme);
+        labels(&mut out, panel, &curves, (top, right), theme);
     }
     out + "</svg>\n"
 }
@@ -158,9 +151,15 @@ pub(crate) fn svg(figure: &Figure, theme: Theme) -> String {
 type Curve = Vec<[f64; 4]>;
 
 /// Draws `panel` with the plot's top right corner at `(top, right)`, and returns its curves.
-fn draw(out: &mut String, panel: &Panel, number: usize, (top, right): (f64, f64), theme: Theme) -> Vec<Curve> {
+fn draw(
+    out: &mut String,
+    panel: &Panel,
+    y: &Axis,
+    number: usize,
+    (top, right): (f64, f64),
+    theme: Theme,
+) -> Vec<Curve> {
     let x = Axis::horizontal(panel, LEFT, right);
-    let y = Axis::vertical(panel, top + PLOT, top);
 
     text(out, 4.0, top - 22.0, "start", theme.text(), &panel.y);
     for tick in y.ticks() {
@@ -185,7 +184,7 @@ fn draw(out: &mut String, panel: &Panel, number: usize, (top, right): (f64, f64)
         right - LEFT + 2.0,
         PLOT + 3.0
     );
-    let curves: Vec<Curve> = panel.lines.iter().map(|line| project(line, &x, &y)).collect();
+    let curves: Vec<Curve> = panel.lines.iter().map(|line| project(line, &x, y)).collect();
     for (line, curve) in panel.lines.iter().zip(&curves) {
         band(out, curve, theme.line(line.style));
     }
@@ -264,14 +263,6 @@ fn labels_width(figure: &Figure) -> f64 {
     let parts = figure.panels.iter().flat_map(|panel| &panel.lines).flat_map(|line| in_two(&line.label));
     let longest = parts.map(|part| part.chars().count()).max().unwrap_or(0);
     (LEADER + SAMPLE + 12.0 + FONT * CHARACTER * longest as f64).min(WIDTH / 2.0)
-}
-
-fn legend(out: &mut String, panel: &Panel, theme: Theme) {
-    for (i, curve) in panel.lines.iter().enumerate() {
-        let (x, y) = (4.0 + WIDTH / 2.0 * (i % 2) as f64, 20.0 + LEGEND * (i / 2) as f64);
-        line(out, (x, y - 5.5), (x + SAMPLE + 8.0, y - 5.5), theme.line(curve.style), 2.5, &dashes(curve.style));
-        text(out, x + SAMPLE + 16.0, y, "start", theme.text(), &curve.label);
-    }
 }
 
 fn dashes(style: usize) -> String {

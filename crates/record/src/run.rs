@@ -4,9 +4,10 @@ use crate::spec::{RunId, Spec};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// Version of [`Record`] and [`TestRecord`] as files. Raise it when a reader of the old form would
-/// misread the new one; readers refuse other versions by name.
-pub const SCHEMA: u32 = 1;
+/// Version of [`Record`] and [`TestRecord`] as files. Raise it with any change of their fields or of what
+/// a field means: what a reader would fill in for an older record would be made up, so readers refuse
+/// other versions by name.
+pub const SCHEMA: u32 = 2;
 
 /// Named scores of an evaluation, for example `{"top1": 0.91, "loss": 0.27}`.
 pub type Scores = BTreeMap<String, f64>;
@@ -40,7 +41,7 @@ pub struct Record {
     pub steps: u64,
     /// Where the time went.
     pub seconds: Seconds,
-    /// What the method and the data set are, for legends and caveats.
+    /// What the method, the optimizer and the data set are, for legends and caveats.
     pub about: About,
     /// Where the numbers come from.
     pub provenance: Provenance,
@@ -108,6 +109,9 @@ pub struct NormRow {
     pub effective_lr: f64,
     /// Median angle, in radians, that a filter turned in the step.
     pub rotation: f64,
+    /// The angle, in radians, that a filter turns in a step in equilibrium at [`NormRow::lr`], by the formula
+    /// of the optimizer and the method; `None` where there is none.
+    pub equilibrium_rotation: Option<f64>,
 }
 
 /// One scale-invariant layer at one step; fields as in [`NormRow`].
@@ -160,6 +164,10 @@ pub struct About {
     pub method: String,
     /// Where the method comes from.
     pub method_source: String,
+    /// What the optimizer does, one line.
+    pub optimizer: String,
+    /// Where the optimizer comes from.
+    pub optimizer_source: String,
     /// The model, one line.
     pub model: String,
     /// Trainable parameters.

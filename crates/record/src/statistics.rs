@@ -36,6 +36,13 @@ pub fn mean(values: &[f64]) -> Option<f64> {
     (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
 }
 
+/// The middle value, or the mean of the two middle ones; `None` of nothing.
+pub fn median(values: &[f64]) -> Option<f64> {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    mean(sorted.get(sorted.len().saturating_sub(1) / 2..=sorted.len() / 2)?)
+}
+
 /// Sample standard deviation, with n − 1 in the denominator; `None` for n < 2.
 pub fn deviation(values: &[f64]) -> Option<f64> {
     if values.len() < 2 {
@@ -110,6 +117,15 @@ mod tests {
         assert!(close(found.mean, 0.65), "{found:?}");
         assert!(close(found.low(), -0.05566157178614706), "{found:?}");
         assert!(close(found.high(), 1.3556615717861513), "{found:?}");
+    }
+
+    #[test]
+    fn medians_are_in_the_middle() {
+        assert_eq!(median(&[]), None);
+        assert_eq!(median(&[7.0]), Some(7.0));
+        assert_eq!(median(&[3.0, 1.0]), Some(2.0));
+        assert_eq!(median(&[3.0, 1.0, 9.0]), Some(3.0));
+        assert_eq!(median(&[3.0, 1.0, 9.0, 5.0]), Some(4.0));
     }
 
     #[test]

@@ -29,6 +29,8 @@ struct Cli {
 enum Command {
     /// Read specs as a JSON list from standard input; print the id and the full spec of each, or its error
     Plan,
+    /// Print what methods and optimizers there are as JSON
+    Methods,
     /// Train the run whose folder holds `spec.json`, from its checkpoint where there is one
     Run {
         /// Folder of the run
@@ -48,6 +50,10 @@ enum Command {
 pub fn main<T: Task>() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Plan => plan_all::<T>(),
+        Command::Methods => {
+            say(&regularize::catalogue().to_string());
+            Ok(())
+        }
         // Inside the thread pool a parallel loop starts where it is called; from outside, every one would wait
         // for a worker to wake.
         Command::Run { folder, stop_on_eof } => rayon::scope(|_| run::<T>(&RunFolder::new(folder), stop_on_eof)),

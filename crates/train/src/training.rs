@@ -301,6 +301,8 @@ impl<'a, T: Task> Run<'a, T> {
         About {
             method: method.description.into(),
             method_source: method.source.into(),
+            optimizer: "stochastic gradient descent with momentum".into(),
+            optimizer_source: "as torch.optim.SGD".into(),
             model: self.task.model_line(),
             parameters: self.params.count() as u64,
             dataset: manifest.title.clone(),
@@ -335,6 +337,7 @@ fn norms(step: u64, lr: f64, layers: Vec<LayerNorms>) -> Option<LogLine> {
         gradient_norm: median(|l| l.gradient_norm),
         effective_lr: median(|l| l.effective_lr),
         rotation: median(|l| l.rotation),
+        equilibrium_rotation: None,
     };
     let layers: Vec<LayerRow> = layers
         .iter()

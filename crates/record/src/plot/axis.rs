@@ -1,6 +1,6 @@
 //! Ranges, round ticks, and room for labels.
 
-use super::{Panel, Point, Scale, Trim};
+use super::{Line, Panel, Scale, Trim};
 
 /// Share of the points, pooled over lines, that may leave the plot.
 const TRIMMED: f64 = 0.2;
@@ -23,15 +23,15 @@ pub(super) struct Axis {
 
 impl Axis {
     pub(super) fn horizontal(panel: &Panel, from: f64, to: f64) -> Self {
-        let mut values: Vec<f64> = points(panel).map(|point| point.x).collect();
+        let mut values: Vec<f64> = panel.lines.iter().flat_map(|line| &line.points).map(|point| point.x).collect();
         values.sort_by(f64::total_cmp);
         let (low, high) = ends(&values);
         // Epochs and steps are whole.
         Self { scale: Scale::Linear, low, high, wanted: 4.5, finest: 1.0, from, to }
     }
 
-    /// As narrow as the points of `panel` allow.
-    pub(super) fn vertical(panel: &Panel, from: f64, to: f64) -> Self {
+    /// In the manner of `panel`, as narrow as the points of `lines` allow.
+    pub(super) fn vertical(panel: &Panel, lines: &[&Line], from: f64, to: f64) -> Self {
         let number = |value: f64| if panel.scale == Scale::Log { value.log10() } else { value };
         let can_show = |value: &f64| value.is_finite() && (panel.scale == Scale::Linear || *value > 0.0);
         let sorted = |values: &mut dyn Iterator<Item = f64>| {
@@ -39,8 +39,8 @@ impl Axis {
             values.sort_by(f64::total_cmp);
             values
         };
-        let all = sorted(&mut points(panel).flat_map(|point| [point.low, point.high]));
-        let last = panel.lines.iter().filter_map(|line| line.points.iter().rev().find(|point| can_show(&point.y)));
+        let all = sorted(&mut lines.iter().flat_map(|line| &line.points).flat_map(|point| [point.low, point.high]));
+        let last = lines.iter().filter_map(|line| line.points.iter().rev().find(|point| can_show(&point.y)));
         let last = sorted(&mut last.flat_map(|point| [point.low, point.high]));
         let trimmed = |share: f64| (share * all.len() as f64) as usize;
         let (mut low, mut high) = ends(&all);
@@ -163,10 +163,6 @@ pub(super) fn spread(wanted: &[f64], heights: &[f64], top: f64, bottom: f64) -> 
         }
     }
     places
-}
-
-fn points(panel: &Panel) -> impl Iterator<Item = &Point> {
-    panel.lines.iter().flat_map(|line| &line.points)
 }
 
 /// First and last of sorted `values`, drawn apart where they are equal; 0 and 1 of nothing.

@@ -2,10 +2,10 @@
 
 use super::ranking::{Line, Ranking, seconds};
 use super::summary::{day, row_anchor, setting_anchor, short};
-use super::words::{NOTHING, anchor, counted, escape, estimate, hyper, link, significant};
-use crate::choice::{Setting, diverged};
+use super::words::{NOTHING, anchor, counted, escape, estimate, hyper, link, number, significant};
+use crate::choice::{Row, Setting, diverged, last};
 use crate::run::{Entry, Outcome, Provenance};
-use crate::statistics::{interval, mean};
+use crate::statistics::{interval, mean, median};
 use crate::table;
 use std::collections::BTreeMap;
 
@@ -28,6 +28,7 @@ pub(super) fn render(ranking: &Ranking<'_>) -> String {
             .to_owned(),
     );
     parts.extend(ranking.lines.iter().filter_map(norms));
+    parts.extend(rotations(ranking));
     parts.push(format!("### {}Provenance", anchor("provenance")));
     parts.push(provenance(ranking));
     parts.join("\n\n") + "\n"
@@ -57,7 +58,30 @@ fn settings(ranking: &Ranking<'_>, line: &Line<'_>) -> String {
     });
     let title = format!("validation {}", headline.title);
     let table = table::markdown(&header(&["setting", &title, "state", "runs by seed"]), &rows.collect::<Vec<_>>());
-    format!("#### {}{}\n\n{}", anchor(&row_anchor(line.number)), escape(&line.row.label), table.trim_end())
+    format!(
+        "#### {}{}\n\n{}\n\n{}",
+        anchor(&row_anchor(line.number)),
+        escape(&line.row.label),
+        fixed(line.row),
+        table.trim_end()
+    )
+}
+
+/// Method and optimizer of a row, with the settings that all its runs share.
+fn fixed(row: &Row<'_>) -> String {
+    let searched = row.searched();
+    let numbers = row.settings.iter().flat_map(|setting| &setting.hyper);
+    let numbers =
+        numbers.filter(|(key, _)| !searched.contains(&key.as_str())).map(|(key, value)| (key, number(*value)));
+    let all: BTreeMap<&String, String> =
+        row.words.iter().map(|(key, value)| (key, value.clone())).chain(numbers).collect();
+    let of = |kind: &str, name: &str| {
+        let settings = all.iter().filter(|(key, _)| key.starts_with(kind));
+        let settings: Vec<String> = settings.map(|(key, value)| format!("{} {value}", last(key))).collect();
+        let colon = if settings.is_empty() { "" } else { ": " };
+        escape(&format!("`{name}`{colon}{}.", settings.join(", ")))
+    };
+    format!("Method {} Optimizer {}", of("method.", row.method), of("optimizer.", row.optimizer))
 }
 
 fn run(seed: u64, entry: &Entry) -> String {
@@ -177,6 +201,37 @@ fn norms(line: &Line<'_>) -> Option<String> {
         counted(layers.len(), "layer"),
         format_args!("Run {}.", run_link(entry))
     ))
+}
+
+/// How fast filters turned, beside what the formulas predict; nothing where no row has a prediction.
+fn rotations(ranking: &Ranking<'_>) -> Option<String> {
+    let row = |line: &Line<'_>| {
+        let later = line.setting?.runs.values().flat_map(|entry| {
+            let steps = entry.record.steps;
+            entry.record.norms.iter().filter(move |row| 2 * row.step >= steps)
+        });
+        let (measured, predicted): (Vec<f64>, Vec<f64>) =
+            later.filter_map(|row| Some((row.rotation, row.equilibrium_rotation?))).unzip();
+        let (measured, predicted) = (median(&measured)?, median(&predicted)?);
+        let ratio = if predicted > 0.0 { significant(measured / predicted) } else { NOTHING.to_owned() };
+        Some(vec![
+            link(&escape(&line.row.label), &setting_anchor(line.number, line.row.choice?)),
+            significant(measured),
+            significant(predicted),
+            ratio,
+        ])
+    };
+    let rows: Vec<Vec<String>> = ranking.lines.iter().filter_map(row).collect();
+    let names = header(&["chosen setting of", "measured", "predicted in equilibrium", "ratio"]);
+    (!rows.is_empty()).then(|| {
+        format!(
+            "### {}Rotation and its equilibrium\n\nMedian rotation per step in radians, over the logged steps in the second \
+             half of training and over seeds. The prediction holds after about 1/(η·λ) steps at learning rate η and decay λ; \
+             before that, and where η falls faster than that, the ratio need not be 1.\n\n{}",
+            anchor("rotation"),
+            table::markdown(&names, &rows).trim_end()
+        )
+    })
 }
 
 fn provenance(ranking: &Ranking<'_>) -> String {

@@ -10,6 +10,9 @@ use std::collections::BTreeMap;
 /// Largest over smallest norm from which on the axis is logarithmic.
 const WIDE: f64 = 8.0;
 
+/// The optimizers of a family where there are several, and the lines of its rows.
+type Plot<'r> = (Option<&'r str>, Vec<plot::Line>);
+
 /// The figures' files: name and SVG.
 pub(super) fn draw(name: &str, ranking: &Ranking<'_>) -> BTreeMap<String, String> {
     let mut files = BTreeMap::new();
@@ -46,64 +49,113 @@ fn accuracy(ranking: &Ranking<'_>) -> Option<Figure> {
             |row: &crate::run::EpochRow| row.validation.get(&headline.score).map(|score| score * headline.scale);
         record.epochs.iter().filter_map(|row| Some((row.epoch + 1, score(row)?))).collect()
     };
-    let lines = lines(ranking, &scores);
-    let names = names(&lines)?;
+    let plots = plots(ranking, &scores);
+    let shown = shown(ranking, &plots)?;
+    let panel = |(family, lines): Plot<'_>| Panel {
+        y: titled(&format!("validation {}", headline.title), family),
+        x: "epoch".to_owned(),
+        scale: Scale::Linear,
+        trim: if headline.higher_is_better { Trim::Low } else { Trim::High },
+        lines,
+    };
     Some(Figure {
         title: format!("Validation {} after each epoch", headline.title),
         description: format!(
-            "Validation {} after each epoch for the chosen settings of {names}: mean over seeds, with a band from the \
-             lowest to the highest seed. The first epochs may lie outside of the plot.",
-            headline.title
+            "Validation {} after each epoch for the chosen settings of {shown}: mean over seeds, with a band from the \
+             lowest to the highest seed. The first epochs may lie outside of the plot.{}",
+            headline.title,
+            hidden(ranking)
         ),
-        panels: vec![Panel {
-            y: format!("validation {}", headline.title),
-            x: "epoch".to_owned(),
-            scale: Scale::Linear,
-            trim: if headline.higher_is_better { Trim::Low } else { Trim::High },
-            lines,
-        }],
+        panels: plots.into_iter().map(panel).collect(),
+        same_height: true,
     })
 }
 
 fn norms(ranking: &Ranking<'_>) -> Option<Figure> {
     let over_steps = |value: fn(&NormRow) -> f64| {
         let values = move |record: &Record| record.norms.iter().map(|row| (row.step, value(row))).collect();
-        lines(ranking, &values)
+        plots(ranking, &values)
     };
     let norms = over_steps(|row| row.filter_norm_median);
     let rates = over_steps(|row| row.effective_lr);
-    let names = names(&norms)?;
-    let values = || norms.iter().flat_map(|line| &line.points).map(|point| point.y).filter(|norm| *norm > 0.0);
+    let shown = shown(ranking, &norms)?;
+    let points = || norms.iter().flat_map(|(_, lines)| lines).flat_map(|line| &line.points);
+    let values = || points().map(|point| point.y).filter(|norm| *norm > 0.0);
     let wide = values().fold(0.0, f64::max) > WIDE * values().fold(f64::INFINITY, f64::min);
     let scale = if wide { Scale::Log } else { Scale::Linear };
-    let panel = |y: &str, x: &str, scale, trim, lines| Panel { y: y.to_owned(), x: x.to_owned(), scale, trim, lines };
+    let panel = |y: &str, scale, trim, (family, lines)| Panel {
+        y: titled(y, family),
+        x: "step".to_owned(),
+        scale,
+        trim,
+        lines,
+    };
+    let panels = norms.into_iter().zip(rates).flat_map(|(norms, rates)| {
+        [
+            panel("median filter norm", scale, Trim::Neither, norms),
+            panel("effective learning rate", Scale::Log, Trim::Tail, rates),
+        ]
+    });
     Some(Figure {
         title: "Filter norm and effective learning rate during training".to_owned(),
         description: format!(
             "Median filter norm{} and effective learning rate (logarithmic) at each logged step for the chosen settings \
-             of {names}: medians over the scale-invariant layers, mean over seeds, with a band from the lowest to the \
-             highest seed. The lowest rates, at the end of a schedule that goes to zero, lie below the plot.",
-            if wide { " (logarithmic)" } else { "" }
+             of {shown}: medians over the scale-invariant layers, mean over seeds, with a band from the lowest to the \
+             highest seed. The lowest rates, at the end of a schedule that goes to zero, lie below the plot.{}",
+            if wide { " (logarithmic)" } else { "" },
+            hidden(ranking)
         ),
-        panels: vec![
-            panel("median filter norm", "step", scale, Trim::Neither, norms),
-            panel("effective learning rate", "step", Scale::Log, Trim::Tail, rates),
-        ],
+        panels: panels.collect(),
+        same_height: false,
     })
 }
 
-fn names(lines: &[plot::Line]) -> Option<String> {
-    let labels: Vec<String> = lines.iter().map(|line| line.label.clone()).collect();
+fn titled(y: &str, family: Option<&str>) -> String {
+    family.map_or(y.to_owned(), |family| format!("{y}, {family}"))
+}
+
+/// The labels of the lines in `plots`; `None` where there are none.
+fn shown(ranking: &Ranking<'_>, plots: &[Plot<'_>]) -> Option<String> {
+    let has =
+        |line: &&Line<'_>| plots.iter().flat_map(|(_, lines)| lines).any(|plotted| plotted.label == line.row.label);
+    let labels: Vec<String> = ranking.lines.iter().filter(has).map(|line| line.row.label.clone()).collect();
     (!labels.is_empty()).then(|| listed(&labels))
 }
 
-/// One line for each chosen setting that has values at any place.
-fn lines(ranking: &Ranking<'_>, values: &dyn Fn(&Record) -> Vec<(u64, f64)>) -> Vec<plot::Line> {
-    let line = |line: &Line<'_>| {
-        let points = points(line.setting?, values);
-        (!points.is_empty()).then(|| plot::Line { label: line.row.label.clone(), style: line.number, points })
+/// A sentence on the rows that would make a plot illegible; nothing where there are none.
+fn hidden(ranking: &Ranking<'_>) -> String {
+    let hidden = families(ranking).into_iter().flat_map(|lines| lines.into_iter().skip(plot::MOST_LINES));
+    let labels: Vec<String> = hidden.map(|line| line.row.label.clone()).collect();
+    if labels.is_empty() {
+        return String::new();
+    }
+    let each = if ranking.families.len() > 1 { " of each family of optimizers" } else { "" };
+    format!(" Only the best {} rows{each} are drawn, without {}.", plot::MOST_LINES, listed(&labels))
+}
+
+/// The lines with a chosen setting by the family of their optimizers, which share a plot; best first.
+fn families<'a, 'r>(ranking: &'r Ranking<'a>) -> Vec<Vec<&'r Line<'a>>> {
+    let of = |family: &str| {
+        let lines = ranking.lines.iter().filter(|line| line.setting.is_some() && line.row.family() == family);
+        lines.collect()
     };
-    ranking.lines.iter().filter_map(line).collect()
+    ranking.families.iter().map(|(family, _)| of(family)).collect()
+}
+
+/// The plot of each family with values at any place: a line for each chosen setting, or for the best.
+fn plots<'r>(ranking: &'r Ranking<'_>, values: &dyn Fn(&Record) -> Vec<(u64, f64)>) -> Vec<Plot<'r>> {
+    let plot = |mut lines: Vec<&Line<'_>>| {
+        lines.truncate(plot::MOST_LINES);
+        let family = lines.first().and_then(|line| ranking.family(line));
+        // A row looks the same in every figure, whatever its rank among those drawn.
+        let style = |line: &Line<'_>| lines.iter().filter(|other| other.number < line.number).count();
+        let drawn = lines.iter().filter_map(|line| {
+            let points = points(line.setting?, values);
+            (!points.is_empty()).then(|| plot::Line { label: line.row.label.clone(), style: style(line), points })
+        });
+        (family, drawn.collect::<Vec<_>>())
+    };
+    families(ranking).into_iter().map(plot).filter(|(_, lines)| !lines.is_empty()).collect()
 }
 
 /// Mean, least and most over seeds, at the places that all seeds have.

@@ -1,6 +1,6 @@
 //! The rows of a comparison in the order of their scores, and what can be told apart.
 
-use super::words::{NOTHING, change, counted, estimate, hyper};
+use super::words::{NOTHING, change, counted, estimate, hyper, listed};
 use crate::choice::{Comparison, Row, Setting, diverged};
 use crate::run::Seconds;
 use crate::statistics::{Interval, interval, mean, paired};
@@ -15,8 +15,8 @@ pub(super) struct Ranking<'a> {
     /// Best test score first; then those without one, best validation score first; then those
     /// without a chosen setting.
     pub(super) lines: Vec<Line<'a>>,
-    /// Label of the best row of [`REFERENCE`].
-    pub(super) reference: Option<&'a str>,
+    /// Name and optimizers of each family, that of the first line first.
+    pub(super) families: Vec<(&'a str, String)>,
 }
 
 pub(super) struct Line<'a> {
@@ -28,7 +28,10 @@ pub(super) struct Line<'a> {
     pub(super) validation: Option<Score>,
     /// Only where each run of the setting has one.
     pub(super) test: Option<Score>,
-    /// Difference in test score to the reference.
+    /// Whether the rows of its family are compared with it: the [`REFERENCE`] row with the best validation
+    /// score.
+    pub(super) is_reference: bool,
+    /// Difference in test score to the reference of its family.
     pub(super) against_reference: Option<Interval>,
     /// Difference in test score to the first line.
     pub(super) against_first: Option<Interval>,
@@ -78,14 +81,29 @@ impl<'a> Ranking<'a> {
         let validation = |line: &Line<'a>| line.validation.as_ref().map(|score| score.mean);
         // Stable, so that equal rows stay in the order of their labels.
         lines.sort_by(|one, other| by(test, one, other).then_with(|| by(validation, one, other)));
-        let reference = lines
-            .iter()
-            .enumerate()
-            .filter(|(_, line)| line.row.method == REFERENCE && line.setting.is_some())
-            .min_by(|(_, one), (_, other)| by(validation, one, other))
-            .map(|(i, _)| i);
-        if let Some(index) = reference {
-            compare(&mut lines, index, |line, difference| line.against_reference = Some(difference));
+        let mut families: Vec<(&str, String)> = Vec::new();
+        for family in lines.iter().map(|line| line.row.family()) {
+            if families.iter().all(|(known, _)| *known != family) {
+                let rows = comparison.rows.iter().filter(|row| row.family() == family);
+                let optimizers: BTreeSet<String> = rows.map(|row| row.optimizer.to_owned()).collect();
+                families.push((family, listed(&Vec::from_iter(optimizers))));
+            }
+        }
+        for (family, _) in &families {
+            let reference = lines
+                .iter()
+                .enumerate()
+                .filter(|(_, line)| line.row.family() == *family)
+                .filter(|(_, line)| line.row.method == REFERENCE && line.setting.is_some())
+                .min_by(|(_, one), (_, other)| by(validation, one, other));
+            if let Some((index, _)) = reference {
+                lines[index].is_reference = true;
+                compare(&mut lines, index, |line, difference| {
+                    if line.row.family() == *family {
+                        line.against_reference = Some(difference);
+                    }
+                });
+            }
         }
         compare(&mut lines, 0, |line, difference| line.against_first = Some(difference));
         for (i, line) in lines.iter_mut().enumerate() {
@@ -101,8 +119,7 @@ impl<'a> Ranking<'a> {
                 },
             };
         }
-        let reference = reference.map(|index| lines[index].row.label.as_str());
-        Self { comparison, lines, reference }
+        Self { comparison, lines, families }
     }
 
     /// The lines with test scores.
@@ -115,8 +132,10 @@ impl<'a> Ranking<'a> {
         self.tested().count() > 1 && self.tested().skip(1).all(|line| line.standing == Standing::Behind)
     }
 
-    pub(super) fn is_reference(&self, line: &Line<'_>) -> bool {
-        self.reference == Some(line.row.label.as_str())
+    /// The optimizers of the line's family in words, where there are several families.
+    pub(super) fn family(&self, line: &Line<'_>) -> Option<&str> {
+        let (_, optimizers) = self.families.iter().find(|(family, _)| *family == line.row.family())?;
+        (self.families.len() > 1).then_some(optimizers)
     }
 
     /// Seeds of the chosen settings, and whether all have the same.
@@ -133,7 +152,7 @@ impl<'a> Ranking<'a> {
         vec![
             "method".to_owned(),
             format!("test {}{direction}", headline.title),
-            "vs weight decay (paired)".to_owned(),
+            format!("vs weight decay{} (paired)", if self.families.len() > 1 { " of the family" } else { "" }),
             format!("validation {}", headline.title),
             "chosen".to_owned(),
             "cost per step".to_owned(),
@@ -150,7 +169,10 @@ impl<'a> Ranking<'a> {
         };
         let tie = if self.is_tie(line) { " (tie)" } else { "" };
         let difference = match line.against_reference {
-            _ if self.is_reference(line) => "reference".to_owned(),
+            _ if line.is_reference => match self.family(line) {
+                Some(family) => format!("reference of {family}"),
+                None => "reference".to_owned(),
+            },
             Some(difference) => change(difference, headline),
             None => NOTHING.to_owned(),
         };
@@ -184,7 +206,7 @@ impl<'a> Ranking<'a> {
 }
 
 /// Hands the difference of each other line to line `index` to `set`.
-fn compare<'a>(lines: &mut [Line<'a>], index: usize, set: fn(&mut Line<'a>, Interval)) {
+fn compare<'a>(lines: &mut [Line<'a>], index: usize, set: impl Fn(&mut Line<'a>, Interval)) {
     let Some(theirs) = lines.get(index).and_then(|line| line.test.as_ref()).map(|score| score.by_seed.clone()) else {
         return;
     };
@@ -209,6 +231,7 @@ impl<'a> Line<'a> {
             setting,
             validation: setting.and_then(|setting| complete(setting.validation(), setting)),
             test: setting.and_then(|setting| complete(setting.test(), setting)),
+            is_reference: false,
             against_reference: None,
             against_first: None,
             standing: Standing::Unknown,

@@ -1,10 +1,12 @@
 //! How the runs were made, and what they cannot show.
 
 use super::ranking::{Line, Ranking};
-use super::summary::{bullets, methods};
+use super::summary::bullets;
 use super::words::{count, counted, escape, is_percentage, listed, number};
+use crate::choice::{Comparison, Row, last};
+use crate::run::About;
 use crate::table;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Data, model and training, which are equal for all rows, and what the methods are.
 pub(super) fn setup(ranking: &Ranking<'_>) -> String {
@@ -32,19 +34,33 @@ pub(super) fn setup(ranking: &Ranking<'_>) -> String {
             comparison.common.get("rest_decay").map_or("0", String::as_str)
         ),
     ];
-    let methods = methods(comparison).into_iter().map(|(method, entry)| {
-        let about = &entry.record.about;
-        vec![escape(method), escape(&about.method), escape(&about.method_source)]
-    });
-    let methods =
-        table::markdown(&["method", "what it does", "source"].map(str::to_owned), &methods.collect::<Vec<_>>());
+    let methods = legend(comparison, "method", |row| row.method, |about| [&about.method, &about.method_source]);
+    let optimizers =
+        legend(comparison, "optimizer", |row| row.optimizer, |about| [&about.optimizer, &about.optimizer_source]);
     let common =
         comparison.common.iter().map(|(key, value)| vec![escape(key), format!("`{}`", value.replace('`', "'"))]);
     let common = table::markdown(&["equal in all runs", "value"].map(str::to_owned), &common.collect::<Vec<_>>());
     format!(
-        "{}\n\n{methods}\n<details><summary>All settings that are equal in all runs</summary>\n\n{common}\n</details>\n",
+        "{}\n\n{methods}\n{optimizers}\n<details><summary>All settings that are equal in all runs</summary>\n\n{common}\n</details>\n",
         bullets(&facts)
     )
+}
+
+/// What each method, or each optimizer, is: sorted by name.
+fn legend(
+    comparison: &Comparison<'_>,
+    kind: &str,
+    name: for<'r> fn(&'r Row<'_>) -> &'r str,
+    words: for<'r> fn(&'r About) -> [&'r String; 2],
+) -> String {
+    let mut rows = BTreeMap::new();
+    for row in &comparison.rows {
+        if let Some(entry) = row.entries().next() {
+            let [what, source] = words(&entry.record.about);
+            rows.entry(name(row)).or_insert_with(|| vec![escape(name(row)), escape(what), escape(source)]);
+        }
+    }
+    table::markdown(&[kind, "what it does", "source"].map(str::to_owned), &rows.into_values().collect::<Vec<_>>())
 }
 
 /// What a reader may not conclude.
@@ -137,7 +153,7 @@ fn at_the_edge(line: &Line<'_>) -> Vec<String> {
         };
         Some(format!(
             "The {} chosen for {}, {}, is the {which} that was tried: a better one may lie beyond.",
-            key.split_once('.').map_or(key, |(_, last)| last),
+            last(key),
             escape(&line.row.label),
             number(*chosen)
         ))

@@ -4,7 +4,7 @@ use super::figures;
 use super::ranking::{Line, REFERENCE, Ranking, Standing};
 use super::words::{change, count, counted, escape, estimate, link, listed};
 use crate::choice::Comparison;
-use crate::run::{Entry, Provenance};
+use crate::run::Provenance;
 use crate::table;
 use std::collections::BTreeSet;
 
@@ -112,9 +112,11 @@ fn answer(ranking: &Ranking<'_>) -> String {
     if tied.is_empty() {
         sentences.push(format!("{} test {title} is best, beyond noise.", score(first)));
     } else {
-        let scores: Vec<String> = [score(first)].into_iter().chain(of(Standing::Tied, &score)).collect();
-        sentences.push(format!("No difference beyond noise in test {title} between {}.", listed(&scores)));
-        sentences.push(format!("Paired differences to the first: {}.", listed(&tied)));
+        sentences.push(format!(
+            "No difference beyond noise in test {title} between {} and, by paired differences to it, {}.",
+            score(first),
+            listed(&tied)
+        ));
     }
     if !behind.is_empty() {
         sentences.push(format!("Behind it beyond noise: {}.", listed(&behind)));
@@ -122,10 +124,26 @@ fn answer(ranking: &Ranking<'_>) -> String {
     if !unknown.is_empty() {
         sentences.push(format!("Not comparable for want of common seeds: {}.", listed(&unknown)));
     }
+    sentences.extend(in_families(ranking));
     let (seeds, _) = ranking.seeds();
     sentences
         .push(format!("So far for this model, data and length of training, from {}.", counted(seeds.len(), "seed")));
     sentences.join(" ")
+}
+
+/// The first of each family, against weight decay there; nothing where there is one family.
+fn in_families(ranking: &Ranking<'_>) -> Option<String> {
+    let first = |family: &str| {
+        let line = ranking.tested().find(|line| line.row.family() == family)?;
+        let against = match line.against_reference {
+            _ if line.is_reference => ", which is weight decay itself".to_owned(),
+            Some(difference) => format!(", {} against weight decay", change(difference, ranking.comparison.headline)),
+            None => String::new(),
+        };
+        Some(format!("under {} `{}`{against}", ranking.family(line)?, line.row.label))
+    };
+    let firsts: Vec<String> = ranking.families.iter().filter_map(|(family, _)| first(family)).collect();
+    (!firsts.is_empty()).then(|| format!("First of each family of optimizers: {}.", firsts.join("; ")))
 }
 
 fn without_test_scores(ranking: &Ranking<'_>) -> String {
@@ -191,13 +209,7 @@ pub(super) fn notes(ranking: &Ranking<'_>) -> Vec<String> {
         "Settings are chosen by mean validation score; the test split is read only for the runs of chosen settings."
             .to_owned(),
     );
-    notes.extend(match ranking.reference {
-        Some(REFERENCE) => None,
-        Some(label) => {
-            Some(format!("Weight decay is `{label}`, the `{REFERENCE}` row with the best validation score."))
-        }
-        None => Some(format!("No `{REFERENCE}` row has a chosen setting, so nothing is compared with it.")),
-    });
+    notes.extend(references(ranking));
     if ranking.lines.iter().any(|line| line.standing == Standing::Tied) {
         notes.push("*tie*: the interval of the paired difference to the first row contains 0.".to_owned());
     }
@@ -212,6 +224,36 @@ pub(super) fn notes(ranking: &Ranking<'_>) -> Vec<String> {
     notes.extend(incomplete(ranking));
     notes.extend(ranking.comparison.left_out.iter().map(left_out));
     notes
+}
+
+/// Which rows the others are compared with.
+fn references(ranking: &Ranking<'_>) -> Vec<String> {
+    let label = |line: &Line<'_>| format!("`{}`", line.row.label);
+    let reference = |family: &str| ranking.lines.iter().find(|line| line.is_reference && line.row.family() == family);
+    if let [(family, _)] = ranking.families.as_slice() {
+        return match reference(family) {
+            Some(line) if line.row.label == REFERENCE => Vec::new(),
+            Some(line) => {
+                vec![format!("Weight decay is {}, the `{REFERENCE}` row with the best validation score.", label(line))]
+            }
+            None => vec![format!("No `{REFERENCE}` row has a chosen setting, so nothing is compared with it.")],
+        };
+    }
+    let (mut with, mut without) = (Vec::new(), Vec::new());
+    for (family, optimizers) in &ranking.families {
+        match reference(family) {
+            Some(line) => with.push(format!("{} for rows of {optimizers}", label(line))),
+            None => without.push(format!("Rows of {optimizers} are not compared with weight decay: no `{REFERENCE}` row of theirs has a chosen setting.")),
+        }
+    }
+    if !with.is_empty() {
+        without.insert(0, format!(
+            "A row is compared with weight decay under optimizers of its own family, the `{REFERENCE}` row with the best validation score \
+             there: {}. Only the order of the table and the answer compare across families.",
+            listed(&with)
+        ));
+    }
+    without
 }
 
 fn missing_tests(line: &Line<'_>) -> Option<String> {
@@ -251,18 +293,4 @@ fn left_out((records, differences): &(usize, Vec<String>)) -> String {
 
 pub(super) fn bullets(items: &[String]) -> String {
     items.iter().map(|item| format!("- {item}")).collect::<Vec<_>>().join("\n")
-}
-
-/// The first entry of each method, sorted by the method's name.
-pub(super) fn methods<'a>(comparison: &Comparison<'a>) -> Vec<(&'a str, &'a Entry)> {
-    let mut seen = BTreeSet::new();
-    let mut methods = Vec::new();
-    for row in &comparison.rows {
-        let first = row.settings.first().and_then(|setting| setting.runs.values().next().copied());
-        if let Some(entry) = first.filter(|_| seen.insert(row.method)) {
-            methods.push((row.method, entry));
-        }
-    }
-    methods.sort_by_key(|(method, _)| *method);
-    methods
 }

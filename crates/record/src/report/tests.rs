@@ -19,7 +19,7 @@ fn answer(entries: &[Entry]) -> String {
 
 /// Runs of `method` which reaches `reaches`, one for each of `seeds`.
 fn runs(method: serde_json::Value, reaches: f64, seeds: std::ops::Range<u64>) -> Vec<Entry> {
-    let made = Made { method, reaches, norm: 1.0, micros: 10.0 };
+    let made = Made { optimizer: fixture::sgd(), method, reaches, norm: 1.0, micros: 10.0 };
     seeds.map(|seed| entry(&made, seed)).collect()
 }
 
@@ -213,14 +213,42 @@ fn mixed_provenance_is_said() {
 }
 
 #[test]
-fn many_rows_have_a_legend() {
+fn of_many_rows_the_best_are_drawn() {
     let mut entries = Vec::new();
-    for (i, name) in ["a", "b", "c", "d", "e", "f", "g"].iter().enumerate() {
+    for (i, name) in ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j"].iter().enumerate() {
         entries.extend(runs(json!({"name": name}), 0.8 + 0.01 * i as f64, 0..2));
     }
-    let figures = rendered(&entries).figures;
-    let svg = &figures["classification-norms-light.svg"];
-    assert_eq!(svg.matches(">g</text>").count(), 1);
+    let rendered = rendered(&entries);
+    for svg in rendered.figures.values() {
+        assert!(svg.contains(">j</text>") && svg.contains(">c</text>"));
+        assert!(!svg.contains(">b</text>") && !svg.contains(">a</text>"));
+    }
+    assert_eq!(rendered.summary.matches("Only the best 8 rows are drawn, without b and a.").count(), 2);
+}
+
+#[test]
+fn families_of_optimizers_have_references_and_plots_of_their_own() {
+    let entries = fixture::families();
+    let rendered = rendered(&entries);
+    insta::assert_snapshot!("families_table", table(&entries));
+    insta::assert_snapshot!("families_summary", rendered.summary);
+    insta::assert_snapshot!("families_setup", rendered.setup);
+    let svg = &rendered.figures["classification-accuracy-light.svg"];
+    assert!(svg.contains(">validation top-1 %, sgd and sgdp</text>"));
+    assert!(svg.contains(">validation top-1 %, adam, adamp and adamw</text>"));
+    assert_eq!(rendered.figures["classification-norms-light.svg"].matches("<clipPath").count(), 4);
+}
+
+#[test]
+fn a_family_without_weight_decay_is_compared_with_none() {
+    let mut entries = fixture::families();
+    entries.retain(|entry| {
+        !(entry.record.spec.optimizer["name"] == "adamw" || entry.record.spec.optimizer["name"] == "adamp")
+    });
+    let summary = rendered(&entries).summary;
+    assert!(summary.contains("- Rows of adam are not compared with weight decay: no `weight-decay` row"), "{summary}");
+    let row = summary.lines().find(|line| line.contains("[wrs (adam, target unit)]")).unwrap();
+    assert!(row.split(" | ").nth(2) == Some("—"), "{row}");
 }
 
 #[test]
@@ -265,7 +293,7 @@ fn broken_markers_are_errors_with_their_line() {
       hint: remove one of the two
     ");
     insta::assert_snapshot!(error("<!-- BEGIN: limits —", "<!-- gone —"), @r"
-    classification.md, line 84: expected no end of block `limits`, which is not open here
+    classification.md, line 88: expected no end of block `limits`, which is not open here
       hint: remove the line or add `<!-- BEGIN: limits -->` above
     ");
     assert!(

@@ -1,6 +1,6 @@
 //! Numbers and names as a reader wants them.
 
-use crate::choice::{Float, Row, Setting};
+use crate::choice::{Float, Row, Setting, last};
 use crate::run::Headline;
 use crate::statistics::Interval;
 
@@ -125,10 +125,9 @@ pub(super) fn hyper(row: &Row<'_>, setting: &Setting<'_>) -> String {
     };
     let shown: Vec<(&str, Float)> =
         setting.hyper.iter().filter(|(key, _)| shown(key)).map(|(key, value)| (key.as_str(), *value)).collect();
-    let short = |key: &str| key.split_once('.').map_or(key.to_owned(), |(_, last)| last.to_owned());
     let words = shown.iter().map(|(key, value)| {
-        let ambiguous = shown.iter().filter(|(other, _)| short(other) == short(key)).count() > 1;
-        format!("{} {}", if ambiguous { (*key).to_owned() } else { short(key) }, number(*value))
+        let ambiguous = shown.iter().filter(|(other, _)| last(other) == last(key)).count() > 1;
+        format!("{} {}", if ambiguous { key } else { last(key) }, number(*value))
     });
     let words: Vec<String> = words.collect();
     if words.is_empty() { "defaults".to_owned() } else { words.join(", ") }
