@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
 /// Raise it when an older checkpoint cannot be read, or would not give the same run.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// What is kept besides tensors.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

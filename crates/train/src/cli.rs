@@ -50,10 +50,7 @@ enum Command {
 pub fn main<T: Task>() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Plan => plan_all::<T>(),
-        Command::Methods => {
-            say(&regularize::catalogue().to_string());
-            Ok(())
-        }
+        Command::Methods => regularize::catalogue().map(|catalogue| say(&catalogue.to_string())).map_err(Error::from),
         // Inside the thread pool a parallel loop starts where it is called; from outside, every one would wait
         // for a worker to wake.
         Command::Run { folder, stop_on_eof } => rayon::scope(|_| run::<T>(&RunFolder::new(folder), stop_on_eof)),

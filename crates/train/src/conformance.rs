@@ -12,7 +12,7 @@ use candle_core::{Device, Tensor};
 use data::{Root, Split};
 use rand::RngExt;
 use record::{Outcome, Record, RunFolder, Spec};
-use regularize::{Method, Optimizer, Params, Role};
+use regularize::{Optimizer, Params, Role};
 use std::time::Duration;
 
 /// Makes the conformance tests of a task: `train::conformance!(MyTask, spec())`, where the expression
@@ -57,7 +57,7 @@ struct Opened<T: Task> {
 fn open<T: Task>(root: &Root, spec: &Spec) -> Result<Opened<T>> {
     let planned = plan::<T>(spec, root)?;
     let task = T::open(planned.task.clone(), root, &spec.dataset)?;
-    let params = Params::new(spec.seed, &Device::Cpu);
+    let params = planned.params();
     let model = task.model(&params)?;
     Ok(Opened { task, planned, params, model })
 }
@@ -96,8 +96,7 @@ fn run<T: Task>(root: &Root, spec: &Spec, loader_threads: usize, stops: &[u64]) 
         match (train::<T>(&run, root, &options), stop_at) {
             (Ok(record), None) => {
                 ensure!(record.outcome == Outcome::Finished, "expected a finished run, found {:?}", record.outcome);
-                let params = Params::new(spec.seed, &Device::Cpu);
-                open::<T>(root, spec)?.task.model(&params)?;
+                let params = open::<T>(root, spec)?.params;
                 read_weights(&run.weights(), &params)?;
                 ensure!(params.digest()? == record.weights, "the weights on disk are not those of the record");
                 return Ok(record);
@@ -234,7 +233,7 @@ pub fn declared_scale_invariance_is_real<T: Task>(root: &Root, spec: &Spec) -> R
 pub fn one_batch_can_be_learnt<T: Task>(root: &Root, spec: &Spec) -> Result<()> {
     let opened = open::<T>(root, spec)?;
     let batch = opened.batch(Split::Train, 0, 16)?;
-    let mut optimizer = Optimizer::new(&opened.params, opened.planned.rule, Method::None, 0.0)?;
+    let mut optimizer = Optimizer::new(&opened.params, opened.planned.base, opened.planned.method, 0.0)?;
     let first = opened.loss(&batch)?;
     let mut last = first;
     for _ in 0..100 {
@@ -243,7 +242,7 @@ pub fn one_batch_can_be_learnt<T: Task>(root: &Root, spec: &Spec) -> Result<()> 
         if last < 0.1 * first {
             return Ok(());
         }
-        optimizer.step(&ops::backward(&loss)?, opened.planned.rule.lr)?;
+        optimizer.step(&ops::backward(&loss)?, opened.planned.base.rule.lr())?;
     }
     bail!("100 steps on one batch brought the loss from {first} only to {last}")
 }

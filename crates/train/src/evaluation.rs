@@ -9,7 +9,6 @@ use crate::task::Task;
 use candle_core::Device;
 use data::{Root, Split};
 use record::{Outcome, RunFolder, SCHEMA, Scores, TestRecord};
-use regularize::Params;
 
 /// Scores `model` on all examples of `split`, `batch` at a time; the scores do not depend on `batch`.
 ///
@@ -65,8 +64,8 @@ pub fn test<T: Task>(folder: &RunFolder, root: &Root) -> std::result::Result<Tes
     }
     let started = provenance::now();
     let planned = plan::<T>(&record.spec, root)?;
-    let task = T::open(planned.task, root, &planned.spec.dataset)?;
-    let params = Params::new(record.spec.seed, &Device::Cpu);
+    let task = T::open(planned.task.clone(), root, &planned.spec.dataset)?;
+    let params = planned.params();
     let model = task.model(&params)?;
     read_weights(&folder.weights(), &params)?;
     let weights = params.digest()?;

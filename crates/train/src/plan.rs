@@ -2,9 +2,10 @@
 
 use crate::error::Error;
 use crate::task::Task;
+use candle_core::Device;
 use data::{Dataset, Root};
 use record::{RunId, Spec, Table};
-use regularize::{Method, Optimizer, Schedule, Sgd};
+use regularize::{Base, Method, Params, Schedule};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -37,11 +38,18 @@ pub struct Planned<T: Task> {
     /// The `[train]` table.
     pub settings: Settings,
     /// The `[optimizer]` table.
-    pub rule: Sgd,
+    pub base: Base,
     /// The `[schedule]` table.
     pub schedule: Schedule,
     /// The `[method]` table.
     pub method: Method,
+}
+
+impl<T: Task> Planned<T> {
+    /// No parameters yet, for the seed and the method of the run.
+    pub fn params(&self) -> Params {
+        Params::new(self.spec.seed, &Device::Cpu).with_method(&self.method)
+    }
 }
 
 /// Reads every part of `spec`, and computes the id of its run.
@@ -59,9 +67,10 @@ pub fn plan<T: Task>(spec: &Spec, root: &Root) -> Result<Planned<T>, Error> {
             return Err(Error::spec("train", format!("`{key}` must be at least 1, found 0")));
         }
     }
-    let rule = Optimizer::rule_from_table(&spec.optimizer).map_err(|e| Error::spec("optimizer", e))?;
+    let base = Base::from_table(&spec.optimizer).map_err(|e| Error::spec("optimizer", e))?;
     let schedule = Schedule::from_table(&spec.schedule).map_err(|e| Error::spec("schedule", e))?;
     let method = Method::from_table(&spec.method).map_err(|e| Error::spec("method", e))?;
+    method.check_with(&base).map_err(|e| Error::spec("method", e))?;
     if !(spec.rest_decay.is_finite() && spec.rest_decay >= 0.0) {
         return Err(Error::spec("rest_decay", format!("must be a number of at least 0, found {}", spec.rest_decay)));
     }
@@ -72,13 +81,13 @@ pub fn plan<T: Task>(spec: &Spec, root: &Root) -> Result<Planned<T>, Error> {
         dataset: spec.dataset.clone(),
         seed: spec.seed,
         train: write(&settings),
-        optimizer: Optimizer::rule_to_table(&rule),
+        optimizer: base.to_table(),
         schedule: schedule.to_table(),
         method: method.to_table(),
         rest_decay: spec.rest_decay,
     };
     let id = RunId::new(T::NAME, T::VERSION, &digest, &spec);
-    Ok(Planned { id, spec, task, settings, rule, schedule, method })
+    Ok(Planned { id, spec, task, settings, base, schedule, method })
 }
 
 fn read<T: DeserializeOwned>(section: &'static str, table: &Table) -> Result<T, Error> {

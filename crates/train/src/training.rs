@@ -116,9 +116,9 @@ impl<'a, T: Task> Run<'a, T> {
             let message = format!("`batch` is {batch}, but the training split has {} examples", task.len(Split::Train));
             return Err(Error::spec("train", message));
         }
-        let params = Params::new(planned.spec.seed, &Device::Cpu);
+        let params = planned.params();
         let model = task.model(&params).map_err(|e| Error::spec("task", format!("{e:#}")))?;
-        let mut optimizer = Optimizer::new(&params, planned.rule, planned.method.clone(), planned.spec.rest_decay)?;
+        let mut optimizer = Optimizer::new(&params, planned.base, planned.method, planned.spec.rest_decay)?;
         let loaded = checkpoint::load(&folder.checkpoint(), &folder.log(), &planned.id, &params, &mut optimizer)?;
         let (progress, log) = match loaded {
             Some((mut progress, log)) => {
@@ -176,6 +176,9 @@ impl<'a, T: Task> Run<'a, T> {
     fn step(&mut self, batch: &T::Batch) -> std::result::Result<Option<Outcome>, Error> {
         let (step, per_epoch) = (self.progress.step, self.steps_per_epoch());
         let epoch = step / per_epoch;
+        if step > 0 && step.is_multiple_of(per_epoch) {
+            self.begin_epoch()?;
+        }
         let start = Instant::now();
         let loss = self.task.loss(&self.model, batch)?;
         let value = f64::from(loss.to_scalar::<f32>()?);
@@ -184,7 +187,7 @@ impl<'a, T: Task> Run<'a, T> {
         if !value.is_finite() {
             return Ok(Some(Outcome::Diverged { epoch, step, reason: format!("the training loss became {value}") }));
         }
-        self.update(loss, forward)?;
+        self.update(batch, loss, forward)?;
         self.progress.step += 1;
         self.progress.loss_sum += value;
         (self.options.event)(&Event::Step { step: step + 1, steps: self.steps(), loss: value });
@@ -197,13 +200,17 @@ impl<'a, T: Task> Run<'a, T> {
         Ok(None)
     }
 
-    fn update(&mut self, loss: Tensor, forward: Instant) -> std::result::Result<(), Error> {
-        let gradients = ops::backward(&loss)?;
+    fn update(&mut self, batch: &T::Batch, loss: Tensor, forward: Instant) -> std::result::Result<(), Error> {
+        let mut gradients = ops::backward(&loss)?;
         // The graph holds every activation.
         drop(loss);
+        if let Some(perturbed) = self.optimizer.perturb(&gradients)? {
+            gradients = ops::backward(&self.task.loss(&self.model, batch)?)?;
+            perturbed.restore()?;
+        }
         self.progress.seconds.backward += forward.elapsed().as_secs_f64();
         let step = self.progress.step;
-        let lr = self.planned.rule.lr * self.planned.schedule.factor(step, self.steps(), self.steps_per_epoch());
+        let lr = self.planned.base.rule.lr() * self.planned.schedule.factor(step, self.steps(), self.steps_per_epoch());
         let before = match step.is_multiple_of(self.planned.settings.log_every) {
             true => Some(Before::new(&self.params, &gradients)?),
             false => None,
@@ -213,15 +220,21 @@ impl<'a, T: Task> Run<'a, T> {
         self.progress.seconds.update += self.optimizer.seconds().update - spent.update;
         self.progress.seconds.method += self.optimizer.seconds().method - spent.method;
         if let Some(before) = before {
-            self.log.extend(norms(step, lr, before.after(&self.optimizer, lr)?));
+            let rotation = self.optimizer.equilibrium_rotation(lr);
+            self.log.extend(norms(step, lr, rotation, before.after(&self.optimizer, lr)?));
         }
         Ok(())
     }
 
-    fn end_epoch(&mut self, epoch: u64) -> std::result::Result<Option<Outcome>, Error> {
+    /// Before the first step of an epoch that is not the first: after the evaluation between them.
+    fn begin_epoch(&mut self) -> std::result::Result<(), Error> {
         let spent = self.optimizer.seconds();
-        self.optimizer.end_epoch()?;
+        self.optimizer.begin_epoch()?;
         self.progress.seconds.method += self.optimizer.seconds().method - spent.method;
+        Ok(())
+    }
+
+    fn end_epoch(&mut self, epoch: u64) -> std::result::Result<Option<Outcome>, Error> {
         let start = Instant::now();
         let (batch, threads) = (self.planned.settings.batch, self.options.loader_threads);
         let validation = evaluate(self.task, &self.model, Split::Validation, batch, threads, &Device::Cpu)?;
@@ -296,13 +309,14 @@ impl<'a, T: Task> Run<'a, T> {
     }
 
     fn about(&self) -> About {
-        let (method, manifest) = (self.planned.method.info(), self.task.manifest());
+        let (method, optimizer) = (self.planned.method.info(), self.planned.base.rule.info());
+        let manifest = self.task.manifest();
         let settings = self.planned.settings;
         About {
             method: method.description.into(),
             method_source: method.source.into(),
-            optimizer: "stochastic gradient descent with momentum".into(),
-            optimizer_source: "as torch.optim.SGD".into(),
+            optimizer: optimizer.description.into(),
+            optimizer_source: optimizer.source.into(),
             model: self.task.model_line(),
             parameters: self.params.count() as u64,
             dataset: manifest.title.clone(),
@@ -321,7 +335,7 @@ impl<'a, T: Task> Run<'a, T> {
 }
 
 /// A log line of norms; none where there are no scale-invariant layers, or a number is not finite.
-fn norms(step: u64, lr: f64, layers: Vec<LayerNorms>) -> Option<LogLine> {
+fn norms(step: u64, lr: f64, equilibrium_rotation: Option<f64>, layers: Vec<LayerNorms>) -> Option<LogLine> {
     let median = |of: fn(&LayerNorms) -> f64| {
         let mut values: Vec<f64> = layers.iter().map(of).collect();
         values.sort_by(f64::total_cmp);
@@ -337,7 +351,7 @@ fn norms(step: u64, lr: f64, layers: Vec<LayerNorms>) -> Option<LogLine> {
         gradient_norm: median(|l| l.gradient_norm),
         effective_lr: median(|l| l.effective_lr),
         rotation: median(|l| l.rotation),
-        equilibrium_rotation: None,
+        equilibrium_rotation,
     };
     let layers: Vec<LayerRow> = layers
         .iter()

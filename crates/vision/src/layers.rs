@@ -3,11 +3,11 @@
 use candle_core::{Result, Tensor};
 use candle_nn::init::{FanInOut, Init, NonLinearity, NormalOrUniform};
 use ops::{BatchNorm, Conv2d, FeatureMap, Statistics};
-use regularize::{Normalization, Params, Role};
+use regularize::{Normalization, Params, Weight};
 
 /// A convolution without bias and the batch norm behind it, with an optional ReLU.
 pub struct ConvBn {
-    weight: Tensor,
+    weight: Weight,
     geometry: Conv2d,
     norm: BatchNorm,
 }
@@ -30,7 +30,6 @@ impl ConvBn {
     ) -> std::result::Result<Self, regularize::Error> {
         let init =
             Init::Kaiming { dist: NormalOrUniform::Normal, fan: FanInOut::FanOut, non_linearity: NonLinearity::ReLU };
-        let weight = conv.get("weight", (outputs, inputs / geometry.groups.max(1), kernel, kernel), init)?;
         let norm = BatchNorm {
             weight: bn.get("weight", outputs, Init::Const(1.0))?,
             bias: bn.get("bias", outputs, Init::Const(0.0))?,
@@ -44,7 +43,8 @@ impl ConvBn {
             running_var: norm.running_var.clone(),
             bias: None,
         };
-        conv.set_role("weight", Role::ScaleInvariant(normalization))?;
+        let shape = (outputs, inputs / geometry.groups.max(1), kernel, kernel);
+        let weight = conv.scale_invariant("weight", shape, init, normalization)?;
         Ok(Self { weight, geometry, norm })
     }
 
@@ -54,7 +54,7 @@ impl ConvBn {
     ///
     /// Where the shape does not fit.
     pub fn forward(&self, x: &FeatureMap, statistics: Statistics, relu: bool) -> Result<FeatureMap> {
-        ops::conv_bn(x, &self.weight, self.geometry, &self.norm, statistics, None, relu)
+        ops::conv_bn(x, &self.weight.tensor()?, self.geometry, &self.norm, statistics, None, relu)
     }
 
     /// As [`ConvBn::forward`], plus `residual`, then a ReLU: the end of a residual block.
@@ -68,7 +68,7 @@ impl ConvBn {
         residual: &FeatureMap,
         statistics: Statistics,
     ) -> Result<FeatureMap> {
-        ops::conv_bn(x, &self.weight, self.geometry, &self.norm, statistics, Some(residual), true)
+        ops::conv_bn(x, &self.weight.tensor()?, self.geometry, &self.norm, statistics, Some(residual), true)
     }
 }
 
