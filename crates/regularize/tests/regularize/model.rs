@@ -1,0 +1,480 @@
+//! The rules of every optimizer and method, written plainly in `f64`.
+
+use crate::common::*;
+use regularize::equilibrium::{adamw_rotation, matched_adam_lr, matched_sgd_lr, sgd_rotation};
+use regularize::*;
+use std::collections::BTreeMap;
+
+/// Values by name.
+pub(crate) type Values = BTreeMap<String, Vec<f64>>;
+
+fn dot(a: &[f64], b: &[f64]) -> f64 {
+    a.iter().zip(b).map(|(a, b)| a * b).sum()
+}
+
+fn norm(v: &[f64]) -> f64 {
+    dot(v, v).sqrt()
+}
+
+fn mean(v: &[f64]) -> f64 {
+    v.iter().sum::<f64>() / v.len() as f64
+}
+
+/// `a·x + b·y`.
+fn combine(a: f64, x: &[f64], b: f64, y: &[f64]) -> Vec<f64> {
+    x.iter().zip(y).map(|(x, y)| a * x + b * y).collect()
+}
+
+/// `v` without its part along `direction`, in each row of `len` values.
+fn tangent(v: &[f64], direction: &[f64], len: usize) -> Vec<f64> {
+    let row = |(v, d): (&[f64], &[f64])| {
+        let along = if norm(d) > 0.0 { dot(v, d) / dot(d, d) } else { 0.0 };
+        v.iter().zip(d).map(|(v, d)| v - along * d).collect::<Vec<_>>()
+    };
+    v.chunks(len).zip(direction.chunks(len)).flat_map(row).collect()
+}
+
+/// A parameter, and everything that the rules keep of it.
+struct Parameter {
+    name: String,
+    scale_invariant: bool,
+    /// Whether it has more than one dimension.
+    matrix: bool,
+    /// The number of values of a filter, a row of dimension 0.
+    filter: usize,
+    w: Vec<f64>,
+    /// The number of steps taken.
+    t: i32,
+    /// SGD's momentum, or Adam's first moment; empty before the first step.
+    momentum: Vec<f64>,
+    /// Adam's second moment, or Nero's mean square of each neuron's gradient.
+    second: Vec<f64>,
+    /// The norm that the method returns each filter or the layer to.
+    norms: Vec<f64>,
+    /// Rotational variants: the mean square of each filter's update.
+    update_squares: Vec<f64>,
+    /// Matched rates: the scale-free squared gradient norm of each of the first 100 steps.
+    gradient_squares: Vec<f64>,
+    /// Nero: the mean norm of a neuron at the start.
+    neuron_scale: f64,
+}
+
+impl Parameter {
+    /// The layer's name.
+    fn layer(&self) -> &str {
+        self.name.rsplit_once('.').unwrap().0
+    }
+
+    /// Subtracts from every filter its mean; one value alone has nothing else, and stays.
+    fn centre(&mut self) {
+        for f in self.w.chunks_mut(self.filter).filter(|f| f.len() > 1) {
+            let mean = mean(f);
+            f.iter_mut().for_each(|v| *v -= mean);
+        }
+    }
+
+    /// The update that the rule makes of gradient `g`, to be multiplied by the learning rate, and the factor of a decoupled
+    /// decay. `raw` is the gradient before anything was added to it or removed from it.
+    fn update(&mut self, rule: &Rule, raw: &[f64], g: &[f64]) -> (Vec<f64>, f64) {
+        match *rule {
+            Rule::Sgd(Sgd { momentum: 0.0, .. }) => (g.to_vec(), 1.0),
+            Rule::Sgd(Sgd { momentum: mu, dampening, nesterov, .. }) => {
+                self.momentum = match self.t {
+                    1 => g.to_vec(),
+                    _ => combine(mu, &self.momentum, 1.0 - dampening, g),
+                };
+                let d = if nesterov { combine(1.0, g, mu, &self.momentum) } else { self.momentum.clone() };
+                (d, 1.0)
+            }
+            Rule::Adam(Adam { betas, eps, .. }) | Rule::AdamW(Adam { betas, eps, .. }) => {
+                (self.moments(betas, eps, false, g), 1.0)
+            }
+            Rule::Sgdp(Sgdp { momentum: mu, dampening, nesterov, eps, delta, wd_ratio, .. }) => {
+                self.momentum.resize(g.len(), 0.0);
+                self.momentum = combine(mu, &self.momentum, 1.0 - dampening, g);
+                let mut d = if nesterov { combine(1.0, g, mu, &self.momentum) } else { self.momentum.clone() };
+                let projected = self.project(&mut d, raw, eps, delta);
+                if !nesterov {
+                    self.momentum = d.clone();
+                }
+                (d, if projected { wd_ratio } else { 1.0 } / (1.0 - mu))
+            }
+            Rule::AdamP(AdamP { betas, eps, delta, wd_ratio, nesterov, .. }) => {
+                let mut u = self.moments(betas, eps, nesterov, g);
+                let projected = self.project(&mut u, raw, eps, delta);
+                (u, if projected { wd_ratio } else { 1.0 })
+            }
+            Rule::Nero(_) => unreachable!("Nero has a step of its own"),
+        }
+    }
+
+    /// Moves both moments of Adam, and gives `m̂ / (√v̂ + ε)`, with Nesterov's `β₁·m + (1−β₁)·g` for `m`.
+    fn moments(&mut self, [beta1, beta2]: [f64; 2], eps: f64, nesterov: bool, g: &[f64]) -> Vec<f64> {
+        self.momentum.resize(g.len(), 0.0);
+        self.second.resize(g.len(), 0.0);
+        let square: Vec<f64> = g.iter().map(|g| g * g).collect();
+        self.momentum = combine(beta1, &self.momentum, 1.0 - beta1, g);
+        self.second = combine(beta2, &self.second, 1.0 - beta2, &square);
+        let m = if nesterov { combine(beta1, &self.momentum, 1.0 - beta1, g) } else { self.momentum.clone() };
+        let (correction1, correction2) = (1.0 - beta1.powi(self.t), 1.0 - beta2.powi(self.t));
+        m.iter().zip(&self.second).map(|(m, v)| m / correction1 / ((v / correction2).sqrt() + eps)).collect()
+    }
+
+    /// SGDP and AdamP: where gradient and weight look orthogonal in each filter, or else in the layer, removes the
+    /// update's part along the weight, and says so.
+    fn project(&self, update: &mut [f64], g: &[f64], eps: f64, delta: f64) -> bool {
+        if !self.matrix {
+            return false;
+        }
+        for len in [self.filter, self.w.len()] {
+            let cosine = |(g, w): (&[f64], &[f64])| dot(g, w).abs() / (norm(g).max(eps) * norm(w).max(eps));
+            let largest = g.chunks(len).zip(self.w.chunks(len)).map(cosine).fold(0.0, f64::max);
+            if largest < delta / (len as f64).sqrt() {
+                for (u, w) in update.chunks_mut(len).zip(self.w.chunks(len)) {
+                    let unit: Vec<f64> = w.iter().map(|v| v / (norm(w) + eps)).collect();
+                    let along = dot(&unit, u);
+                    u.iter_mut().zip(unit).for_each(|(u, v)| *u -= along * v);
+                }
+                return true;
+            }
+        }
+        false
+    }
+
+    fn nero_step(&mut self, beta: f64, g: &[f64], lr: f64, decay: f64) {
+        let neuron = if self.matrix { self.filter } else { 1 };
+        self.second.resize(g.len() / neuron, 0.0);
+        self.w.iter_mut().for_each(|w| *w *= 1.0 - lr * decay);
+        let correction = 1.0 - beta.powi(self.t);
+        let neurons = self.w.chunks_mut(neuron).zip(g.chunks(neuron)).zip(&mut self.second);
+        for ((w, g), second) in neurons {
+            *second = beta * *second + (1.0 - beta) * dot(g, g);
+            let size = (*second / correction).sqrt();
+            if size > 0.0 {
+                w.iter_mut().zip(g).for_each(|(w, g)| *w -= lr * self.neuron_scale * g / size);
+            }
+        }
+        if self.matrix {
+            self.centre();
+        }
+    }
+}
+
+/// A base optimizer with a method, on all parameters of a network.
+pub(crate) struct Model {
+    base: Base,
+    method: Method,
+    rest_decay: f64,
+    steps: u64,
+    epochs: u64,
+    parameters: Vec<Parameter>,
+    /// Running statistics.
+    buffers: Values,
+}
+
+impl Model {
+    /// Starts from what `params` hold, which no optimizer has touched yet.
+    pub(crate) fn new(params: &Params, base: Base, method: Method, rest_decay: f64) -> Self {
+        let parameter = |p: &regularize::Parameter| Parameter {
+            name: p.name.clone(),
+            scale_invariant: matches!(p.role, Role::ScaleInvariant(_)),
+            matrix: p.var.rank() > 1,
+            filter: p.var.elem_count() / p.var.dims()[0],
+            w: doubles(&p.var),
+            t: 0,
+            momentum: Vec::new(),
+            second: Vec::new(),
+            norms: Vec::new(),
+            update_squares: Vec::new(),
+            gradient_squares: Vec::new(),
+            neuron_scale: 0.0,
+        };
+        let parameters = params.trainable().iter().map(parameter).collect();
+        let buffers = params.all().into_iter().filter(|p| matches!(p.role, Role::Buffer));
+        let buffers = buffers.map(|p| (p.name, doubles(&p.var))).collect();
+        let mut model = Self { base, method, rest_decay, steps: 0, epochs: 0, parameters, buffers };
+        (0..model.parameters.len()).for_each(|at| model.start(at));
+        model
+    }
+
+    /// The number of values of `p` that the method gives a norm of their own.
+    fn block(&self, p: &Parameter) -> usize {
+        match self.method {
+            Method::Wrs(Wrs { granularity: Granularity::Layer, .. })
+            | Method::SoftWeightRescaling(_)
+            | Method::Hyperball => p.w.len(),
+            _ => p.filter,
+        }
+    }
+
+    /// What optimizer and method do to a parameter before the first step.
+    fn start(&mut self, at: usize) {
+        let block = self.block(&self.parameters[at]);
+        let p = &mut self.parameters[at];
+        if let Rule::Nero(_) = self.base.rule {
+            if p.matrix {
+                p.centre();
+                p.norms = vec![1.0; p.w.len() / p.filter];
+                self.rescale(at);
+            }
+            let p = &mut self.parameters[at];
+            let neurons: Vec<f64> = p.w.chunks(if p.matrix { p.filter } else { 1 }).map(norm).collect();
+            p.neuron_scale = if mean(&neurons) > 0.0 { mean(&neurons) } else { 0.01 };
+            return;
+        }
+        if !p.scale_invariant {
+            return;
+        }
+        let target = match self.method {
+            Method::Wrs(Wrs { target, .. }) => target,
+            Method::Pbwn(_) => Target::Unit,
+            _ => Target::Init,
+        };
+        let norm_of = |block: &[f64]| match target {
+            Target::Unit => 1.0,
+            Target::Init => norm(block),
+            Target::RmsOne => (block.len() as f64).sqrt(),
+            Target::Constant(norm) => norm,
+        };
+        p.norms = p.w.chunks(block).map(norm_of).collect();
+        if let Method::Rotational(Rotational { zero_mean: true, .. }) = self.method {
+            p.centre();
+        }
+        self.rescale(at);
+    }
+
+    /// The form in which a parameter decays, and how strongly.
+    fn decay(&self, p: &Parameter) -> (Form, f64) {
+        let (form, decay) = match self.method {
+            Method::WeightDecay(WeightDecay { decay, scope, form })
+                if scope == Scope::Everything || p.scale_invariant =>
+            {
+                (form, decay)
+            }
+            Method::WeightStandardization(WeightStandardization { decay })
+            | Method::WeightNormalization(WeightNormalization { decay })
+                if p.scale_invariant =>
+            {
+                (Form::Own, decay)
+            }
+            _ if p.scale_invariant => (Form::Own, 0.0),
+            _ => (Form::Own, self.rest_decay),
+        };
+        let own = match self.base.rule {
+            Rule::Sgd(_) | Rule::Adam(_) => Form::Coupled,
+            Rule::AdamW(_) | Rule::Sgdp(_) | Rule::AdamP(_) | Rule::Nero(_) => Form::Decoupled,
+        };
+        (if form == Form::Own { own } else { form }, decay)
+    }
+
+    /// The learning rate of each value of a parameter.
+    fn rates(&mut self, at: usize, g: &[f64], lr: f64) -> Vec<f64> {
+        let block = self.block(&self.parameters[at]);
+        let p = &mut self.parameters[at];
+        let own = vec![lr; p.w.len()];
+        let Method::Wrs(Wrs { rate: Rate::Matched { lr: matched_lr, decay }, .. }) = self.method else { return own };
+        if !p.scale_invariant {
+            return own;
+        }
+        let blocks = p.w.chunks(block).zip(g.chunks(block));
+        let squares: Vec<f64> = blocks.map(|(w, g)| dot(g, g) * dot(w, w)).collect();
+        if p.gradient_squares.len() < 100 {
+            p.gradient_squares.push(mean(&squares));
+        }
+        let gradient_square = mean(&p.gradient_squares);
+        if matches!(self.base.rule, Rule::Sgd(_)) && gradient_square == 0.0 {
+            return own;
+        }
+        let schedule = lr / self.base.rule.lr();
+        let rate = |target: f64| match self.base.rule {
+            Rule::Sgd(Sgd { momentum, .. }) => {
+                target.powi(2) * matched_sgd_lr(matched_lr, decay, momentum, gradient_square) * schedule
+            }
+            _ => target * matched_adam_lr(matched_lr, decay, block as f64) * schedule,
+        };
+        p.norms.iter().flat_map(|target| vec![rate(*target); block]).collect()
+    }
+
+    pub(crate) fn step(&mut self, gradients: &Values, lr: f64) {
+        self.steps += 1;
+        let global = gradients.values().map(|g| dot(g, g)).sum::<f64>().sqrt();
+        let clip = self.base.clip_norm.map_or(1.0, |max| (max / (global + 1e-6)).min(1.0));
+        let with_gradient: Vec<usize> =
+            (0..self.parameters.len()).filter(|at| gradients.contains_key(&self.parameters[*at].name)).collect();
+        for at in &with_gradient {
+            let g: Vec<f64> = gradients[&self.parameters[*at].name].iter().map(|g| g * clip).collect();
+            self.parameters[*at].t += 1;
+            self.step_one(*at, g, lr);
+        }
+        let acts = match self.method {
+            Method::Wrs(Wrs { interval, .. }) | Method::Pbwn(Pbwn { interval, .. }) => match interval {
+                Interval::Steps(every) => self.steps.is_multiple_of(every),
+                Interval::Epochs(_) => false,
+            },
+            _ => true,
+        };
+        with_gradient.into_iter().filter(|_| acts).for_each(|at| self.rescale(at));
+    }
+
+    pub(crate) fn begin_epoch(&mut self) {
+        self.epochs += 1;
+        let (Method::Wrs(Wrs { interval, .. }) | Method::Pbwn(Pbwn { interval, .. })) = self.method else { return };
+        if let Interval::Epochs(every) = interval
+            && self.epochs.is_multiple_of(every)
+        {
+            (0..self.parameters.len()).for_each(|at| self.rescale(at));
+        }
+    }
+
+    /// Moves one parameter.
+    fn step_one(&mut self, at: usize, mut g: Vec<f64>, lr: f64) {
+        let (form, decay) = self.decay(&self.parameters[at]);
+        if let Rule::Nero(Nero { beta, .. }) = self.base.rule {
+            return self.parameters[at].nero_step(beta, &g, lr, decay);
+        }
+        let rates = self.rates(at, &g, lr);
+        let raw = g.clone();
+        let p = &mut self.parameters[at];
+        if let Method::Pbwn(Pbwn { riemannian: true, .. }) = self.method
+            && p.scale_invariant
+        {
+            g = tangent(&g, &p.w, p.filter);
+        }
+        if form == Form::Coupled {
+            g.iter_mut().zip(&p.w).for_each(|(g, w)| *g += decay * w);
+        }
+        let (mut u, share) = p.update(&self.base.rule, &raw, &g);
+        match self.method {
+            Method::Hyperball if p.scale_invariant => {
+                let size = norm(&u);
+                if size > 0.0 {
+                    p.w.iter_mut().zip(&u).for_each(|(w, u)| *w -= lr * p.norms[0] * u / size);
+                }
+            }
+            Method::Rotational(Rotational { decay, zero_mean }) if p.scale_invariant => {
+                let angle = match self.base.rule {
+                    Rule::Sgd(Sgd { momentum, .. }) => sgd_rotation(lr, decay, momentum),
+                    Rule::Adam(Adam { betas, .. }) | Rule::AdamW(Adam { betas, .. }) => {
+                        adamw_rotation(lr, decay, betas[0])
+                    }
+                    _ => unreachable!("refused"),
+                };
+                if zero_mean {
+                    for u in u.chunks_mut(p.filter) {
+                        let mean = mean(u);
+                        u.iter_mut().for_each(|u| *u -= mean);
+                    }
+                }
+                // The weight has its first norm, so this is `u − w·(u·w)/‖w₀‖²`.
+                let u = tangent(&u, &p.w, p.filter);
+                p.update_squares.resize(p.norms.len(), 0.0);
+                let correction = 1.0 - 0.9f64.powi(p.t);
+                for (i, (w, u)) in p.w.chunks_mut(p.filter).zip(u.chunks(p.filter)).enumerate() {
+                    p.update_squares[i] = 0.9 * p.update_squares[i] + 0.1 * dot(u, u);
+                    let size = (p.update_squares[i] / correction).sqrt();
+                    w.iter_mut().zip(u).for_each(|(w, u)| *w -= angle * p.norms[i] * u / (1e-8 + size));
+                }
+            }
+            _ => {
+                let shrink = match form {
+                    Form::Decoupled => lr * decay * share,
+                    Form::Corrected if p.scale_invariant => lr * lr / self.base.rule.lr() * decay,
+                    Form::Corrected => lr * decay,
+                    Form::Own | Form::Coupled | Form::Cautious => 0.0,
+                };
+                for ((w, u), rate) in p.w.iter_mut().zip(&u).zip(rates) {
+                    let cautious = if form == Form::Cautious && u * *w >= 0.0 { decay * *w } else { 0.0 };
+                    *w = *w * (1.0 - shrink) - rate * (u + cautious);
+                }
+            }
+        }
+    }
+
+    /// Scales every block of a parameter as method or optimizer do, and what hangs on it.
+    fn rescale(&mut self, at: usize) {
+        let block = self.block(&self.parameters[at]);
+        let p = &mut self.parameters[at];
+        let scales = match (self.base.rule, self.method) {
+            (Rule::Nero(_), _) => p.matrix,
+            (_, Method::None | Method::WeightDecay(_)) => false,
+            (_, Method::WeightStandardization(_) | Method::WeightNormalization(_)) => false,
+            _ => p.scale_invariant,
+        };
+        if !scales {
+            return;
+        }
+        let mut factors = vec![1.0; p.norms.len()];
+        for (i, w) in p.w.chunks_mut(block).enumerate() {
+            let norm = norm(w);
+            if norm < 1e-12 {
+                continue;
+            }
+            let c = match self.method {
+                Method::ForcedWeightNormalization => 1.0 / (1e-4 + norm / (block as f64).sqrt()),
+                Method::SoftWeightRescaling(SoftWeightRescaling { strength: k }) => k * p.norms[i] / norm + 1.0 - k,
+                _ => p.norms[i] / norm,
+            };
+            w.iter_mut().for_each(|w| *w *= c);
+            factors[i] = c;
+            let values = i * block..(i + 1) * block;
+            match self.method {
+                Method::Wrs(Wrs { state: MomentumState::Rescale, .. }) if p.t > 0 => {
+                    p.momentum.iter_mut().take(values.end).skip(values.start).for_each(|m| *m /= c);
+                    p.second.iter_mut().take(values.end).skip(values.start).for_each(|v| *v /= c * c);
+                }
+                Method::Wrs(Wrs { state: MomentumState::Project, .. }) if !p.momentum.is_empty() => {
+                    let projected = tangent(&p.momentum[values.clone()], w, block);
+                    p.momentum[values].copy_from_slice(&projected);
+                }
+                _ => {}
+            }
+        }
+        if self.method == Method::ForcedWeightNormalization || !p.scale_invariant {
+            return;
+        }
+        let (layer, filters) = (p.layer().to_owned(), p.w.len() / p.filter);
+        let of_filter: Vec<f64> = (0..filters).map(|f| factors[f * p.filter / block]).collect();
+        let scale = |values: &mut Vec<f64>, power: i32| {
+            values.iter_mut().zip(&of_filter).for_each(|(v, c)| *v *= c.powi(power));
+        };
+        scale(self.buffers.get_mut(&format!("{layer}.running_mean")).unwrap(), 1);
+        scale(self.buffers.get_mut(&format!("{layer}.running_var")).unwrap(), 2);
+        let bias = format!("{layer}.bias");
+        self.parameters.iter_mut().filter(|p| p.name == bias).for_each(|p| scale(&mut p.w, 1));
+    }
+
+    /// All parameters and buffers.
+    pub(crate) fn values(&self) -> Values {
+        let parameters = self.parameters.iter().map(|p| (p.name.clone(), p.w.clone()));
+        parameters.chain(self.buffers.clone()).collect()
+    }
+
+    /// What is kept from step to step, by name.
+    pub(crate) fn state(&self) -> Values {
+        let (first, second) = match self.base.rule {
+            Rule::Sgd(_) | Rule::Sgdp(_) => ("momentum_buffer", ""),
+            Rule::Adam(_) | Rule::AdamW(_) | Rule::AdamP(_) => ("exp_avg", "exp_avg_sq"),
+            Rule::Nero(_) => ("", "neuron_exp_avg_sq"),
+        };
+        let named = |p: &Parameter| {
+            let kept = [(first, &p.momentum), (second, &p.second), ("update_norm_sq", &p.update_squares)];
+            kept.map(|(what, values)| (format!("{what}/{}", p.name), values.clone()))
+        };
+        self.parameters.iter().flat_map(named).filter(|(_, values)| !values.is_empty()).collect()
+    }
+
+    /// Gradients made of `noise`: in turn orthogonal to the scale-invariant weights in each filter, in each layer, and
+    /// not at all, so that optimizers that look at the angle find each of these. Rounded to what an `f32` holds.
+    pub(crate) fn gradients(&self, noise: &Values) -> Values {
+        let gradient = |p: &Parameter| {
+            let noise = &noise[&p.name];
+            let gradient = match self.steps % 3 {
+                0 if p.scale_invariant && p.filter > 1 => tangent(noise, &p.w, p.filter),
+                1 if p.scale_invariant => tangent(noise, &p.w, p.w.len()),
+                _ => noise.clone(),
+            };
+            (p.name.clone(), gradient.into_iter().map(|g| f64::from(g as f32)).collect())
+        };
+        self.parameters.iter().map(gradient).collect()
+    }
+}

@@ -1,0 +1,134 @@
+//! Optimizers and methods on cases small enough to work out by hand.
+
+use crate::common::*;
+use candle_core::{DType, Device, Tensor};
+use candle_nn::Init;
+use regularize::*;
+
+#[test]
+fn rest_decay_reaches_what_is_not_scale_invariant_and_nothing_else() {
+    let decayed = |method: Method| {
+        let params = Params::new(0, &Device::Cpu);
+        params.get("conv.weight", (2, 4), Init::Const(1.0)).unwrap();
+        params.get("fc.weight", (2, 4), Init::Const(1.0)).unwrap();
+        params.get("unused", (2, 4), Init::Const(1.0)).unwrap();
+        followed_by_norm(&params, "conv.weight", 2);
+        let rule = Sgd { momentum: 0.0, ..Sgd::default() };
+        let mut optimizer = Optimizer::new(&params, rule, method, 0.5).unwrap();
+        let zero = |name: &str| (name != "unused").then(|| Tensor::zeros((2, 4), DType::F32, &Device::Cpu).unwrap());
+        optimizer.step(&gradients(&params, zero), 0.1).unwrap();
+        params.trainable().iter().map(|p| values(&p.var)[0]).collect::<Vec<_>>()
+    };
+    assert_eq!(decayed(Method::None), [1.0, 0.95, 1.0]);
+    let weight_decay = |scope| Method::WeightDecay(WeightDecay { decay: 0.25, scope, form: Form::Own });
+    assert_eq!(decayed(weight_decay(Scope::ScaleInvariant)), [0.975, 0.95, 1.0]);
+    assert_eq!(decayed(weight_decay(Scope::Everything)), [0.975, 0.975, 1.0]);
+    assert_eq!(decayed(Method::Wrs(Wrs::default())), [0.5, 0.95, 1.0]);
+}
+
+#[test]
+fn clipping_is_torchs() {
+    // torch.nn.utils.clip_grad_norm_ with a norm of 5 and max_norm 1 multiplies by 1 / (5 + 1e-6).
+    let params = Params::new(0, &Device::Cpu);
+    params.get("a", 2, Init::Const(0.0)).unwrap();
+    let rule = Sgd { momentum: 0.0, ..Sgd::default() };
+    let base = Base { clip_norm: Some(1.0), ..rule.into() };
+    let mut optimizer = Optimizer::new(&params, base, Method::None, 0.0).unwrap();
+    let step = |optimizer: &mut Optimizer, g: [f32; 2]| {
+        optimizer.step(&gradients(&params, |_| Some(Tensor::new(&g, &Device::Cpu).unwrap())), 1.0).unwrap();
+        values(&params.trainable()[0].var)
+    };
+    let clipped = step(&mut optimizer, [3.0, 4.0]);
+    assert!((clipped[0] + 0.6).abs() < 1e-6 && (clipped[1] + 0.8).abs() < 1e-6, "{clipped:?}");
+    let free = step(&mut optimizer, [0.3, 0.4]);
+    assert!((free[0] + 0.9).abs() < 1e-6 && (free[1] + 1.2).abs() < 1e-6, "{free:?}");
+}
+
+#[test]
+fn impossible_settings_are_refused() {
+    let params = Params::new(0, &Device::Cpu);
+    let refused = |base: Base| Optimizer::new(&params, base, Method::None, 0.0).err().unwrap().to_string();
+    assert!(refused(Sgd { lr: f64::NAN, ..Sgd::default() }.into()).contains("`lr`"));
+    assert!(refused(Sgd { momentum: 1.0, ..Sgd::default() }.into()).contains("`momentum`"));
+    assert!(refused(Sgd { momentum: 0.0, nesterov: true, ..Sgd::default() }.into()).contains("`nesterov`"));
+    assert!(refused(Adam { betas: [0.9, 1.0], ..Adam::default() }.into()).contains("`betas`"));
+    assert!(refused(Base { clip_norm: Some(0.0), ..Sgd::default().into() }).contains("`clip_norm`"));
+    assert!(refused(Base { sam_rho: Some(-1.0), ..Sgd::default().into() }).contains("`sam_rho`"));
+    let wrs = Method::Wrs(Wrs { target: Target::Constant(0.0), ..Wrs::default() });
+    assert!(Optimizer::new(&params, Sgd::default(), wrs, 0.0).err().unwrap().to_string().contains("`target`"));
+    let message = |decay| Optimizer::new(&params, Sgd::default(), Method::None, decay).err().unwrap().to_string();
+    assert!(message(f64::NAN).contains("rest_decay"));
+}
+
+#[test]
+fn statistics_and_bias_follow_the_weight() {
+    let params = Params::new(0, &Device::Cpu);
+    params.get("w", (2, 4), Init::Const(2.0)).unwrap();
+    params.get("bias", 2, Init::Const(3.0)).unwrap();
+    let running_mean = params.buffer("mean", 2, 0.5).unwrap();
+    let running_var = params.buffer("var", 2, 2.0).unwrap();
+    let bias = Some(params.trainable()[1].var.clone());
+    let normalization = Normalization { running_mean: running_mean.clone(), running_var: running_var.clone(), bias };
+    params.set_role("w", Role::ScaleInvariant(normalization)).unwrap();
+    // Filters of norm 4 come to norm 1.
+    Optimizer::new(&params, Sgd::default(), Method::Wrs(Wrs::default()), 0.0).unwrap();
+    assert_eq!(values(&params.trainable()[0].var), [0.5; 8]);
+    assert_eq!(values(&params.trainable()[1].var), [0.75; 2]);
+    assert_eq!(values(&running_mean), [0.125; 2]);
+    assert_eq!(values(&running_var), [0.125; 2]);
+}
+
+#[test]
+fn momentum_projects() {
+    let params = Params::new(0, &Device::Cpu);
+    params.get("w", (1, 2), Init::Const(1.0)).unwrap();
+    followed_by_norm(&params, "w", 1);
+    let method = Method::Wrs(Wrs { state: MomentumState::Project, ..Wrs::default() });
+    let mut optimizer = Optimizer::new(&params, Sgd::default(), method, 0.0).unwrap();
+    for _ in 0..3 {
+        let g = |_: &str| Some(Tensor::new(&[[0.4f32, 0.1]], &Device::Cpu).unwrap());
+        optimizer.step(&gradients(&params, g), 0.1).unwrap();
+        let (w, m) = (values(&params.trainable()[0].var), values(&optimizer.state().unwrap()["momentum_buffer/w"]));
+        assert!((w[0] * m[0] + w[1] * m[1]).abs() < 1e-6, "{w:?} {m:?}");
+    }
+}
+
+#[test]
+fn epochs_are_an_interval() {
+    let params = Params::new(0, &Device::Cpu);
+    params.get("w", (2, 4), Init::Const(2.0)).unwrap();
+    followed_by_norm(&params, "w", 2);
+    let method = Method::Wrs(Wrs { interval: Interval::Epochs(2), ..Wrs::default() });
+    let mut optimizer = Optimizer::new(&params, Sgd::default(), method, 0.0).unwrap();
+    let norm = || filter_norms(&params.trainable()[0].var)[0];
+    assert!((norm() - 1.0).abs() < 1e-6);
+    let mut step = || optimizer.step(&gradients(&params, |_| Some(random("g", &[2, 4]))), 0.5).unwrap();
+    step();
+    let moved = norm();
+    assert!((moved - 1.0).abs() > 1e-2);
+    optimizer.begin_epoch().unwrap();
+    assert_eq!(norm(), moved);
+    optimizer.begin_epoch().unwrap();
+    assert!((norm() - 1.0).abs() < 1e-6);
+}
+
+#[test]
+fn diagnostics_measure_norms_rates_and_angles() {
+    let params = Params::new(0, &Device::Cpu);
+    params.get("w", (2, 2), Init::Const(0.0)).unwrap();
+    params.trainable()[0].var.set(&Tensor::new(&[[3f32, 0.0], [0.0, 1.0]], &Device::Cpu).unwrap()).unwrap();
+    followed_by_norm(&params, "w", 2);
+    let rule = Sgd { momentum: 0.0, ..Sgd::default() };
+    let mut optimizer = Optimizer::new(&params, rule, Method::None, 0.0).unwrap();
+    let g = gradients(&params, |_| Some(Tensor::new(&[[0f32, 30.0], [-10.0, 0.0]], &Device::Cpu).unwrap()));
+    let before = Before::new(&params, &g).unwrap();
+    optimizer.step(&g, 0.1).unwrap();
+    let [layer] = before.after(&optimizer, 0.1).unwrap().try_into().unwrap();
+    // Both filters turn by 45 degrees: to (3, −3) and (1, 1).
+    assert!((layer.rotation - std::f64::consts::FRAC_PI_4).abs() < 1e-7);
+    assert!((layer.weight_norm - 20f64.sqrt()).abs() < 1e-6);
+    assert!((layer.filter_norm_min - 2f64.sqrt()).abs() < 1e-6);
+    assert!((layer.filter_norm_median - (18f64.sqrt() + 2f64.sqrt()) / 2.0).abs() < 1e-6);
+    assert!((layer.gradient_norm - 1000f64.sqrt()).abs() < 1e-5);
+    assert!((layer.effective_lr - 0.1 / layer.filter_norm_median.powi(2)).abs() < 1e-12);
+}
