@@ -7,14 +7,14 @@
 //! depend on threads.
 
 use crate::method::{Granularity, MomentumState};
-use crate::rows::{dot, mean, products, square};
+use crate::rows::{BLOCK, LANES, dot, mean, products, square, sum_lanes};
 use crate::treatment::{Applied, Centre, Direction, Projection, Rescale, SMALLEST, Step, UPDATE_NORM_DECAY};
 use std::cell::RefCell;
 
 /// Values of a task: enough to be worth a thread.
 const TASK: usize = 1 << 15;
 /// Values of a row where rows do not matter: all that a step needs of it fits into the first cache.
-const PIECE: usize = 2048;
+const PIECE: usize = 1024;
 
 /// A parameter and its state, or a part of its rows. Slices without values stand for what there is none of.
 pub(crate) struct Rows<'a> {
@@ -39,8 +39,8 @@ pub(crate) struct Rows<'a> {
 /// Up to three sums over a row.
 pub(crate) type Sums = [f64; 3];
 
-struct Row<'a> {
-    w: &'a mut [f32],
+struct Row<'w, 'a> {
+    w: &'w mut [f32],
     g: &'a [f32],
     m: &'a mut [f32],
     v: &'a mut [f32],
@@ -52,8 +52,13 @@ struct Row<'a> {
 
 /// What is done with each row.
 trait Pass: Sync {
-    fn row(&self, row: Row<'_>);
+    /// Works on `row`; a factor of the weight may be left `behind`, for the next row's pass or the end.
+    fn row<'w>(&self, row: Row<'w, '_>, behind: &mut Behind<'w>);
 }
+
+/// The weight of the row before, and what it must still be scaled with: done beside the next row, for whose
+/// values the memory is waited for anyway.
+type Behind<'a> = Option<(&'a mut [f32], f32)>;
 
 thread_local! {
     /// The update of a row, where it is not kept.
@@ -93,12 +98,16 @@ impl<P: Pass> pulp::NullaryFnOnce for Each<'_, '_, P> {
         let kept = !u.is_empty();
         let (mut g, mut m, mut v) = (g.chunks(len), m.chunks_mut(len), v.chunks_mut(len));
         let (mut u, mut second, mut results) = (u.chunks_mut(len), second.iter_mut(), results.iter_mut());
+        let mut behind = None;
         for (index, w) in w.chunks_mut(len).enumerate() {
             let target = targets.get(if targets.len() == 1 { 0 } else { index }).map_or(0.0, |t| f64::from(*t));
             let u = if kept { u.next().unwrap_or_default() } else { &mut update[..w.len()] };
             let (m, v) = (m.next().unwrap_or_default(), v.next().unwrap_or_default());
             let g = g.next().unwrap_or_default();
-            pass.row(Row { w, g, m, v, u, second: second.next(), target, result: results.next() });
+            pass.row(Row { w, g, m, v, u, second: second.next(), target, result: results.next() }, &mut behind);
+        }
+        if let Some((w, factor)) = behind {
+            scale(w, factor);
         }
     }
 }
@@ -173,7 +182,7 @@ pub(crate) fn step(step: &Step, mut rows: Rows<'_>, kept: &mut Vec<f32>) -> Vec<
             let mut with_u = Rows { u: &mut kept[..rows.w.len()], ..rows.reborrow(&mut results) };
             run(&Direct { step }, with_u.reborrow_all());
             let projection = projected.map(|(_, square, projection)| (square, projection));
-            run(&Apply::new(step, &with_u, projection, shrink), with_u);
+            run(&ApplyKept::new(step, &with_u, projection, shrink), with_u);
         }
         _ => run(&OnePass { step, shrink, project: projected.is_some() }, rows.reborrow(&mut results)),
     }
@@ -222,7 +231,7 @@ struct Products;
 
 impl Pass for Products {
     #[inline(always)]
-    fn row(&self, row: Row<'_>) {
+    fn row<'w>(&self, row: Row<'w, '_>, _: &mut Behind<'w>) {
         if let Some(result) = row.result {
             *result = products(row.g, row.w);
         }
@@ -238,15 +247,24 @@ struct OnePass<'a> {
 
 impl Pass for OnePass<'_> {
     #[inline(always)]
-    fn row(&self, mut row: Row<'_>) {
-        let Self { step, shrink, project } = *self;
-        let mut rate = step.lr * direct(step, &mut row);
-        if let (true, Some(projection)) = (project, &step.projection) {
-            let norm = square(row.w).sqrt() + projection.eps;
-            add(row.u, row.w, (-dot(row.w, row.u) / (norm * norm)) as f32);
-            if projection.in_place {
-                row.m.copy_from_slice(row.u);
+    fn row<'w>(&self, mut row: Row<'w, '_>, behind: &mut Behind<'w>) {
+        let Self { step, mut shrink, project } = *self;
+        if !step.updates_by_rows() && !project && step.cautious == 0.0 {
+            let square = walk(step, step.coupled, &mut row, Apply { shrink, rate: step.lr, behind: behind.take() });
+            if let Some(rescale) = &step.rescale {
+                *behind = settle(rescale, row, square);
             }
+            return;
+        }
+        let Update { factor, along } = direct(step, &mut row);
+        let mut rate = step.lr * factor;
+        if let (true, Some(projection), Some(sums)) = (project, &step.projection, &row.result) {
+            let norm = sums[2].sqrt() + projection.eps;
+            let along = (along / (norm * norm)) as f32;
+            if projection.in_place {
+                add(row.m, row.w, -along);
+            }
+            shrink += rate * along;
         }
         if let Applied::Rotational { angle, zero_mean, correction } = step.applied {
             rate = rotate(&mut row, angle, zero_mean, correction);
@@ -262,57 +280,62 @@ struct Direct<'a> {
 
 impl Pass for Direct<'_> {
     #[inline(always)]
-    fn row(&self, mut row: Row<'_>) {
-        direct(self.step, &mut row);
+    fn row<'w>(&self, mut row: Row<'w, '_>, _: &mut Behind<'w>) {
+        let Update { along, .. } = direct(self.step, &mut row);
         if let Some(result) = row.result {
             result[0] = match self.step.applied {
                 Applied::Hyperball => square(row.u),
-                _ => dot(row.w, row.u),
+                _ => along,
             };
         }
     }
 }
 
 /// Applies the updates of a layer.
-struct Apply<'a> {
+struct ApplyKept<'a> {
     step: &'a Step,
     shrink: f32,
     rate: f32,
-    /// Factor of the weight that is added to the update.
+    /// The momentum's part along the weight, to be removed.
     along: Option<f32>,
-    in_place: bool,
 }
 
-impl Pass for Apply<'_> {
+impl Pass for ApplyKept<'_> {
     #[inline(always)]
-    fn row(&self, row: Row<'_>) {
+    fn row<'w>(&self, row: Row<'w, '_>, _: &mut Behind<'w>) {
         if let Some(along) = self.along {
-            add(row.u, row.w, along);
-            if self.in_place {
-                row.m.copy_from_slice(row.u);
-            }
+            add(row.m, row.w, -along);
         }
         finish(self.step, row, self.shrink, self.rate);
     }
 }
 
-impl<'a> Apply<'a> {
+impl<'a> ApplyKept<'a> {
     /// From what [`Direct`] says of the rows; `projection` with the norm² of the weight.
     fn new(step: &'a Step, rows: &Rows<'_>, projection: Option<(f64, Projection)>, shrink: f32) -> Self {
         let sum: f64 = rows.results.iter().map(|[sum, ..]| sum).sum();
         if let Some((square, Projection { eps, in_place, .. })) = projection {
             let norm = square.sqrt() + eps;
-            return Self { step, shrink, rate: step.lr, along: Some((-sum / (norm * norm)) as f32), in_place };
+            let along = (sum / (norm * norm)) as f32;
+            return Self { step, shrink: shrink + step.lr * along, rate: step.lr, along: in_place.then_some(along) };
         }
         let target = rows.targets.first().map_or(0.0, |target| f64::from(*target));
         let rate = if sum > 0.0 { f64::from(step.lr) * target / sum.sqrt() } else { 0.0 };
-        Self { step, shrink, rate: rate as f32, along: None, in_place: false }
+        Self { step, shrink, rate: rate as f32, along: None }
     }
 }
 
-/// Writes the update of a row, and moves its state. Returns what the update must be multiplied with.
+/// What there is to say of an update `u`.
+struct Update {
+    /// What it must be multiplied with.
+    factor: f32,
+    /// `w·u`.
+    along: f64,
+}
+
+/// Writes the update of a row, and moves its state.
 #[inline(always)]
-fn direct(step: &Step, row: &mut Row<'_>) -> f32 {
+fn direct(step: &Step, row: &mut Row<'_, '_>) -> Update {
     let mut pull = step.coupled;
     if step.riemannian {
         let square = square(row.w);
@@ -320,79 +343,173 @@ fn direct(step: &Step, row: &mut Row<'_>) -> f32 {
             pull -= (f64::from(step.clip) * dot(row.g, row.w) / square) as f32;
         }
     }
-    match step.direction {
-        Direction::Sgd { momentum, keep, take, nesterov } => {
-            if row.m.is_empty() {
-                gradient(row.w, row.g, row.u, step.clip, pull);
-            } else if nesterov {
-                sgd::<true>(row.w, row.g, row.m, row.u, [step.clip, pull, keep, take, momentum]);
-            } else {
-                sgd::<false>(row.w, row.g, row.m, row.u, [step.clip, pull, keep, take, momentum]);
-            }
-            1.0
-        }
-        Direction::Adam { betas, correction1, correction2, eps, nesterov } => {
-            let [beta1, beta2] = betas;
-            let numbers = [step.clip, pull, beta1 as f32, (1.0 - beta1) as f32, beta2 as f32, (1.0 - beta2) as f32];
-            let corrections = [correction1, correction2, eps];
-            if nesterov {
-                adam::<true>(row.w, row.g, row.m, row.v, row.u, numbers, corrections);
-            } else {
-                adam::<false>(row.w, row.g, row.m, row.v, row.u, numbers, corrections);
-            }
-            1.0
-        }
-        Direction::Nero { beta, correction, scale } => {
-            gradient(row.w, row.g, row.u, step.clip, pull);
-            let Some(second) = &mut row.second else { return 0.0 };
-            let mean = beta * f64::from(**second) + (1.0 - beta) * square(row.u);
-            **second = mean as f32;
-            if mean > 0.0 { (scale / (mean * correction).sqrt()) as f32 } else { 0.0 }
+    let along = walk(step, pull, row, Write);
+    let mut factor = 1.0;
+    if let (Direction::Nero { beta, correction, scale }, Some(second)) = (step.direction, &mut row.second) {
+        let mean = beta * f64::from(**second) + (1.0 - beta) * square(row.u);
+        **second = mean as f32;
+        factor = if mean > 0.0 { (scale / (mean * correction).sqrt()) as f32 } else { 0.0 };
+    }
+    Update { factor, along }
+}
+
+/// What is done with the update of each value of a row, and summed over the row.
+trait Sink {
+    fn walk(self, row: &mut Row<'_, '_>, update: impl Fn(f32, f32, &mut f32, &mut f32) -> f32) -> f64;
+}
+
+/// Keeps updates in `u`, and sums `w·u`.
+struct Write;
+
+impl Sink for Write {
+    #[inline(always)]
+    fn walk(self, row: &mut Row<'_, '_>, update: impl Fn(f32, f32, &mut f32, &mut f32) -> f32) -> f64 {
+        let Row { w, g, m, v, u, .. } = row;
+        for_each::<true>(
+            [w, u, m, v],
+            g,
+            #[inline(always)]
+            move |w, u, g, m, v| {
+                *u = update(*w, g, m, v);
+                *w * *u
+            },
+        )
+    }
+}
+
+/// Applies updates, `w ← w·shrink − rate·u`, and sums `w²`.
+struct Apply<'a> {
+    shrink: f32,
+    rate: f32,
+    behind: Behind<'a>,
+}
+
+impl Sink for Apply<'_> {
+    #[inline(always)]
+    fn walk(self, row: &mut Row<'_, '_>, update: impl Fn(f32, f32, &mut f32, &mut f32) -> f32) -> f64 {
+        let Self { shrink, rate, behind } = self;
+        let Row { w, g, m, v, .. } = row;
+        match behind {
+            Some((behind, factor)) => for_each::<true>(
+                [w, behind, m, v],
+                g,
+                #[inline(always)]
+                move |w, behind, g, m, v| {
+                    *behind *= factor;
+                    *w = *w * shrink - rate * update(*w, g, m, v);
+                    *w * *w
+                },
+            ),
+            None => for_each::<false>(
+                [w, &mut [], m, v],
+                g,
+                #[inline(always)]
+                move |w, _, g, m, v| {
+                    *w = *w * shrink - rate * update(*w, g, m, v);
+                    *w * *w
+                },
+            ),
         }
     }
 }
 
+/// Calls `f` with the values of a row, `w`, something beside it, `g`, `m` and `v`, and sums what it says. All
+/// but `w` and `g` may be empty.
 #[inline(always)]
-fn gradient(w: &[f32], g: &[f32], u: &mut [f32], clip: f32, pull: f32) {
-    for ((w, g), u) in w.iter().zip(g).zip(u) {
-        *u = clip * g + pull * w;
-    }
-}
-
-#[inline(always)]
-fn sgd<const NESTEROV: bool>(w: &[f32], g: &[f32], m: &mut [f32], u: &mut [f32], numbers: [f32; 5]) {
-    let [clip, pull, keep, take, momentum] = numbers;
-    for (((w, g), m), u) in w.iter().zip(g).zip(m).zip(u) {
-        let g = clip * g + pull * w;
-        *m = keep * *m + take * g;
-        *u = if NESTEROV { g + momentum * *m } else { *m };
-    }
-}
-
-#[inline(always)]
-fn adam<const NESTEROV: bool>(
-    w: &[f32],
+fn for_each<const BESIDE: bool>(
+    [w, beside, m, v]: [&mut [f32]; 4],
     g: &[f32],
-    m: &mut [f32],
-    v: &mut [f32],
-    u: &mut [f32],
-    numbers: [f32; 6],
-    corrections: [f32; 3],
-) {
-    let [clip, pull, beta1, rest1, beta2, rest2] = numbers;
-    let [correction1, correction2, eps] = corrections;
-    for ((((w, g), m), v), u) in w.iter().zip(g).zip(m).zip(v).zip(u) {
-        let g = clip * g + pull * w;
-        *m = beta1 * *m + rest1 * g;
-        *v = beta2 * *v + rest2 * g * g;
-        let first = if NESTEROV { beta1 * *m + rest1 * g } else { *m };
-        *u = first * correction1 / (v.sqrt() * correction2 + eps);
+    f: impl Fn(&mut f32, &mut f32, f32, &mut f32, &mut f32) -> f32,
+) -> f64 {
+    let (mut no_beside, mut no_m, mut no_v) = ([0.0; LANES], [0.0; LANES], [0.0; LANES]);
+    let (w, w_tail) = w.as_chunks_mut::<LANES>();
+    let (g, g_tail) = g.as_chunks::<LANES>();
+    let (beside, beside_tail) = beside.as_chunks_mut::<LANES>();
+    let (m, m_tail) = m.as_chunks_mut::<LANES>();
+    let (v, v_tail) = v.as_chunks_mut::<LANES>();
+    let (mut beside, mut m, mut v) = (beside.iter_mut(), m.iter_mut(), v.iter_mut());
+    let mut total = 0.0;
+    for (w, g) in w.chunks_mut(BLOCK / LANES).zip(g.chunks(BLOCK / LANES)) {
+        let mut lanes = [0.0f32; LANES];
+        for (w, g) in w.iter_mut().zip(g) {
+            // Memory that is certainly of nobody else, where there is nothing beside.
+            let beside = if BESIDE { beside.next().unwrap_or(&mut no_beside) } else { &mut [0.0; LANES] };
+            let (m, v) = (m.next().unwrap_or(&mut no_m), v.next().unwrap_or(&mut no_v));
+            for lane in 0..LANES {
+                lanes[lane] += f(&mut w[lane], &mut beside[lane], g[lane], &mut m[lane], &mut v[lane]);
+            }
+        }
+        total += sum_lanes(lanes);
+    }
+    let or = |tail: &'_ mut [f32], at: usize| tail.get(at).copied().unwrap_or_default();
+    for (at, (w, g)) in w_tail.iter_mut().zip(g_tail).enumerate() {
+        let (mut beside, mut m, mut v) = (or(beside_tail, at), or(m_tail, at), or(v_tail, at));
+        total += f64::from(f(w, &mut beside, *g, &mut m, &mut v));
+        for (tail, value) in [(&mut *beside_tail, beside), (&mut *m_tail, m), (&mut *v_tail, v)] {
+            if let Some(place) = tail.get_mut(at) {
+                *place = value;
+            }
+        }
+    }
+    total
+}
+
+/// Walks over a row with the update of the step's direction, where `pull·w` is added to the gradient.
+#[inline(always)]
+fn walk(step: &Step, pull: f32, row: &mut Row<'_, '_>, sink: impl Sink) -> f64 {
+    let clip = step.clip;
+    let gradient = move |w: f32, g: f32| clip * g + pull * w;
+    match step.direction {
+        Direction::Sgd { momentum, keep, take, nesterov } if !row.m.is_empty() => {
+            if nesterov {
+                sink.walk(
+                    row,
+                    #[inline(always)]
+                    move |w, g, m, _| {
+                        let g = gradient(w, g);
+                        *m = keep * *m + take * g;
+                        g + momentum * *m
+                    },
+                )
+            } else {
+                sink.walk(
+                    row,
+                    #[inline(always)]
+                    move |w, g, m, _| {
+                        *m = keep * *m + take * gradient(w, g);
+                        *m
+                    },
+                )
+            }
+        }
+        Direction::Adam { betas: [beta1, beta2], correction1, correction2, eps, nesterov } => {
+            let (rest1, rest2) = ((1.0 - beta1) as f32, (1.0 - beta2) as f32);
+            let (beta1, beta2) = (beta1 as f32, beta2 as f32);
+            // A factor of 0 for the gradient leaves the momentum as it is.
+            let (keep, take) = if nesterov { (beta1, rest1) } else { (1.0, 0.0) };
+            sink.walk(
+                row,
+                #[inline(always)]
+                move |w, g, m, v| {
+                    let g = gradient(w, g);
+                    *m = beta1 * *m + rest1 * g;
+                    *v = beta2 * *v + rest2 * g * g;
+                    let first = keep * *m + take * g;
+                    first * correction1 / (v.sqrt() * correction2 + eps)
+                },
+            )
+        }
+        Direction::Sgd { .. } | Direction::Nero { .. } => sink.walk(
+            row,
+            #[inline(always)]
+            move |w, g, _, _| gradient(w, g),
+        ),
     }
 }
 
 /// Turns an update into one of a rotational variant, and returns its rate.
 #[inline(always)]
-fn rotate(row: &mut Row<'_>, angle: f64, zero_mean: bool, correction: f64) -> f32 {
+fn rotate(row: &mut Row<'_, '_>, angle: f64, zero_mean: bool, correction: f64) -> f32 {
     let Some(second) = &mut row.second else { return 0.0 };
     if row.target < SMALLEST {
         return 0.0;
@@ -408,44 +525,55 @@ fn rotate(row: &mut Row<'_>, angle: f64, zero_mean: bool, correction: f64) -> f3
 
 /// Applies the update of a row; its norm, and its own factor of a rescale.
 #[inline(always)]
-fn finish(step: &Step, row: Row<'_>, shrink: f32, rate: f32) {
+fn finish(step: &Step, row: Row<'_, '_>, shrink: f32, rate: f32) {
+    apply(step, row.w, row.u, shrink, rate);
+    if let Some(rescale) = &step.rescale {
+        if rescale.centre == Centre::Always {
+            subtract(row.w, mean(row.w) as f32);
+        }
+        let square = square(row.w);
+        if let Some((w, factor)) = settle(rescale, row, square) {
+            scale(w, factor);
+        }
+    }
+}
+
+#[inline(always)]
+fn apply(step: &Step, w: &mut [f32], u: &[f32], shrink: f32, rate: f32) {
     if step.cautious == 0.0 {
-        for (w, u) in row.w.iter_mut().zip(row.u.iter()) {
+        for (w, u) in w.iter_mut().zip(u) {
             *w = *w * shrink - rate * u;
         }
     } else {
-        for (w, u) in row.w.iter_mut().zip(row.u.iter()) {
+        for (w, u) in w.iter_mut().zip(u) {
             let decay = if *w * u >= 0.0 { step.cautious } else { 0.0 };
             *w -= rate * u + decay * *w;
         }
     }
-    if let Some(rescale) = &step.rescale {
-        settle(rescale, row);
-    }
 }
 
-/// The square of a row's norm where a layer has one norm; otherwise the row's factor, applied.
+/// Says the square of a row's norm where a layer has one norm; otherwise the row's own factor, which is still
+/// to be applied or is.
 #[inline(always)]
-fn settle(rescale: &Rescale, row: Row<'_>) {
+fn settle<'w>(rescale: &Rescale, row: Row<'w, '_>, square: f64) -> Behind<'w> {
     let Row { w, m, v, target, result, .. } = row;
-    if rescale.centre == Centre::Always {
-        subtract(w, mean(w) as f32);
-    }
-    let square = square(w);
-    let said = match rescale.granularity {
-        Granularity::Layer => square,
+    let (said, behind) = match rescale.granularity {
+        Granularity::Layer => (square, None),
         Granularity::Filter => {
             let factor = rescale.factor(square.sqrt(), target);
-            if factor != 1.0 {
+            if rescale.state == MomentumState::Keep {
+                (factor, Some((w, factor as f32)))
+            } else {
                 scale(w, factor as f32);
+                carry(rescale.state, w, m, v, factor);
+                (factor, None)
             }
-            carry(rescale.state, w, m, v, factor);
-            factor
         }
     };
     if let Some(result) = result {
         result[0] = said;
     }
+    behind
 }
 
 /// What happens to the state of a row that was scaled by `factor`.
@@ -492,7 +620,7 @@ struct Scale {
 
 impl Pass for Scale {
     #[inline(always)]
-    fn row(&self, row: Row<'_>) {
+    fn row<'w>(&self, row: Row<'w, '_>, _: &mut Behind<'w>) {
         scale(row.w, self.factor as f32);
         match (self.state, row.result) {
             (MomentumState::Project, Some(result)) if !row.m.is_empty() => {
@@ -511,7 +639,7 @@ struct Subtract {
 
 impl Pass for Subtract {
     #[inline(always)]
-    fn row(&self, row: Row<'_>) {
+    fn row<'w>(&self, row: Row<'w, '_>, _: &mut Behind<'w>) {
         add(row.m, row.w, -self.along);
     }
 }
@@ -523,8 +651,14 @@ struct Norms<'a> {
 
 impl Pass for Norms<'_> {
     #[inline(always)]
-    fn row(&self, row: Row<'_>) {
-        settle(self.rescale, row);
+    fn row<'w>(&self, row: Row<'w, '_>, _: &mut Behind<'w>) {
+        if self.rescale.centre == Centre::Always {
+            subtract(row.w, mean(row.w) as f32);
+        }
+        let square = square(row.w);
+        if let Some((w, factor)) = settle(self.rescale, row, square) {
+            scale(w, factor);
+        }
     }
 }
 

@@ -1,8 +1,8 @@
 //! Sums over rows of values: in `f32` over few values a lane, then in `f64`.
 
 /// Values that are summed in `f32` before they go into the sum in `f64`: 32 a lane.
-const BLOCK: usize = 2048;
-const LANES: usize = 64;
+pub(crate) const BLOCK: usize = 2048;
+pub(crate) const LANES: usize = 64;
 
 /// Sum over `f(a, b)`.
 #[inline(always)]
@@ -18,16 +18,22 @@ fn fold(a: &[f32], b: &[f32], f: impl Fn(f32, f32) -> f32) -> f64 {
                 lanes[lane] += f(a[lane], b[lane]);
             }
         }
-        let mut width = LANES / 2;
-        while width >= 4 {
-            for lane in 0..width {
-                lanes[lane] += lanes[lane + width];
-            }
-            width /= 2;
-        }
-        total += lanes[..4].iter().map(|lane| f64::from(*lane)).sum::<f64>() + tail;
+        total += sum_lanes(lanes) + tail;
     }
     total
+}
+
+/// The sum of `lanes`.
+#[inline(always)]
+pub(crate) fn sum_lanes(mut lanes: [f32; LANES]) -> f64 {
+    let mut width = LANES / 2;
+    while width >= 4 {
+        for lane in 0..width {
+            lanes[lane] += lanes[lane + width];
+        }
+        width /= 2;
+    }
+    lanes[..4].iter().map(|lane| f64::from(*lane)).sum()
 }
 
 /// `a·b`.
@@ -52,10 +58,22 @@ pub(crate) fn mean(a: &[f32]) -> f64 {
 #[inline(always)]
 pub(crate) fn products(a: &[f32], b: &[f32]) -> [f64; 3] {
     let mut totals = [0.0; 3];
-    // Blocks are in the first cache when they are read again.
     for (a, b) in a.chunks(BLOCK).zip(b.chunks(BLOCK)) {
-        for (total, product) in totals.iter_mut().zip([dot(a, b), square(a), square(b)]) {
-            *total += product;
+        let mut lanes = [[0.0f32; LANES]; 3];
+        let (a_body, b_body) = (a.chunks_exact(LANES), b.chunks_exact(LANES));
+        for (a, b) in a_body.remainder().iter().zip(b_body.remainder()) {
+            let (a, b) = (f64::from(*a), f64::from(*b));
+            totals = [totals[0] + a * b, totals[1] + a * a, totals[2] + b * b];
+        }
+        for (a, b) in a_body.zip(b_body) {
+            for lane in 0..LANES {
+                lanes[0][lane] += a[lane] * b[lane];
+                lanes[1][lane] += a[lane] * a[lane];
+                lanes[2][lane] += b[lane] * b[lane];
+            }
+        }
+        for (total, lanes) in totals.iter_mut().zip(lanes) {
+            *total += sum_lanes(lanes);
         }
     }
     totals

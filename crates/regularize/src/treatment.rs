@@ -389,9 +389,12 @@ impl Treatment {
 impl Step {
     /// Whether values of a row depend on each other.
     pub(crate) fn by_rows(&self) -> bool {
+        self.projection.is_some() || self.rescale.is_some() || self.updates_by_rows()
+    }
+
+    /// Whether the update of a value depends on other values of its row, projections aside.
+    pub(crate) fn updates_by_rows(&self) -> bool {
         self.riemannian
-            || self.projection.is_some()
-            || self.rescale.is_some()
             || !matches!(self.applied, Applied::Straight)
             || matches!(self.direction, Direction::Nero { .. })
     }

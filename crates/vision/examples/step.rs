@@ -8,7 +8,7 @@ use clap::{Parser, ValueEnum};
 use ops::{CrossEntropy, Kernels, Statistics};
 use rand::RngExt;
 use rand_distr::StandardNormal;
-use regularize::{Method, Optimizer, Params, Scope, Sgd, WeightDecay};
+use regularize::{Method, Optimizer, Params, Sgd, WeightDecay};
 use serde::Serialize;
 use std::time::Instant;
 use vision::{Classifier, ResNet, ResNetConfig, Stem, VggBn, VggConfig};
@@ -91,7 +91,7 @@ fn main() -> Result<()> {
 fn measure(args: &Args) -> Result<Line> {
     let params = Params::new(0, &Device::Cpu);
     let network = args.model.network(&params)?;
-    let decay = Method::WeightDecay(WeightDecay { decay: 5e-4, scope: Scope::Everything });
+    let decay = Method::WeightDecay(WeightDecay { decay: 5e-4, ..WeightDecay::default() });
     let mut optimizer = Optimizer::new(&params, Sgd { lr: LR, momentum: 0.9, ..Sgd::default() }, decay, 0.0)?;
 
     let batch = args.batch as usize;

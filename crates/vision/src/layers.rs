@@ -30,21 +30,20 @@ impl ConvBn {
     ) -> std::result::Result<Self, regularize::Error> {
         let init =
             Init::Kaiming { dist: NormalOrUniform::Normal, fan: FanInOut::FanOut, non_linearity: NonLinearity::ReLU };
+        let running_mean = bn.buffer("running_mean", outputs, 0.0)?;
+        let running_var = bn.buffer("running_var", outputs, 1.0)?;
+        let normalization =
+            Normalization { running_mean: running_mean.clone(), running_var: running_var.clone(), bias: None };
+        let shape = (outputs, inputs / geometry.groups.max(1), kernel, kernel);
+        let weight = conv.scale_invariant("weight", shape, init, normalization)?;
         let norm = BatchNorm {
             weight: bn.get("weight", outputs, Init::Const(1.0))?,
             bias: bn.get("bias", outputs, Init::Const(0.0))?,
-            running_mean: bn.buffer("running_mean", outputs, 0.0)?,
-            running_var: bn.buffer("running_var", outputs, 1.0)?,
+            running_mean,
+            running_var,
             eps: 1e-5,
             momentum: 0.1,
         };
-        let normalization = Normalization {
-            running_mean: norm.running_mean.clone(),
-            running_var: norm.running_var.clone(),
-            bias: None,
-        };
-        let shape = (outputs, inputs / geometry.groups.max(1), kernel, kernel);
-        let weight = conv.scale_invariant("weight", shape, init, normalization)?;
         Ok(Self { weight, geometry, norm })
     }
 

@@ -3,7 +3,7 @@
 
 use candle_core::{Device, Tensor};
 use ops::{Kernels, Statistics};
-use regularize::{Method, Optimizer, Params, Scope, Sgd, WeightDecay};
+use regularize::{Method, Optimizer, Params, Sgd, WeightDecay};
 use safetensors::SafeTensors;
 use std::collections::HashMap;
 use vision::{Classifier, ResNet, ResNetConfig};
@@ -55,7 +55,7 @@ fn train_resnet20(file: &SafeTensors, scale: f64) -> Trained {
     let labels: Vec<u32> =
         labels.data().chunks_exact(8).map(|b| i64::from_le_bytes(b.try_into().unwrap()) as u32).collect();
 
-    let decay = Method::WeightDecay(WeightDecay { decay: 5e-4, scope: Scope::Everything });
+    let decay = Method::WeightDecay(WeightDecay { decay: 5e-4, ..WeightDecay::default() });
     let sgd = Sgd { lr: 0.1, momentum: 0.9, ..Sgd::default() };
     let mut optimizer = Optimizer::new(&params, sgd, decay, 0.0).unwrap();
     let (mut first, mut losses) = (None, Vec::new());
