@@ -110,11 +110,41 @@ fn steps(criterion: &mut Criterion) -> Result<()> {
     Ok(())
 }
 
+/// What methods add to a step: steps of both in turn on the same parameters, and the median ratio.
+fn ratios() -> Result<()> {
+    const ROUNDS: usize = 200;
+    let wrs = Method::Wrs(Wrs::default());
+    let pairs: [(&str, Base); 3] =
+        [("sgd", Sgd::default().into()), ("adam", Adam::default().into()), ("adamp", AdamP::default().into())];
+    for (name, base) in pairs {
+        let (params, gradients) = resnet18()?;
+        let make = |method| Optimizer::new(&params, base, method, 5e-4).map_err(candle_core::Error::wrap);
+        let mut optimizers = [make(Method::None)?, make(wrs)?];
+        let mut seconds = [Vec::new(), Vec::new()];
+        for _ in 0..ROUNDS {
+            for (optimizer, seconds) in optimizers.iter_mut().zip(&mut seconds) {
+                let start = std::time::Instant::now();
+                optimizer.step(&gradients, 1e-4).map_err(candle_core::Error::wrap)?;
+                seconds.push(start.elapsed().as_secs_f64());
+            }
+        }
+        let mut ratios: Vec<f64> = seconds[1].iter().zip(&seconds[0]).map(|(with, without)| with / without).collect();
+        ratios.sort_by(f64::total_cmp);
+        let [plain, with] = seconds.map(|mut seconds| {
+            seconds.sort_by(f64::total_cmp);
+            1e3 * seconds[ROUNDS / 2]
+        });
+        let ratio = ratios[ROUNDS / 2];
+        println!("{name}: {plain:.2} ms, with wrs {with:.2} ms; median ratio of {ROUNDS} pairs {ratio:.3}");
+    }
+    Ok(())
+}
+
 fn main() -> Result<()> {
     let mut criterion = Criterion::default().configure_from_args();
     // From inside of the pool, a parallel loop starts where it is called.
     rayon::ThreadPoolBuilder::new().use_current_thread().build_global().map_err(candle_core::Error::wrap)?;
     steps(&mut criterion)?;
     criterion.final_summary();
-    Ok(())
+    ratios()
 }

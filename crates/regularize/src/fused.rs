@@ -39,8 +39,8 @@ pub(crate) struct Rows<'a> {
 /// Up to three sums over a row.
 pub(crate) type Sums = [f64; 3];
 
-struct Row<'w, 'a> {
-    w: &'w mut [f32],
+struct Row<'a> {
+    w: &'a mut [f32],
     g: &'a [f32],
     m: &'a mut [f32],
     v: &'a mut [f32],
@@ -52,13 +52,8 @@ struct Row<'w, 'a> {
 
 /// What is done with each row.
 trait Pass: Sync {
-    /// Works on `row`; a factor of the weight may be left `behind`, for the next row's pass or the end.
-    fn row<'w>(&self, row: Row<'w, '_>, behind: &mut Behind<'w>);
+    fn row(&self, row: Row<'_>);
 }
-
-/// The weight of the row before, and what it must still be scaled with: done beside the next row, for whose
-/// values the memory is waited for anyway.
-type Behind<'a> = Option<(&'a mut [f32], f32)>;
 
 thread_local! {
     /// The update of a row, where it is not kept.
@@ -98,16 +93,12 @@ impl<P: Pass> pulp::NullaryFnOnce for Each<'_, '_, P> {
         let kept = !u.is_empty();
         let (mut g, mut m, mut v) = (g.chunks(len), m.chunks_mut(len), v.chunks_mut(len));
         let (mut u, mut second, mut results) = (u.chunks_mut(len), second.iter_mut(), results.iter_mut());
-        let mut behind = None;
         for (index, w) in w.chunks_mut(len).enumerate() {
             let target = targets.get(if targets.len() == 1 { 0 } else { index }).map_or(0.0, |t| f64::from(*t));
             let u = if kept { u.next().unwrap_or_default() } else { &mut update[..w.len()] };
             let (m, v) = (m.next().unwrap_or_default(), v.next().unwrap_or_default());
             let g = g.next().unwrap_or_default();
-            pass.row(Row { w, g, m, v, u, second: second.next(), target, result: results.next() }, &mut behind);
-        }
-        if let Some((w, factor)) = behind {
-            scale(w, factor);
+            pass.row(Row { w, g, m, v, u, second: second.next(), target, result: results.next() });
         }
     }
 }
@@ -231,7 +222,7 @@ struct Products;
 
 impl Pass for Products {
     #[inline(always)]
-    fn row<'w>(&self, row: Row<'w, '_>, _: &mut Behind<'w>) {
+    fn row(&self, row: Row<'_>) {
         if let Some(result) = row.result {
             *result = products(row.g, row.w);
         }
@@ -247,12 +238,12 @@ struct OnePass<'a> {
 
 impl Pass for OnePass<'_> {
     #[inline(always)]
-    fn row<'w>(&self, mut row: Row<'w, '_>, behind: &mut Behind<'w>) {
+    fn row(&self, mut row: Row<'_>) {
         let Self { step, mut shrink, project } = *self;
         if !step.updates_by_rows() && !project && step.cautious == 0.0 {
-            let square = walk(step, step.coupled, &mut row, Apply { shrink, rate: step.lr, behind: behind.take() });
+            let square = walk(step, step.coupled, &mut row, Apply { shrink, rate: step.lr });
             if let Some(rescale) = &step.rescale {
-                *behind = settle(rescale, row, square);
+                settle(rescale, row, square);
             }
             return;
         }
@@ -280,7 +271,7 @@ struct Direct<'a> {
 
 impl Pass for Direct<'_> {
     #[inline(always)]
-    fn row<'w>(&self, mut row: Row<'w, '_>, _: &mut Behind<'w>) {
+    fn row(&self, mut row: Row<'_>) {
         let Update { along, .. } = direct(self.step, &mut row);
         if let Some(result) = row.result {
             result[0] = match self.step.applied {
@@ -302,7 +293,7 @@ struct ApplyKept<'a> {
 
 impl Pass for ApplyKept<'_> {
     #[inline(always)]
-    fn row<'w>(&self, row: Row<'w, '_>, _: &mut Behind<'w>) {
+    fn row(&self, row: Row<'_>) {
         if let Some(along) = self.along {
             add(row.m, row.w, -along);
         }
@@ -335,7 +326,7 @@ struct Update {
 
 /// Writes the update of a row, and moves its state.
 #[inline(always)]
-fn direct(step: &Step, row: &mut Row<'_, '_>) -> Update {
+fn direct(step: &Step, row: &mut Row<'_>) -> Update {
     let mut pull = step.coupled;
     if step.riemannian {
         let square = square(row.w);
@@ -355,7 +346,7 @@ fn direct(step: &Step, row: &mut Row<'_, '_>) -> Update {
 
 /// What is done with the update of each value of a row, and summed over the row.
 trait Sink {
-    fn walk(self, row: &mut Row<'_, '_>, update: impl Fn(f32, f32, &mut f32, &mut f32) -> f32) -> f64;
+    fn walk(self, row: &mut Row<'_>, update: impl Fn(f32, f32, &mut f32, &mut f32) -> f32) -> f64;
 }
 
 /// Keeps updates in `u`, and sums `w·u`.
@@ -363,7 +354,7 @@ struct Write;
 
 impl Sink for Write {
     #[inline(always)]
-    fn walk(self, row: &mut Row<'_, '_>, update: impl Fn(f32, f32, &mut f32, &mut f32) -> f32) -> f64 {
+    fn walk(self, row: &mut Row<'_>, update: impl Fn(f32, f32, &mut f32, &mut f32) -> f32) -> f64 {
         let Row { w, g, m, v, u, .. } = row;
         for_each::<true>(
             [w, u, m, v],
@@ -378,75 +369,62 @@ impl Sink for Write {
 }
 
 /// Applies updates, `w ← w·shrink − rate·u`, and sums `w²`.
-struct Apply<'a> {
+struct Apply {
     shrink: f32,
     rate: f32,
-    behind: Behind<'a>,
 }
 
-impl Sink for Apply<'_> {
+impl Sink for Apply {
     #[inline(always)]
-    fn walk(self, row: &mut Row<'_, '_>, update: impl Fn(f32, f32, &mut f32, &mut f32) -> f32) -> f64 {
-        let Self { shrink, rate, behind } = self;
+    fn walk(self, row: &mut Row<'_>, update: impl Fn(f32, f32, &mut f32, &mut f32) -> f32) -> f64 {
+        let Self { shrink, rate } = self;
         let Row { w, g, m, v, .. } = row;
-        match behind {
-            Some((behind, factor)) => for_each::<true>(
-                [w, behind, m, v],
-                g,
-                #[inline(always)]
-                move |w, behind, g, m, v| {
-                    *behind *= factor;
-                    *w = *w * shrink - rate * update(*w, g, m, v);
-                    *w * *w
-                },
-            ),
-            None => for_each::<false>(
-                [w, &mut [], m, v],
-                g,
-                #[inline(always)]
-                move |w, _, g, m, v| {
-                    *w = *w * shrink - rate * update(*w, g, m, v);
-                    *w * *w
-                },
-            ),
-        }
+        for_each::<false>(
+            [w, &mut [], m, v],
+            g,
+            #[inline(always)]
+            move |w, _, g, m, v| {
+                *w = *w * shrink - rate * update(*w, g, m, v);
+                *w * *w
+            },
+        )
     }
 }
 
-/// Calls `f` with the values of a row, `w`, something beside it, `g`, `m` and `v`, and sums what it says. All
-/// but `w` and `g` may be empty.
+/// Calls `f` with the values of a row, and sums what it says; `m` and `v` may be empty, and `u` is where `U`
+/// says so.
 #[inline(always)]
-fn for_each<const BESIDE: bool>(
-    [w, beside, m, v]: [&mut [f32]; 4],
+fn for_each<const U: bool>(
+    [w, u, m, v]: [&mut [f32]; 4],
     g: &[f32],
     f: impl Fn(&mut f32, &mut f32, f32, &mut f32, &mut f32) -> f32,
 ) -> f64 {
-    let (mut no_beside, mut no_m, mut no_v) = ([0.0; LANES], [0.0; LANES], [0.0; LANES]);
+    let (mut no_u, mut no_m, mut no_v) = ([0.0; LANES], [0.0; LANES], [0.0; LANES]);
     let (w, w_tail) = w.as_chunks_mut::<LANES>();
     let (g, g_tail) = g.as_chunks::<LANES>();
-    let (beside, beside_tail) = beside.as_chunks_mut::<LANES>();
+    let (u, u_tail) = u.as_chunks_mut::<LANES>();
     let (m, m_tail) = m.as_chunks_mut::<LANES>();
     let (v, v_tail) = v.as_chunks_mut::<LANES>();
-    let (mut beside, mut m, mut v) = (beside.iter_mut(), m.iter_mut(), v.iter_mut());
+    let (mut u, mut m, mut v) = (u.iter_mut(), m.iter_mut(), v.iter_mut());
     let mut total = 0.0;
     for (w, g) in w.chunks_mut(BLOCK / LANES).zip(g.chunks(BLOCK / LANES)) {
         let mut lanes = [0.0f32; LANES];
         for (w, g) in w.iter_mut().zip(g) {
-            // Memory that is certainly of nobody else, where there is nothing beside.
-            let beside = if BESIDE { beside.next().unwrap_or(&mut no_beside) } else { &mut [0.0; LANES] };
+            // Memory that is certainly nobody else's is not written.
+            let u = if U { u.next().unwrap_or(&mut no_u) } else { &mut [0.0; LANES] };
             let (m, v) = (m.next().unwrap_or(&mut no_m), v.next().unwrap_or(&mut no_v));
             for lane in 0..LANES {
-                lanes[lane] += f(&mut w[lane], &mut beside[lane], g[lane], &mut m[lane], &mut v[lane]);
+                lanes[lane] += f(&mut w[lane], &mut u[lane], g[lane], &mut m[lane], &mut v[lane]);
             }
         }
         total += sum_lanes(lanes);
     }
-    let or = |tail: &'_ mut [f32], at: usize| tail.get(at).copied().unwrap_or_default();
-    for (at, (w, g)) in w_tail.iter_mut().zip(g_tail).enumerate() {
-        let (mut beside, mut m, mut v) = (or(beside_tail, at), or(m_tail, at), or(v_tail, at));
-        total += f64::from(f(w, &mut beside, *g, &mut m, &mut v));
-        for (tail, value) in [(&mut *beside_tail, beside), (&mut *m_tail, m), (&mut *v_tail, v)] {
-            if let Some(place) = tail.get_mut(at) {
+    let at = |tail: &[f32], index: usize| tail.get(index).copied().unwrap_or_default();
+    for (index, (w, g)) in w_tail.iter_mut().zip(g_tail).enumerate() {
+        let (mut u, mut m, mut v) = (at(u_tail, index), at(m_tail, index), at(v_tail, index));
+        total += f64::from(f(w, &mut u, *g, &mut m, &mut v));
+        for (tail, value) in [(&mut *u_tail, u), (&mut *m_tail, m), (&mut *v_tail, v)] {
+            if let Some(place) = tail.get_mut(index) {
                 *place = value;
             }
         }
@@ -456,7 +434,7 @@ fn for_each<const BESIDE: bool>(
 
 /// Walks over a row with the update of the step's direction, where `pull·w` is added to the gradient.
 #[inline(always)]
-fn walk(step: &Step, pull: f32, row: &mut Row<'_, '_>, sink: impl Sink) -> f64 {
+fn walk(step: &Step, pull: f32, row: &mut Row<'_>, sink: impl Sink) -> f64 {
     let clip = step.clip;
     let gradient = move |w: f32, g: f32| clip * g + pull * w;
     match step.direction {
@@ -509,13 +487,14 @@ fn walk(step: &Step, pull: f32, row: &mut Row<'_, '_>, sink: impl Sink) -> f64 {
 
 /// Turns an update into one of a rotational variant, and returns its rate.
 #[inline(always)]
-fn rotate(row: &mut Row<'_, '_>, angle: f64, zero_mean: bool, correction: f64) -> f32 {
+fn rotate(row: &mut Row<'_>, angle: f64, zero_mean: bool, correction: f64) -> f32 {
     let Some(second) = &mut row.second else { return 0.0 };
-    if row.target < SMALLEST {
+    // A single value has no direction to turn to.
+    if row.target < SMALLEST || row.u.len() < 2 {
         return 0.0;
     }
     if zero_mean {
-        subtract(row.u, mean(row.u) as f32);
+        centre(row.u);
     }
     add(row.u, row.w, (-dot(row.u, row.w) / (row.target * row.target)) as f32);
     let square = UPDATE_NORM_DECAY * f64::from(**second) + (1.0 - UPDATE_NORM_DECAY) * square(row.u);
@@ -525,16 +504,14 @@ fn rotate(row: &mut Row<'_, '_>, angle: f64, zero_mean: bool, correction: f64) -
 
 /// Applies the update of a row; its norm, and its own factor of a rescale.
 #[inline(always)]
-fn finish(step: &Step, row: Row<'_, '_>, shrink: f32, rate: f32) {
+fn finish(step: &Step, row: Row<'_>, shrink: f32, rate: f32) {
     apply(step, row.w, row.u, shrink, rate);
     if let Some(rescale) = &step.rescale {
         if rescale.centre == Centre::Always {
-            subtract(row.w, mean(row.w) as f32);
+            centre(row.w);
         }
         let square = square(row.w);
-        if let Some((w, factor)) = settle(rescale, row, square) {
-            scale(w, factor);
-        }
+        settle(rescale, row, square);
     }
 }
 
@@ -552,28 +529,22 @@ fn apply(step: &Step, w: &mut [f32], u: &[f32], shrink: f32, rate: f32) {
     }
 }
 
-/// Says the square of a row's norm where a layer has one norm; otherwise the row's own factor, which is still
-/// to be applied or is.
+/// Says the square of a row's norm where a layer has one norm; otherwise applies the row's own factor.
 #[inline(always)]
-fn settle<'w>(rescale: &Rescale, row: Row<'w, '_>, square: f64) -> Behind<'w> {
+fn settle(rescale: &Rescale, row: Row<'_>, square: f64) {
     let Row { w, m, v, target, result, .. } = row;
-    let (said, behind) = match rescale.granularity {
-        Granularity::Layer => (square, None),
+    let said = match rescale.granularity {
+        Granularity::Layer => square,
         Granularity::Filter => {
             let factor = rescale.factor(square.sqrt(), target);
-            if rescale.state == MomentumState::Keep {
-                (factor, Some((w, factor as f32)))
-            } else {
-                scale(w, factor as f32);
-                carry(rescale.state, w, m, v, factor);
-                (factor, None)
-            }
+            scale(w, factor as f32);
+            carry(rescale.state, w, m, v, factor);
+            factor
         }
     };
     if let Some(result) = result {
         result[0] = said;
     }
-    behind
 }
 
 /// What happens to the state of a row that was scaled by `factor`.
@@ -620,7 +591,7 @@ struct Scale {
 
 impl Pass for Scale {
     #[inline(always)]
-    fn row<'w>(&self, row: Row<'w, '_>, _: &mut Behind<'w>) {
+    fn row(&self, row: Row<'_>) {
         scale(row.w, self.factor as f32);
         match (self.state, row.result) {
             (MomentumState::Project, Some(result)) if !row.m.is_empty() => {
@@ -639,7 +610,7 @@ struct Subtract {
 
 impl Pass for Subtract {
     #[inline(always)]
-    fn row<'w>(&self, row: Row<'w, '_>, _: &mut Behind<'w>) {
+    fn row(&self, row: Row<'_>) {
         add(row.m, row.w, -self.along);
     }
 }
@@ -651,14 +622,12 @@ struct Norms<'a> {
 
 impl Pass for Norms<'_> {
     #[inline(always)]
-    fn row<'w>(&self, row: Row<'w, '_>, _: &mut Behind<'w>) {
+    fn row(&self, row: Row<'_>) {
         if self.rescale.centre == Centre::Always {
-            subtract(row.w, mean(row.w) as f32);
+            centre(row.w);
         }
         let square = square(row.w);
-        if let Some((w, factor)) = settle(self.rescale, row, square) {
-            scale(w, factor);
-        }
+        settle(self.rescale, row, square);
     }
 }
 
@@ -669,10 +638,14 @@ fn add(u: &mut [f32], w: &[f32], factor: f32) {
     }
 }
 
+/// Subtracts the mean; of a single value, which would be 0 ever after, nothing.
 #[inline(always)]
-fn subtract(values: &mut [f32], what: f32) {
-    for value in values {
-        *value -= what;
+fn centre(values: &mut [f32]) {
+    if values.len() > 1 {
+        let mean = mean(values) as f32;
+        for value in values {
+            *value -= mean;
+        }
     }
 }
 

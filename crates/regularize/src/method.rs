@@ -436,6 +436,9 @@ impl Method {
                 };
                 let rate = match wrs.rate {
                     Rate::Own => None,
+                    Rate::Matched { .. } if wrs.target == Target::Init => {
+                        Some("`rate.matched` needs a `target` that is the same for all filters, found `init`".into())
+                    }
                     Rate::Matched { lr, decay } => {
                         at_least_0("rate.matched.lr", lr).or_else(|| at_least_0("rate.matched.decay", decay))
                     }
@@ -545,6 +548,8 @@ mod tests {
         assert!(message(json!({"name": "wrs", "target": {"constant": 0}})).contains("above 0"));
         assert!(message(json!({"name": "wrs", "interval": {"steps": 0}})).contains("at least 1"));
         assert!(message(json!({"name": "wrs", "rate": {"matched": {"lr": -1, "decay": 0}}})).contains("matched.lr"));
+        let matched = json!({"matched": {"lr": 0.1, "decay": 5e-4}});
+        assert!(message(json!({"name": "wrs", "target": "init", "rate": matched})).contains("found `init`"));
         assert!(message(json!({"name": "pbwn", "interval": {"epochs": 0}})).contains("at least 1"));
         assert!(message(json!({"name": "soft-weight-rescaling", "strength": 2})).contains("from 0 to 1"));
     }

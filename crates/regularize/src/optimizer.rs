@@ -43,8 +43,6 @@ struct Slot {
     row_state: Option<Var>,
     /// Target norms of a method that rescales, `[rows]` or `[1]`.
     targets: Option<Var>,
-    /// Mean target norm; 1 where there is none.
-    target: f64,
     /// Nero's σ; 1 for other rules.
     scale: f64,
     /// Sum over [`MEASURED_STEPS`] of the scale-free gradient's squared norm.
@@ -206,8 +204,8 @@ impl Optimizer {
         state.insert("counters".to_owned(), Tensor::from_vec(counters, 2, &Device::Cpu)?);
         for slot in &self.slots {
             let name = &slot.parameter.name;
-            let numbers = vec![slot.steps as f64, slot.scale, slot.gradient_square, slot.target];
-            state.insert(format!("numbers/{name}"), Tensor::from_vec(numbers, 4, &Device::Cpu)?);
+            let numbers = vec![slot.steps as f64, slot.scale, slot.gradient_square];
+            state.insert(format!("numbers/{name}"), Tensor::from_vec(numbers, 3, &Device::Cpu)?);
             for (key, var) in slot.vars() {
                 state.insert(format!("{key}/{name}"), var.copy()?);
             }
@@ -253,17 +251,8 @@ impl Slot {
             None => None,
         };
         let (state, targets) = (Vec::new(), None);
-        let mut slot = Self {
-            parameter,
-            treatment,
-            steps: 0,
-            state,
-            row_state,
-            targets,
-            target: 1.0,
-            scale: 1.0,
-            gradient_square: 0.0,
-        };
+        let mut slot =
+            Self { parameter, treatment, steps: 0, state, row_state, targets, scale: 1.0, gradient_square: 0.0 };
         if slot.is_empty() {
             return Ok(slot);
         }
@@ -274,7 +263,6 @@ impl Slot {
             };
             let norms = norms(&slot.parameter.var, len)?;
             let targets: Vec<f32> = norms.iter().map(|norm| slot.treatment.target(len, *norm) as f32).collect();
-            slot.target = targets.iter().map(|target| f64::from(*target)).sum::<f64>() / targets.len() as f64;
             slot.targets = Some(Var::from_vec(targets, norms.len(), &device)?);
             let centre = if rescale.centre == Centre::AtStart { Centre::Always } else { rescale.centre };
             slot.rescale(&Rescale { centre, ..rescale }, device.is_cpu())?;
@@ -312,7 +300,7 @@ impl Slot {
         if let Some(granularity) = self.treatment.measures_gradient()
             && self.steps <= MEASURED_STEPS
         {
-            self.gradient_square += self.measure(granularity, gradient)?;
+            self.gradient_square += f64::from(clip * clip) * self.measure(granularity, gradient)?;
         }
         let moment = Moment {
             clip,
@@ -321,7 +309,6 @@ impl Slot {
             total_steps,
             scale: self.scale,
             gradient_square: self.gradient_square / self.steps.min(MEASURED_STEPS) as f64,
-            target: self.target,
         };
         let step = self.treatment.step(&moment);
         if fused {
@@ -439,7 +426,7 @@ impl Slot {
     /// The learning rate of this parameter where that of the base optimizer is `lr`.
     fn lr(&self, lr: f64) -> f64 {
         let gradient_square = self.gradient_square / self.steps.clamp(1, MEASURED_STEPS) as f64;
-        self.treatment.lr(lr, gradient_square, self.target)
+        self.treatment.lr(lr, gradient_square)
     }
 
     /// State variables and what they are called.
@@ -453,8 +440,8 @@ impl Slot {
     fn loaded(&self, state: &Keyed<'_>) -> Result<Self, Error> {
         let name = &self.parameter.name;
         let numbers = state.get(&format!("numbers/{name}"))?.to_vec1::<f64>()?;
-        let &[steps, scale, gradient_square, target] = numbers.as_slice() else {
-            let message = format!("expected 4 numbers in the optimizer's state, found {}", numbers.len());
+        let &[steps, scale, gradient_square] = numbers.as_slice() else {
+            let message = format!("expected 3 numbers in the optimizer's state, found {}", numbers.len());
             return Err(Error::parameter(name, message));
         };
         let var = |key: &str, dims: &[usize]| {
@@ -478,7 +465,6 @@ impl Slot {
             state: names.iter().map(|key| var(key, self.parameter.var.dims())).collect::<Result<_, _>>()?,
             row_state,
             targets: self.targets.as_ref().map(|present| var("target", present.dims())).transpose()?,
-            target,
             scale,
             gradient_square,
         })

@@ -67,18 +67,18 @@ pub(crate) fn step(step: &Step, slot: &Slot<'_>, g: &Tensor) -> Result<Option<Te
         Applied::Rotational { angle, zero_mean, correction } => {
             let (Some(targets), Some(second)) = (slot.targets, slot.second) else { return Ok(None) };
             let targets = targets.as_tensor().reshape((slot.rows, 1))?;
+            // Rows without direction stay as they are, with their state; so do single values.
+            let turns = if slot.len > 1 { targets.ge(SMALLEST)? } else { targets.ge(f32::INFINITY)? };
             if zero_mean {
                 u = centred(&u)?;
             }
             u = (&u - w.broadcast_mul(&guarded(&sum(&(&u * &w)?)?, &targets.sqr()?)?)?)?;
             let before = second.as_tensor().reshape((slot.rows, 1))?;
             let fresh = (sum(&u.sqr()?)? * (1.0 - UPDATE_NORM_DECAY))?;
-            let square = ((before * UPDATE_NORM_DECAY)? + fresh)?;
-            // Rows without direction stay as they are, with their state.
-            let square = targets.ge(SMALLEST)?.where_cond(&square, &second.as_tensor().reshape((slot.rows, 1))?)?;
+            let square = turns.where_cond(&((&before * UPDATE_NORM_DECAY)? + fresh)?, &before)?;
             slot.set(second, &square)?;
-            rate = ((targets.clone() * angle)? / ((square * correction)?.sqrt()? + 1e-8)?)?;
-            rate = targets.ge(SMALLEST)?.where_cond(&rate, &rate.zeros_like()?)?;
+            rate = ((targets * angle)? / ((square * correction)?.sqrt()? + 1e-8)?)?;
+            rate = turns.where_cond(&rate, &rate.zeros_like()?)?;
         }
     }
     let moved = u.broadcast_mul(&rate)?;
@@ -187,7 +187,11 @@ fn sum(rows: &Tensor) -> Result<Tensor> {
     rows.sum_keepdim(1)
 }
 
+/// Rows less their means; single values, which would be 0 ever after, as they are.
 fn centred(rows: &Tensor) -> Result<Tensor> {
+    if rows.dim(1)? <= 1 {
+        return Ok(rows.clone());
+    }
     rows.broadcast_sub(&rows.mean_keepdim(1)?)
 }
 

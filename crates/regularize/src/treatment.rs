@@ -130,8 +130,6 @@ pub(crate) struct Moment {
     pub(crate) scale: f64,
     /// Mean squared norm of the scale-free gradient, where a matched rate needs it.
     pub(crate) gradient_square: f64,
-    /// Mean target norm, where a matched rate needs it.
-    pub(crate) target: f64,
 }
 
 impl Treatment {
@@ -220,7 +218,7 @@ impl Treatment {
 
     /// The step at `moment`.
     pub(crate) fn step(&self, moment: &Moment) -> Step {
-        let lr = self.lr(moment.lr, moment.gradient_square, moment.target);
+        let lr = self.lr(moment.lr, moment.gradient_square);
         let t = i32::try_from(moment.step).unwrap_or(i32::MAX);
         let adam = |betas: [f64; 2], eps: f64, nesterov: bool| Direction::Adam {
             betas,
@@ -300,12 +298,14 @@ impl Treatment {
     }
 
     /// The learning rate of this parameter where that of the base optimizer is `lr`; see [`Rate`].
-    pub(crate) fn lr(&self, lr: f64, gradient_square: f64, target: f64) -> f64 {
+    pub(crate) fn lr(&self, lr: f64, gradient_square: f64) -> f64 {
         let Rate::Matched { lr: matched, decay } = self.rate else { return lr };
         let len = match self.rescale {
             Some((Rescale { granularity: Granularity::Layer, .. }, _)) => self.rows * self.len,
             _ => self.len,
         };
+        // A matched rate does not go with targets that depend on the norm.
+        let target = self.target(len, 1.0);
         let schedule = if self.rule.lr() == 0.0 { 0.0 } else { lr / self.rule.lr() };
         match self.rule {
             Rule::Sgd(Sgd { momentum, .. }) if gradient_square > 0.0 => {

@@ -192,7 +192,8 @@ pub(crate) fn row_norms(weight: &Tensor) -> Result<Tensor> {
     dims[0] = weight.dims()[0];
     let len = (weight.elem_count() / dims[0].max(1)).max(1);
     let norms: Vec<f32> = read(&weight.to_device(&candle_core::Device::Cpu)?, |values| {
-        values.chunks(len).map(|row| square(row).sqrt() as f32).collect()
+        let mut rows = values.chunks(len);
+        (0..dims[0]).map(|_| square(rows.next().unwrap_or_default()).sqrt() as f32).collect()
     })?;
     Tensor::from_vec(norms, dims, weight.device())
 }

@@ -186,8 +186,9 @@ pub(crate) fn rescalings() -> Vec<Method> {
         for target in [Target::Unit, Target::Init, Target::RmsOne, Target::Constant(0.7)] {
             for interval in INTERVALS {
                 for state in [MomentumState::Keep, MomentumState::Rescale, MomentumState::Project] {
-                    for rate in [Rate::Own, MATCHED] {
-                        methods.push(Method::Wrs(Wrs { granularity, target, interval, state, rate }));
+                    methods.push(Method::Wrs(Wrs { granularity, target, interval, state, rate: Rate::Own }));
+                    if target != Target::Init {
+                        methods.push(Method::Wrs(Wrs { granularity, target, interval, state, rate: MATCHED }));
                     }
                 }
             }
