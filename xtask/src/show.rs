@@ -128,8 +128,8 @@ fn describe(entry: &Entry) -> Result<String> {
     line(
         "seconds",
         format!(
-            "data {:.1}, forward {:.1}, backward {:.1}, update {:.2}, method {:.3}, evaluation {:.1}",
-            s.data, s.forward, s.backward, s.update, s.method, s.evaluation
+            "data {:.1}, forward {:.1}, backward {:.1}, update {:.2}, evaluation {:.1}",
+            s.data, s.forward, s.backward, s.update, s.evaluation
         ),
     );
     line("weights", record.weights.clone());

@@ -142,10 +142,8 @@ pub struct Seconds {
     pub forward: f64,
     /// Backward pass.
     pub backward: f64,
-    /// The base optimizer's update.
+    /// The step of optimizer and method, which is one pass over the parameters.
     pub update: f64,
-    /// What the method adds to a step, at each of the places where it acts.
-    pub method: f64,
     /// Evaluation on the validation split.
     pub evaluation: f64,
 }
@@ -153,7 +151,7 @@ pub struct Seconds {
 impl Seconds {
     /// Of a training step: everything but evaluation.
     pub fn training(&self) -> f64 {
-        self.data + self.forward + self.backward + self.update + self.method
+        self.data + self.forward + self.backward + self.update
     }
 }
 

@@ -47,7 +47,7 @@ pub use method::{
     Form, Granularity, Interval, METHODS, Method, MethodInfo, MomentumState, Pbwn, Rate, Rotational, Scope,
     SoftWeightRescaling, Target, WeightDecay, WeightNormalization, WeightStandardization, Wrs,
 };
-pub use optimizer::{Optimizer, StepSeconds};
+pub use optimizer::Optimizer;
 pub use params::{Normalization, Parameter, Params, Role};
 pub use sam::Perturbed;
 pub use schedule::{Cosine, Schedule, Step, Warmup};

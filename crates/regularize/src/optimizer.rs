@@ -13,7 +13,6 @@ use crate::treatment::{Centre, Moment, Rescale, Treatment};
 use candle_core::backprop::GradStore;
 use candle_core::{DType, Device, Tensor, Var};
 use std::collections::HashMap;
-use std::time::Instant;
 
 /// Trains [`Params`] with a base optimizer, under a [`Method`].
 ///
@@ -28,7 +27,6 @@ pub struct Optimizer {
     fused: bool,
     /// Memory for the updates of a layer, used again and again.
     updates: Vec<f32>,
-    seconds: StepSeconds,
 }
 
 /// What the optimizer keeps of one parameter.
@@ -51,15 +49,6 @@ struct Slot {
 
 /// Steps over which a matched rate measures the gradient.
 const MEASURED_STEPS: u64 = 100;
-
-/// Wall-clock seconds, summed over steps.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub struct StepSeconds {
-    /// The step of base optimizer and method, which is one pass.
-    pub update: f64,
-    /// What the method does outside of steps: rescaling between epochs.
-    pub method: f64,
-}
 
 impl Optimizer {
     /// An optimizer of the trainable parameters of `params`. Where the method rescales, it does so here
@@ -87,8 +76,7 @@ impl Optimizer {
         let slot = |parameter| Slot::new(&base, &method, rest_decay, parameter);
         let slots = params.trainable().into_iter().map(slot).collect::<Result<_, _>>()?;
         let fused = params.device().is_cpu();
-        let (params, updates, seconds) = (params.clone(), Vec::new(), StepSeconds::default());
-        Ok(Self { base, params, slots, steps: 0, epochs: 0, fused, updates, seconds })
+        Ok(Self { base, params: params.clone(), slots, steps: 0, epochs: 0, fused, updates: Vec::new() })
     }
 
     /// This optimizer, working through tensor operations as on other devices than the CPU: slower there, for
@@ -104,7 +92,6 @@ impl Optimizer {
     ///
     /// Where a gradient does not fit its parameter; then nothing is changed.
     pub fn step(&mut self, gradients: &GradStore, lr: f64) -> Result<(), Error> {
-        let start = Instant::now();
         for Slot { parameter, .. } in &self.slots {
             match gradients.get(&parameter.var) {
                 Some(gradient) if gradient.dims() != parameter.var.dims() => {
@@ -121,7 +108,6 @@ impl Optimizer {
                 slot.step(gradient, lr, clip, self.steps, self.fused, &mut self.updates)?;
             }
         }
-        self.seconds.update += start.elapsed().as_secs_f64();
         Ok(())
     }
 
@@ -157,7 +143,6 @@ impl Optimizer {
     ///
     /// Where a tensor operation fails.
     pub fn begin_epoch(&mut self) -> Result<(), Error> {
-        let start = Instant::now();
         self.epochs += 1;
         for slot in &mut self.slots {
             if let Some((rescale, Interval::Epochs(interval))) = slot.treatment.rescale()
@@ -166,13 +151,7 @@ impl Optimizer {
                 slot.rescale(&rescale, self.fused)?;
             }
         }
-        self.seconds.method += start.elapsed().as_secs_f64();
         Ok(())
-    }
-
-    /// Time spent since the optimizer was made.
-    pub fn seconds(&self) -> StepSeconds {
-        self.seconds
     }
 
     /// The rate at which a filter of norm `norm` of the parameter `name` turns per unit of its scale-free

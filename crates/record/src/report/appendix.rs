@@ -121,7 +121,7 @@ fn cost(ranking: &Ranking<'_>) -> String {
         let a_step =
             |seconds: f64| if steps > 0 { significant(1e3 * seconds / steps as f64) } else { NOTHING.to_owned() };
         let mut cells = vec![link(&escape(&line.row.label), &setting_anchor(line.number, line.row.choice?))];
-        cells.extend([sum.data, sum.forward, sum.backward, sum.update, sum.method, sum.training()].map(a_step));
+        cells.extend([sum.data, sum.forward, sum.backward, sum.update, sum.training()].map(a_step));
         cells.push(significant(sum.evaluation / setting.runs.len() as f64));
         Some(cells)
     });
@@ -129,18 +129,10 @@ fn cost(ranking: &Ranking<'_>) -> String {
     if rows.is_empty() {
         return "No setting was chosen.".to_owned();
     }
-    let names = header(&[
-        "chosen setting of",
-        "data",
-        "forward",
-        "backward",
-        "update",
-        "method",
-        "all of a step",
-        "evaluation",
-    ]);
+    let names = header(&["chosen setting of", "data", "forward", "backward", "update", "all of a step", "evaluation"]);
     format!(
-        "Mean over the runs of the chosen settings: milliseconds a training step; of evaluation on validation, seconds a run.\n\n{}",
+        "Mean over the runs of the chosen settings: milliseconds a training step; of evaluation on validation, seconds a run. *Update* is \
+         optimizer and method; a weight that is normalised on its way to the network costs in forward and backward.\n\n{}",
         table::markdown(&names, &rows).trim_end()
     )
 }

@@ -60,7 +60,7 @@ pub(super) enum Standing {
     Unknown,
 }
 
-/// Time spent in the method's own code.
+/// Time spent in the step of optimizer and method.
 pub(super) struct Cost {
     /// Of a training step.
     pub(super) share: f64,
@@ -155,7 +155,7 @@ impl<'a> Ranking<'a> {
             format!("vs weight decay{} (paired)", if self.families.len() > 1 { " of the family" } else { "" }),
             format!("validation {}", headline.title),
             "chosen".to_owned(),
-            "cost per step".to_owned(),
+            "update per step".to_owned(),
             "diverged".to_owned(),
         ]
     }
@@ -255,7 +255,7 @@ impl Cost {
         let (seconds, steps) = seconds(setting);
         let training = seconds.training();
         (training > 0.0 && steps > 0)
-            .then(|| Self { share: seconds.method / training, micros: 1e6 * seconds.method / steps as f64 })
+            .then(|| Self { share: seconds.update / training, micros: 1e6 * seconds.update / steps as f64 })
     }
 }
 
@@ -264,12 +264,11 @@ pub(super) fn seconds(setting: &Setting<'_>) -> (Seconds, u64) {
     let mut sum = Seconds::default();
     let mut steps = 0;
     for entry in setting.runs.values() {
-        let Seconds { data, forward, backward, update, method, evaluation } = entry.record.seconds;
+        let Seconds { data, forward, backward, update, evaluation } = entry.record.seconds;
         sum.data += data;
         sum.forward += forward;
         sum.backward += backward;
         sum.update += update;
-        sum.method += method;
         sum.evaluation += evaluation;
         steps += entry.record.steps;
     }

@@ -78,7 +78,7 @@ fn one_digit_of_a_record_changes_the_page() {
     *changed[tested].record.epochs.last_mut().unwrap().validation.get_mut("top1").unwrap() += 0.001;
     assert_ne!(page(&changed), before);
     let mut changed = entries.clone();
-    changed[tested].record.seconds.method += 1.0;
+    changed[tested].record.seconds.update += 1.0;
     assert_ne!(page(&changed), before);
 }
 
@@ -97,9 +97,9 @@ fn one_seed_has_no_interval_and_no_winner() {
     entries.extend(runs(json!({"name": "weight-decay", "scope": "everything", "strength": 5e-4}), 0.88, 0..1));
     let entries = with_tests(entries);
     insta::assert_snapshot!(table(&entries), @r"
-    method        test top-1 %  vs weight decay (paired)  validation top-1 %  chosen                                  cost per step  diverged
-    weight-decay  88.0 ± —      reference                 88.4 ± —            strength 5e-4, lr 0.1 (only one tried)  0.0 % (10 µs)  0/1
-    none          79.8 ± —      —                         80.3 ± —            lr 0.1 (only one tried)                 0.0 % (10 µs)  0/1
+    method        test top-1 %  vs weight decay (paired)  validation top-1 %  chosen                                  update per step  diverged
+    weight-decay  88.0 ± —      reference                 88.4 ± —            strength 5e-4, lr 0.1 (only one tried)  1.4 % (430 µs)   0/1
+    none          79.8 ± —      —                         80.3 ± —            lr 0.1 (only one tried)                 1.4 % (430 µs)   0/1
 
     - One seed, 0: there are no intervals, and no row can be called better.
     - Settings are chosen by mean validation score; the test split is read only for the runs of chosen settings.
@@ -113,8 +113,8 @@ fn a_row_of_diverged_runs_is_printed() {
     let mut entries = runs(json!({"name": "none"}), 0.86, 0..3);
     entries.iter_mut().for_each(diverge);
     insta::assert_snapshot!(table(&entries), @r"
-    method  test top-1 %  vs weight decay (paired)  validation top-1 %  chosen             cost per step  diverged
-    none    —             —                         —                   none of 1 setting  —              3/3
+    method  test top-1 %  vs weight decay (paired)  validation top-1 %  chosen             update per step  diverged
+    none    —             —                         —                   none of 1 setting  —                3/3
 
     - Settings are chosen by mean validation score; the test split is read only for the runs of chosen settings.
     - No `weight-decay` row has a chosen setting, so nothing is compared with it.
