@@ -4,7 +4,7 @@ use crate::error::Error;
 use crate::in_place::{read, square_of};
 use crate::optimizer::Optimizer;
 use crate::params::{Parameter, Params, Role};
-use crate::rows::square;
+use crate::sums::square;
 use candle_core::Device;
 use candle_core::backprop::GradStore;
 

@@ -1,6 +1,6 @@
 //! A variable's memory, to change it in place.
 
-use crate::rows::square;
+use crate::sums::square;
 use candle_core::{CpuStorage, InplaceOp1, Layout, Result, Storage, Tensor, Var, bail};
 use std::cell::RefCell;
 

@@ -2,7 +2,7 @@
 
 use crate::in_place::read;
 use crate::method::Reparametrization;
-use crate::rows::{dot, mean, square};
+use crate::sums::{dot, mean, square};
 use crate::treatment::SMALLEST;
 use candle_core::{CpuStorage, CustomOp1, CustomOp2, DType, Layout, Result, Shape, Tensor, bail};
 use rayon::prelude::*;
