@@ -20,3 +20,46 @@ fn spec() -> Spec {
 }
 
 train::conformance!(Classification, spec());
+
+/// Fewer examples, and another method and optimizer.
+fn compared(method: serde_json::Value, optimizer: serde_json::Value) -> Spec {
+    let table = |value: serde_json::Value| value.as_object().unwrap().clone();
+    let mut spec = spec();
+    spec.task.insert("examples".into(), json!(100));
+    Spec { method: table(method), optimizer: table(optimizer), ..spec }
+}
+
+#[test]
+fn methods_that_reach_into_training_resume_bit_for_bit() {
+    let root = train::conformance::workspace_root(env!("CARGO_MANIFEST_DIR"));
+    let sgd = || json!({"name": "sgd", "lr": 0.05});
+    let sam = json!({"name": "adamw", "lr": 1e-3, "sam_rho": 0.05, "clip_norm": 1.0});
+    for spec in [
+        compared(json!({"name": "wrs", "interval": {"epochs": 1}}), sgd()),
+        compared(json!({"name": "weight-normalization"}), sgd()),
+        compared(json!({"name": "forced-weight-normalization"}), json!({"name": "adamp"})),
+        compared(json!({"name": "wrs"}), sam),
+    ] {
+        if let Err(error) = train::conformance::a_resumed_run_gives_the_same_weights::<Classification>(&root, &spec) {
+            panic!("{:?} {:?}: {error:#}", spec.method, spec.optimizer);
+        }
+    }
+}
+
+#[test]
+fn weights_that_are_normalised_on_their_way_have_their_gradient_and_invariance() {
+    let root = train::conformance::workspace_root(env!("CARGO_MANIFEST_DIR"));
+    for method in ["weight-standardization", "weight-normalization", "forced-weight-normalization"] {
+        let spec = compared(json!({"name": method}), json!({"name": "sgd", "lr": 0.05}));
+        let checks = [
+            train::conformance::the_loss_has_the_gradient_that_differences_say::<Classification>,
+            train::conformance::declared_scale_invariance_is_real::<Classification>,
+            train::conformance::one_batch_can_be_learnt::<Classification>,
+        ];
+        for check in checks {
+            if let Err(error) = check(&root, &spec) {
+                panic!("{method}: {error:#}");
+            }
+        }
+    }
+}
