@@ -147,14 +147,20 @@ impl Params {
         Ok(Weight::new(stored, Some(gains.as_tensor().clone()), reparametrization))
     }
 
-    /// The buffer `name` of `shape`, filled with `value` where there is none yet.
+    /// The buffer `name` of `shape`, filled with `value` where there is none yet; a parameter of this name, such as
+    /// a running statistic that a layer of candle-nn made, becomes a buffer.
     ///
     /// # Errors
     ///
     /// Where `name` exists with another shape.
     pub fn buffer(&self, name: &str, shape: impl Into<Shape>, value: f64) -> Result<Var> {
         let full = format!("{}{name}", self.prefix);
-        self.get_or_make(&full, shape.into(), Init::Const(value), Role::Buffer)
+        let var = self.get_or_make(&full, shape.into(), Init::Const(value), Role::Buffer)?;
+        let mut store = self.lock();
+        if let Some(&at) = store.index.get(&full) {
+            store.entries[at].role = Role::Buffer;
+        }
+        Ok(var)
     }
 
     /// Says that the existing parameter `name` has `role`.
@@ -190,8 +196,8 @@ impl Params {
     /// These parameters as candle's `VarBuilder`: a layer of candle-nn that asks for a name gets the
     /// parameter of that name, made with the layer's hint where there is none yet.
     ///
-    /// Running statistics made by candle-nn become parameters without a gradient, which no optimizer
-    /// touches; [`Params::set_role`] tells which weights are scale-invariant.
+    /// Running statistics made by candle-nn become parameters, until [`Params::buffer`] asks for them;
+    /// [`Params::set_role`] tells which weights are scale-invariant.
     pub fn var_builder(&self) -> candle_nn::VarBuilder<'static> {
         candle_nn::VarBuilder::from_backend(Box::new(self.clone()), DType::F32, self.device())
     }

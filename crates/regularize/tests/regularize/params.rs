@@ -76,3 +76,14 @@ fn a_candle_layer_trains_through_the_var_builder() {
     optimizer.step(&loss.backward().unwrap(), 0.1).unwrap();
     assert_ne!(before, values(&layer.forward(&x).unwrap()));
 }
+
+#[test]
+fn a_running_statistic_of_a_candle_layer_becomes_a_buffer_and_stays_the_layers() {
+    let params = Params::new(0, &Device::Cpu);
+    let layer = candle_nn::batch_norm(2, 1e-5, params.var_builder().pp("norm")).unwrap();
+    let running_mean = params.pp("norm").buffer("running_mean", 2, 0.0).unwrap();
+    running_mean.set(&random("mean", &[2])).unwrap();
+    assert_eq!(values(layer.running_mean()), values(&running_mean));
+    let names: Vec<String> = params.trainable().into_iter().map(|p| p.name).collect();
+    assert_eq!(names, ["norm.running_var", "norm.weight", "norm.bias"]);
+}
