@@ -4,7 +4,6 @@ use crate::workspace::Workspace;
 use crate::{mistake, say};
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
 
@@ -26,6 +25,9 @@ pub(crate) struct Arguments {
 struct Catalogue {
     methods: Vec<Info>,
     optimizers: Vec<Info>,
+    /// All of them as Markdown.
+    #[serde(skip_serializing)]
+    page: String,
 }
 
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
@@ -36,9 +38,12 @@ struct Info {
     description: String,
     formula: String,
     source: String,
-    /// Where it fails.
+    /// What to know before use.
     limits: String,
     defaults: record::Table,
+    /// Its part of the page.
+    #[serde(skip_serializing)]
+    page: String,
 }
 
 pub(crate) fn methods(arguments: &Arguments) -> Result<ExitCode> {
@@ -49,7 +54,7 @@ pub(crate) fn methods(arguments: &Arguments) -> Result<ExitCode> {
     }
     say(match arguments {
         Arguments { json: true, .. } => serde_json::to_string_pretty(&catalogue)?,
-        Arguments { markdown: true, .. } => catalogue.page(),
+        Arguments { markdown: true, .. } => catalogue.page,
         Arguments { name: Some(_), .. } => catalogue.details(),
         _ => catalogue.list(),
     }
@@ -109,75 +114,9 @@ impl Catalogue {
 
     /// All that is known of each.
     fn details(&self) -> String {
-        let kinds = [("method", &self.methods), ("optimizer", &self.optimizers)];
-        let details = kinds.into_iter().flat_map(|(kind, all)| all.iter().map(move |info| info.details(kind)));
-        details.collect::<Vec<_>>().join("\n")
+        let all = self.sections().into_iter().flat_map(|(_, all)| all);
+        all.map(|info| info.page.as_str()).collect::<Vec<_>>().join("\n")
     }
-
-    /// A documentation page.
-    fn page(&self) -> String {
-        let section = |(title, all): (&str, &[Info])| {
-            let parts: String = all.iter().map(|info| format!("\n{}", info.markdown())).collect();
-            format!("\n## {title}\n{parts}")
-        };
-        let sections = self.sections().map(section).concat();
-        format!("# Methods and optimizers\n\nWritten by `cargo xtask methods --markdown`.\n{sections}")
-    }
-}
-
-impl Info {
-    fn details(&self, kind: &str) -> String {
-        let parts = [
-            ("formula", self.formula.clone()),
-            ("defaults", self.toml()),
-            ("source", self.source.clone()),
-            ("fails where", self.limits.clone()),
-        ];
-        let parts = parts.iter().filter(|(_, text)| !text.is_empty());
-        let parts: String = parts.map(|(title, text)| format!("\n{title}\n{}", indented(text))).collect();
-        format!("{kind} `{}`: {}\n{parts}", self.name, self.description)
-    }
-
-    fn markdown(&self) -> String {
-        let Self { name, description, formula, source, limits, .. } = self;
-        let mut text = format!("### {name}\n\n{}.\n", description.trim_end_matches('.'));
-        if !formula.is_empty() {
-            text += &format!("\n```text\n{formula}\n```\n");
-        }
-        text += &format!("\n```toml\n{}\n```\n\nSource: {}.\n", self.toml(), source.trim_end_matches('.'));
-        if !limits.is_empty() {
-            text += &format!("\nFails where: {}.\n", limits.trim_end_matches('.'));
-        }
-        text
-    }
-
-    /// The defaults as a configuration writes them, one key a line; a comment where a key is not set.
-    fn toml(&self) -> String {
-        let mut lines = vec![format!("name = {}", inline(&self.name.as_str().into()))];
-        let others = self.defaults.iter().filter(|(key, _)| *key != "name");
-        lines.extend(others.map(|(key, value)| match value.is_null() {
-            true => format!("# {key} is not set"),
-            false => format!("{key} = {}", inline(value)),
-        }));
-        lines.join("\n")
-    }
-}
-
-/// A value on one line of TOML.
-fn inline(value: &Value) -> String {
-    match value {
-        Value::Array(items) => format!("[{}]", items.iter().map(inline).collect::<Vec<_>>().join(", ")),
-        Value::Object(table) => {
-            let keys = table.iter().map(|(key, value)| format!("{key} = {}", inline(value)));
-            format!("{{ {} }}", keys.collect::<Vec<_>>().join(", "))
-        }
-        // Texts, numbers and flags are written alike in JSON and TOML.
-        other => other.to_string(),
-    }
-}
-
-fn indented(text: &str) -> String {
-    text.lines().map(|line| format!("  {line}\n")).collect()
 }
 
 #[cfg(test)]
@@ -188,15 +127,17 @@ mod tests {
 
     const ANSWER: &str = r#"{
         "methods": [
-            {"name": "none", "description": "nothing", "formula": "", "source": "control", "limits": "", "defaults": {}},
-            {"name": "wrs", "description": "puts filters back to their norms", "formula": "w ← w·c/‖w‖\nof each filter",
-             "source": "arXiv 2102.03497", "limits": "no scale-invariant weight is there",
-             "defaults": {"name": "wrs", "interval": {"steps": 1}, "limit": null, "target": "unit"}}
+            {"name": "none", "description": "nothing", "formula": "w ← w − η·u", "source": "control", "limits": "grows",
+             "defaults": {}, "page": "all of none\n"},
+            {"name": "wrs", "description": "puts filters back to their norms", "formula": "f ← f/‖f‖",
+             "source": "arXiv 2102.03497", "limits": "no frozen batch norm", "defaults": {"target": "unit"},
+             "page": "all of wrs\n"}
         ],
         "optimizers": [
             {"name": "adam", "description": "adapts", "formula": "w ← w − η·m/√v", "source": "torch.optim.Adam",
-             "limits": "", "defaults": {"betas": [0.9, 0.999], "eps": 1e-8, "lr": 0.001}}
-        ]
+             "limits": "none", "defaults": {"lr": 0.001}, "page": "all of adam\n"}
+        ],
+        "page": "all of all\n"
     }"#;
 
     fn catalogue() -> Catalogue {
@@ -220,72 +161,9 @@ Optimizers
     }
 
     #[test]
-    fn one_is_explained_in_full() {
-        let expected = "\
-method `wrs`: puts filters back to their norms
-
-formula
-  w ← w·c/‖w‖
-  of each filter
-
-defaults
-  name = \"wrs\"
-  interval = { steps = 1 }
-  # limit is not set
-  target = \"unit\"
-
-source
-  arXiv 2102.03497
-
-fails where
-  no scale-invariant weight is there
-";
-        assert_eq!(catalogue().only("wrs").unwrap().details(), expected);
-        let adam = catalogue().only("adam").unwrap();
-        assert!(adam.methods.is_empty());
-        assert!(adam.details().starts_with("optimizer `adam`: adapts\n"));
-    }
-
-    #[test]
-    fn defaults_are_toml_that_reads_back() {
-        for info in catalogue().methods.iter().chain(&catalogue().optimizers) {
-            let read: record::Table = toml::from_str(&info.toml()).unwrap();
-            assert_eq!(read["name"], info.name.as_str());
-            let set: Vec<_> = info.defaults.iter().filter(|(key, value)| *key != "name" && !value.is_null()).collect();
-            assert_eq!(set.len(), read.len() - 1);
-            assert!(set.into_iter().all(|(key, value)| read[key] == *value), "{}", info.toml());
-        }
-    }
-
-    #[test]
-    fn a_page_has_a_heading_each() {
-        let page = catalogue().page();
-        let headings: Vec<&str> =
-            page.lines().filter(|line| line.starts_with('#') && !line.contains("is not")).collect();
-        assert_eq!(
-            headings,
-            ["# Methods and optimizers", "## Methods", "### none", "### wrs", "## Optimizers", "### adam"]
-        );
-        let adam = "\
-### adam
-
-adapts.
-
-```text
-w ← w − η·m/√v
-```
-
-```toml
-name = \"adam\"
-betas = [0.9, 0.999]
-eps = 1e-8
-lr = 0.001
-```
-
-Source: torch.optim.Adam.
-";
-        assert!(page.ends_with(adam), "{page}");
-        assert!(page.contains("\nFails where: no scale-invariant weight is there.\n"), "{page}");
+    fn one_is_explained_with_its_part_of_the_page() {
+        assert_eq!(catalogue().only("wrs").unwrap().details(), "all of wrs\n");
+        assert_eq!(catalogue().only("adam").unwrap().details(), "all of adam\n");
     }
 
     #[test]

@@ -262,7 +262,7 @@ fn methods_are_those_that_the_task_knows() {
     assert!(named("methods", "weight-decay") && named("methods", "wrs") && named("optimizers", "sgd"), "{all}");
     let list = workspace.succeed(&["methods"]);
     assert!(list.starts_with("Methods\n  none ") && list.contains("\nOptimizers\n"), "{list}");
-    assert!(workspace.succeed(&["methods", "sgd"]).contains("\n  momentum = 0.9\n"));
+    assert!(workspace.succeed(&["methods", "sgd"]).contains("\nmomentum = 0.9\n"));
     assert!(workspace.succeed(&["methods", "--markdown"]).contains("\n### weight-decay\n"));
 }
 

@@ -189,51 +189,71 @@ pub const OPTIMIZERS: &[OptimizerInfo] = &[
     Info {
         name: "sgd",
         description: "stochastic gradient descent with momentum, optionally Nesterov's; decay is coupled",
-        formula: "g ← ∇L + λ·w;  b ← μ·b + (1 − dampening)·g (first: b ← g);  d ← b, or g + μ·b;  w ← w − η·d",
+        formula: "g ← ∇L + λ·w\n\
+                  b ← g at the first step, then b ← μ·b + (1 − dampening)·g\n\
+                  u ← g + μ·b with Nesterov's momentum, else u ← b\n\
+                  w ← w − η·u",
         source: "torch.optim.SGD; Sutskever et al., ICML 2013",
-        limits: "the decay of the gradient passes through the momentum, so it acts with η·λ/(1−μ) in the mean",
+        limits: "decay passes through the momentum: in the mean it shrinks weights by η·λ/(1−μ) a step",
+        choices: &[],
         read: |table| settings::read("optimizer", "sgd", table).map(Rule::Sgd),
     },
     Info {
         name: "adam",
         description: "steps scaled by running moments of each value's gradient; decay is coupled",
-        formula: "g ← ∇L + λ·w;  m ← β₁·m + (1−β₁)·g;  v ← β₂·v + (1−β₂)·g²;  w ← w − η·m̂/(√v̂ + ε)",
+        formula: "g ← ∇L + λ·w\n\
+                  m ← β₁·m + (1−β₁)·g;  v ← β₂·v + (1−β₂)·g²\n\
+                  w ← w − η·m̂/(√v̂ + ε)",
         source: "torch.optim.Adam; arXiv 1412.6980",
-        limits: "coupled decay is divided by √v̂ too, so it hardly depends on λ where gradients are small",
+        limits: "coupled decay is divided by √v̂ as well: values with large gradients decay less, and where λ·w \
+                 outweighs the gradient λ cancels out",
+        choices: &[],
         read: |table| settings::read("optimizer", "adam", table).map(Rule::Adam),
     },
     Info {
         name: "adamw",
         description: "Adam with decoupled decay",
-        formula: "w ← (1 − η·λ)·w, then Adam's step without decay",
+        formula: "w ← (1 − η·λ)·w\n\
+                  then the step of `adam` without decay",
         source: "torch.optim.AdamW; arXiv 1711.05101",
         limits: "η·λ is what counts: a change of the learning rate changes the decay",
+        choices: &[],
         read: |table| settings::read("optimizer", "adamw", table).map(Rule::AdamW),
     },
     Info {
         name: "sgdp",
         description: "SGD that removes the part of the update along weights that look scale-invariant",
-        formula: "where max|cos(∇L, w)| < δ/√n: d ← d − ŵ·(ŵ·d), r = wd_ratio, else r = 1;  \
-                  w ← w·(1 − η·λ·r/(1−μ)) − η·d",
+        formula: "u as `sgd` without decay, from b = 0\n\
+                  where max |cos(∇L, f)| < δ/√n: u ← u − (u·f)·f/‖f‖², and r = wd_ratio; else r = 1;\n\
+                  without Nesterov's momentum b ← u\n\
+                  w ← (1 − η·λ·r/(1−μ))·w − η·u\n\
+                  where filters do not look so, the same is tried with the whole layer for f",
         source: "adamp.SGDP 0.3.0; arXiv 2006.08217",
-        limits: "tells scale-invariance by the cosine of one batch's gradient, layer by layer, not by the network",
+        limits: "tells scale-invariance by the cosine of one batch's gradient, weight by weight, not by the network",
+        choices: &[],
         read: |table| settings::read("optimizer", "sgdp", table).map(Rule::Sgdp),
     },
     Info {
         name: "adamp",
         description: "Adam that removes the part of the update along weights that look scale-invariant",
-        formula: "u ← m̂/(√v̂ + ε);  where max|cos(∇L, w)| < δ/√n: u ← u − ŵ·(ŵ·u), r = wd_ratio, else r = 1;  \
-                  w ← w·(1 − η·λ·r) − η·u",
+        formula: "u ← m̂/(√v̂ + ε), as `adam` without decay\n\
+                  where max |cos(∇L, f)| < δ/√n: u ← u − (u·f)·f/‖f‖², and r = wd_ratio; else r = 1\n\
+                  w ← (1 − η·λ·r)·w − η·u\n\
+                  where filters do not look so, the same is tried with the whole layer for f",
         source: "adamp.AdamP 0.3.0; arXiv 2006.08217",
-        limits: "tells scale-invariance by the cosine of one batch's gradient, layer by layer, not by the network",
+        limits: "tells scale-invariance by the cosine of one batch's gradient, weight by weight, not by the network",
+        choices: &[],
         read: |table| settings::read("optimizer", "adamp", table).map(Rule::AdamP),
     },
     Info {
         name: "nero",
-        description: "neurons of mean 0 and norm 1 that turn by about the learning rate each step",
-        formula: "s ← β·s + (1−β)·‖g_f‖²;  f ← f − η·σ·g_f/√ŝ;  f ← (f − mean f)/‖f − mean f‖",
+        description: "neurons (rows of dimension 0) of mean 0 and norm 1 that turn by about the learning rate each step",
+        formula: "s ← β·s + (1−β)·‖∇L_f‖²\n\
+                  f ← f − η·σ·∇L_f/√ŝ, with σ the mean norm of the weight's neurons at the start\n\
+                  f ← (f − mean f)/‖f − mean f‖",
         source: "arXiv 2102.07227",
         limits: "constrains every weight of two or more dimensions, the last layer's too; goes with method `none` only",
+        choices: &[],
         read: |table| settings::read("optimizer", "nero", table).map(Rule::Nero),
     },
 ];

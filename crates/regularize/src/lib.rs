@@ -29,6 +29,8 @@ mod fused;
 mod in_place;
 mod list;
 mod method;
+#[doc = include_str!("../METHODS.md")]
+pub mod methods {}
 mod optimizer;
 mod params;
 mod sam;
@@ -42,7 +44,7 @@ mod weight;
 pub use base::{Adam, AdamP, Base, Nero, OPTIMIZERS, OptimizerInfo, Rule, Sgd, Sgdp};
 pub use diagnostics::{Before, LayerNorms};
 pub use error::Error;
-pub use list::{Info, catalogue};
+pub use list::{Choices, Info, catalogue};
 pub use method::{
     Form, Granularity, Interval, METHODS, Method, MethodInfo, MomentumState, Pbwn, Rate, Rotational, Scope,
     SoftWeightRescaling, Target, WeightDecay, WeightNormalization, WeightStandardization, Wrs,
