@@ -28,7 +28,7 @@ pub fn chosen(entries: &[Entry]) -> Vec<RunId> {
 /// A line for each of `specs` that tells it from the others: the label of its row, what differs within the
 /// row, and the seed.
 pub fn describe(specs: &[&Spec]) -> Vec<String> {
-    let split: Vec<_> = specs.iter().map(|spec| split(spec)).collect();
+    let split = split(specs);
     let line = |(spec, (key, hyper)): (&&Spec, &(RowKey<'_>, BTreeMap<String, Float>))| {
         let row = || split.iter().filter(|(other, _)| other == key).map(|(_, hyper)| hyper);
         let differing = hyper.iter().filter(|(name, value)| row().any(|hyper| hyper.get(*name) != Some(value)));
@@ -236,28 +236,58 @@ struct RowKey<'a> {
     words: BTreeMap<String, String>,
 }
 
-/// Splits `optimizer` and `method` of a spec into what makes its row and its hyper-parameters. What is null
-/// is not set.
-fn split(spec: &Spec) -> (RowKey<'_>, BTreeMap<String, Float>) {
-    let (mut words, mut hyper) = (BTreeMap::new(), BTreeMap::new());
-    for (prefix, table) in [("method", &spec.method), ("optimizer", &spec.optimizer)] {
-        for (key, value) in table.iter().filter(|(key, _)| *key != "name") {
-            let key = format!("{prefix}.{key}");
-            match value {
-                Value::Null => {}
-                Value::Number(number) if number.is_f64() => {
-                    hyper.insert(key, Float(number.as_f64().unwrap_or(f64::NAN)));
-                }
-                Value::Object(table) if table.len() == 1 => {
-                    words.extend(
-                        table.iter().map(|(inner, value)| (key.clone(), format!("{inner} {}", in_words(value)))),
-                    );
-                }
-                other => drop(words.insert(key, in_words(other))),
+/// Splits `optimizer` and `method` of each spec into what makes its row and its hyper-parameters. What is null
+/// is not set; a number that another spec leaves unset makes another row.
+fn split<'a>(specs: &[&'a Spec]) -> Vec<(RowKey<'a>, BTreeMap<String, Float>)> {
+    let tables = |spec: &'a Spec| [("method", &spec.method), ("optimizer", &spec.optimizer)];
+    let settings = |spec: &'a Spec| {
+        let (mut words, mut hyper) = (BTreeMap::new(), BTreeMap::new());
+        for (prefix, table) in tables(spec) {
+            for (key, value) in table.iter().filter(|(key, _)| *key != "name") {
+                sort(format!("{prefix}.{key}"), value, &mut words, &mut hyper);
             }
         }
+        (RowKey { optimizer: named(&spec.optimizer), method: named(&spec.method), words }, hyper)
+    };
+    let mut split: Vec<_> = specs.iter().map(|spec| settings(spec)).collect();
+    let nulls = specs.iter().flat_map(|spec| tables(spec)).flat_map(|(prefix, table)| {
+        table.iter().filter(|(_, value)| value.is_null()).map(move |(key, _)| format!("{prefix}.{key}"))
+    });
+    let nulls: BTreeSet<String> = nulls.collect();
+    for (key, hyper) in &mut split {
+        let set = hyper.keys().filter(|name| nulls.contains(*name));
+        key.words.extend(set.map(|name| (name.clone(), "set".to_owned())));
     }
-    (RowKey { optimizer: named(&spec.optimizer), method: named(&spec.method), words }, hyper)
+    split
+}
+
+/// Real numbers, also those inside of a setting that has a name (`{ constant = 2.0 }`), are hyper-parameters.
+fn sort(key: String, value: &Value, words: &mut BTreeMap<String, String>, hyper: &mut BTreeMap<String, Float>) {
+    match value {
+        Value::Null => {}
+        Value::Number(number) if number.is_f64() => {
+            hyper.insert(key, Float(number.as_f64().unwrap_or(f64::NAN)));
+        }
+        Value::Object(table) => {
+            for (inner, value) in table {
+                let path = format!("{key}.{inner}");
+                match value {
+                    Value::Object(fields) => {
+                        words.insert(key.clone(), inner.clone());
+                        for (field, value) in fields {
+                            sort(format!("{path}.{field}"), value, words, hyper);
+                        }
+                    }
+                    Value::Number(number) if number.is_f64() => {
+                        words.entry(key.clone()).or_insert_with(|| inner.clone());
+                        sort(path, value, words, hyper);
+                    }
+                    other => drop(words.insert(key.clone(), format!("{inner} {}", in_words(other)))),
+                }
+            }
+        }
+        other => drop(words.insert(key, in_words(other))),
+    }
 }
 
 fn named(table: &Table) -> &str {
@@ -267,8 +297,8 @@ fn named(table: &Table) -> &str {
 fn rows<'a>(entries: &[&'a Entry], headline: &Headline) -> Vec<Row<'a>> {
     type Settings<'a> = BTreeMap<BTreeMap<String, Float>, BTreeMap<u64, &'a Entry>>;
     let mut groups: BTreeMap<RowKey<'a>, Settings<'a>> = BTreeMap::new();
-    for &entry in entries {
-        let (key, hyper) = split(&entry.record.spec);
+    let specs: Vec<&Spec> = entries.iter().map(|entry| &entry.record.spec).collect();
+    for (&entry, (key, hyper)) in entries.iter().zip(split(&specs)) {
         groups.entry(key).or_default().entry(hyper).or_default().insert(entry.record.spec.seed, entry);
     }
     let labels: Vec<String> = groups.keys().map(|key| label(key, groups.keys())).collect();
@@ -350,6 +380,27 @@ mod tests {
         let mut labels: Vec<String> = Comparison::of(entries).unwrap().rows.into_iter().map(|row| row.label).collect();
         labels.sort();
         labels
+    }
+
+    #[test]
+    fn numbers_inside_of_a_setting_are_searched_and_unset_ones_make_rows() {
+        let made = |method: Value, optimizer: Value| {
+            entry(&Made { optimizer, method, reaches: 0.8, norm: 1.0, micros: 0.0 }, 0)
+        };
+        let sgd = |rho: Value| json!({"name": "sgd", "lr": 0.1, "sam_rho": rho});
+        let matched = |lr: f64| json!({"name": "wrs", "rate": {"matched": {"lr": lr, "decay": 5e-4}}});
+        let entries = [
+            made(matched(0.1), sgd(Value::Null)),
+            made(matched(0.2), sgd(Value::Null)),
+            made(json!({"name": "wrs", "rate": "own", "target": {"constant": 2.0}}), sgd(Value::Null)),
+            made(json!({"name": "wrs", "rate": "own", "target": {"constant": 3.0}}), sgd(Value::Null)),
+            made(json!({"name": "none"}), sgd(Value::Null)),
+            made(json!({"name": "none"}), sgd(json!(0.05))),
+        ];
+        assert_eq!(
+            labels(&entries),
+            ["none", "none (sam_rho set)", "wrs (rate matched)", "wrs (rate own, target constant)"]
+        );
     }
 
     #[test]

@@ -218,8 +218,8 @@ fn rotations(ranking: &Ranking<'_>) -> Option<String> {
     (!rows.is_empty()).then(|| {
         format!(
             "### {}Rotation and its equilibrium\n\nMedian rotation per step in radians, over the logged steps in the second \
-             half of training and over seeds. The prediction holds after about 1/(η·λ) steps at learning rate η and decay λ; \
-             before that, and where η falls faster than that, the ratio need not be 1.\n\n{}",
+             half of training and over seeds. The prediction holds after about (1−μ)/(η·λ) steps at learning rate η, decay λ and \
+             momentum μ (μ = 0 for decoupled decay); before that, and where η falls faster than that, the ratio need not be 1.\n\n{}",
             anchor("rotation"),
             table::markdown(&names, &rows).trim_end()
         )
