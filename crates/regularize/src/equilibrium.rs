@@ -2,7 +2,8 @@
 //!
 //! A loss `L(c·w) = L(w)` has `w·g = 0` and `g(c·w) = g(w)/c`, so a step of SGD lengthens the weight,
 //! `‖w′‖² = ‖w‖² + η²‖g‖²`, and decay shortens it; they balance at the values below (arXiv 2305.17212).
-//! The formulas hold for random gradients, after about `1/(η·λ)` steps at a constant learning rate.
+//! The formulas hold for random gradients, at a constant learning rate, after about `(1−μ)/(η·λ)`
+//! steps of SGD with momentum and coupled decay, `1/(η·λ)` of AdamW.
 //!
 //! `lr` is η, `decay` λ, `momentum` μ, `gradient_square` is `L_g = E‖g̃‖²` of the scale-free gradient
 //! `g̃ = ‖w‖·g`; rotations are angles in radians per step.

@@ -1,4 +1,4 @@
-//! A step on the CPU: in place, one pass over a parameter's memory, no temporary tensors.
+//! A step on the CPU: in place, without temporary tensors, and but for what couples rows, one pass.
 //!
 //! A parameter is a list of rows, each of which is worked on while it is in the cache: its update, then what
 //! the method does with the update, then its norm. Where values of a row do not depend on each other, rows are
@@ -24,7 +24,8 @@ const PIECE: usize = 1024;
 /// were rescaled with: one a row, one for all, or none.
 pub(crate) fn step(step: &Step, mut rows: Rows<'_>, kept: &mut Vec<f32>) -> Vec<f64> {
     if !step.by_rows() {
-        rows.len = PIECE;
+        // Targets are of rows; nothing is rescaled in this step.
+        (rows.len, rows.targets) = (PIECE, &[]);
         run(&OnePass { step, shrink: shrink(step, 1.0), project: false }, rows);
         return Vec::new();
     }

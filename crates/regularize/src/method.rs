@@ -125,7 +125,8 @@ impl Default for Wrs {
 pub enum Granularity {
     /// Each row of dimension 0: what makes one output channel.
     Filter,
-    /// The whole weight. Each of `C` filters then has norm `1/√C` in the mean and turns `C` times as fast.
+    /// The whole weight. Each of `C` filters then has norm `1/√C` in the mean and turns `C` times as fast
+    /// under SGD, `√C` times under Adam.
     Layer,
 }
 
@@ -285,8 +286,8 @@ pub const METHODS: &[MethodInfo] = &[
                   \u{20}          η_max is the optimizer's `lr`",
         source: "Krogh and Hertz, NeurIPS 1991; coupled as in torch.optim.SGD and Adam, decoupled arXiv 1711.05101, \
                  cautious arXiv 2510.12402, corrected arXiv 2506.02285",
-        limits: "sets the rotation of scale-invariant weights only after about 1/(η·λ) steps; strong decay lets single \
-                 filters collapse; `corrected` is meant for schedules whose largest rate is `lr`; `sgdp` and `adamp` \
+        limits: "sets the rotation of scale-invariant weights only after about 1/(η·λ) steps, (1−μ)/(η·λ) where coupled \
+                 decay passes through a momentum μ; strong decay lets single filters collapse; `corrected` is meant for schedules whose largest rate is `lr`; `sgdp` and `adamp` \
                  scale decay themselves, so they take `form = \"own\"` only",
         choices: &[
             ("scope", &["\"scale-invariant\""]),
@@ -305,7 +306,7 @@ pub const METHODS: &[MethodInfo] = &[
                  projection of arXiv 1710.02338",
         limits: "not for frozen batch norm, nor for convolutions that no batch statistics follow; under Adam at unit \
                  norm, filters turn in proportion to √n: `target = \"rms-one\"` removes that; with `granularity = \
-                 \"layer\"` filters turn as many times faster as there are filters; a matched rate is for `sgd` (no \
+                 \"layer\"` each of C filters turns C times as fast under SGD, √C times under Adam; a matched rate is for `sgd` (no \
                  dampening, no Nesterov), `adam` and `adamw`, and for targets other than `init`",
         choices: &[
             ("granularity", &["\"layer\""]),
@@ -506,6 +507,9 @@ impl Method {
             (_, Rule::Nero(_)) => Some("it constrains all weights itself; use method `none`"),
             (Self::WeightDecay(WeightDecay { form, .. }), _) if projects && *form != Form::Own => {
                 Some("it scales decay where it projects; use `form = \"own\"`")
+            }
+            (Self::WeightDecay(WeightDecay { form: Form::Corrected, .. }), _) if rule.lr() == 0.0 => {
+                Some("corrected decay is relative to the optimizer's `lr`, which must be above 0")
             }
             (Self::Rotational(_) | Self::Hyperball, _) if projects => {
                 Some("both remove the part of the update along the weight; use `sgd` or `adamw`")

@@ -16,10 +16,11 @@ use std::collections::HashMap;
 
 /// Trains [`Params`] with a base optimizer, under a [`Method`].
 ///
-/// On the CPU a step works in place, in one pass over a parameter's memory, in parallel; on other devices it
-/// is tensor operations. Parameters without a gradient are left alone, as in torch.
+/// On the CPU a step works in place and in parallel, in one pass over a parameter's memory unless all rows of a
+/// weight depend on each other; on other devices it is tensor operations. Parameters without a gradient are left alone, as in torch.
 pub struct Optimizer {
     base: Base,
+    method: Method,
     params: Params,
     slots: Vec<Slot>,
     steps: u64,
@@ -68,15 +69,20 @@ impl Optimizer {
         if !(rest_decay.is_finite() && rest_decay >= 0.0) {
             return Err(Error::settings("rest_decay", format!("must be a number of at least 0, found {rest_decay}")));
         }
-        if method.reparametrization() != params.reparametrization() {
-            let message = "changes which weight the network sees, or the parameters were made for one that does; make \
-                           them with `Params::new(…).with_method(&method)`";
-            return Err(Error::settings(format!("method `{}`", method.name()), message));
+        for Parameter { name, role, .. } in params.trainable() {
+            if matches!(role, Role::ScaleInvariant(_)) && params.seen(&name) != method.reparametrization() {
+                let message = format!(
+                    "the network does not see it as method `{}` needs it; make it with `Params::scale_invariant`, from \
+                     parameters `with_method` this one",
+                    method.name()
+                );
+                return Err(Error::parameter(&name, message));
+            }
         }
         let slot = |parameter| Slot::new(&base, &method, rest_decay, parameter);
         let slots = params.trainable().into_iter().map(slot).collect::<Result<_, _>>()?;
         let fused = params.device().is_cpu();
-        Ok(Self { base, params: params.clone(), slots, steps: 0, epochs: 0, fused, updates: Vec::new() })
+        Ok(Self { base, method, params: params.clone(), slots, steps: 0, epochs: 0, fused, updates: Vec::new() })
     }
 
     /// This optimizer, working through tensor operations as on other devices than the CPU: slower there, for
@@ -86,27 +92,40 @@ impl Optimizer {
         Self { fused: false, ..self }
     }
 
-    /// Takes a step at learning rate `lr` (the schedule applied), and rescales where the method does.
+    /// Takes a step at learning rate `lr`, which is the base optimizer's own times [`crate::Schedule::factor`], and
+    /// rescales where the method does.
     ///
     /// # Errors
     ///
     /// Where a gradient does not fit its parameter; then nothing is changed.
     pub fn step(&mut self, gradients: &GradStore, lr: f64) -> Result<(), Error> {
-        for Slot { parameter, .. } in &self.slots {
-            match gradients.get(&parameter.var) {
-                Some(gradient) if gradient.dims() != parameter.var.dims() => {
-                    let message = format!("has shape {:?}, its gradient {:?}", parameter.var.dims(), gradient.dims());
-                    return Err(Error::parameter(&parameter.name, message));
-                }
-                _ => {}
+        for Slot { parameter: Parameter { name, var, .. }, .. } in &self.slots {
+            let Some(gradient) = gradients.get(var) else { continue };
+            if gradient.dims() != var.dims() {
+                let message = format!("has shape {:?}, its gradient {:?}", var.dims(), gradient.dims());
+                return Err(Error::parameter(name, message));
+            }
+            if gradient.dtype() != DType::F32 || !gradient.device().same_device(var.device()) {
+                let (found, device) = (gradient.dtype(), gradient.device().location());
+                let message = format!(
+                    "expected a gradient of type f32 on {:?}, found {found:?} on {device:?}",
+                    var.device().location()
+                );
+                return Err(Error::parameter(name, message));
             }
         }
         let clip = self.clip(gradients)?;
         self.steps += 1;
+        let mut scaled = Vec::with_capacity(self.slots.len());
         for slot in &mut self.slots {
-            if let Some(gradient) = gradients.get(&slot.parameter.var) {
-                slot.step(gradient, lr, clip, self.steps, self.fused, &mut self.updates)?;
-            }
+            scaled.push(match gradients.get(&slot.parameter.var) {
+                Some(gradient) => slot.step(gradient, lr, clip, self.steps, self.fused, &mut self.updates)?,
+                None => None,
+            });
+        }
+        // A bias follows after its own update, wherever it stands.
+        for (slot, factors) in self.slots.iter().zip(scaled) {
+            slot.follow(factors)?;
         }
         Ok(())
     }
@@ -148,7 +167,7 @@ impl Optimizer {
             if let Some((rescale, Interval::Epochs(interval))) = slot.treatment.rescale()
                 && self.epochs.is_multiple_of(interval)
             {
-                slot.rescale(&rescale, self.fused)?;
+                slot.follow(slot.rescale(&rescale, self.fused)?)?;
             }
         }
         Ok(())
@@ -181,6 +200,9 @@ impl Optimizer {
         let mut state = HashMap::new();
         let counters = vec![self.steps as i64, self.epochs as i64];
         state.insert("counters".to_owned(), Tensor::from_vec(counters, 2, &Device::Cpu)?);
+        let owner = self.owner().into_bytes();
+        let len = owner.len();
+        state.insert("owner".to_owned(), Tensor::from_vec(owner, len, &Device::Cpu)?);
         for slot in &self.slots {
             let name = &slot.parameter.name;
             let numbers = vec![slot.steps as f64, slot.scale, slot.gradient_square];
@@ -203,9 +225,20 @@ impl Optimizer {
             let message = format!("expected 2 values in `counters`, found {}", counters.len());
             return Err(Error::settings("optimizer state", message));
         };
+        let owner = String::from_utf8_lossy(&Keyed(state).get("owner")?.to_vec1::<u8>()?).into_owned();
+        if owner != self.owner() {
+            let message = format!("expected that of {}, found that of {owner}", self.owner());
+            return Err(Error::settings("optimizer state", message));
+        }
         let loaded = self.slots.iter().map(|slot| slot.loaded(&Keyed(state))).collect::<Result<_, _>>()?;
         (self.steps, self.epochs, self.slots) = (steps as u64, epochs as u64, loaded);
         Ok(())
+    }
+
+    /// Whose state this is: learning rates may change between steps, the rule and the method may not.
+    fn owner(&self) -> String {
+        let method = serde_json::Value::Object(self.method.to_table());
+        format!("optimizer `{}` with method {method}", self.base.rule.name())
     }
 
     /// The factor that brings the global norm of all gradients down to `clip_norm`.
@@ -217,7 +250,9 @@ impl Optimizer {
                 square += square_of(gradient)?;
             }
         }
-        Ok((largest / (square.sqrt() + 1e-6)).min(1.0) as f32)
+        let factor = largest / (square.sqrt() + 1e-6);
+        // As in torch, a norm that is not a number makes the step so.
+        Ok(if factor > 1.0 { 1.0 } else { factor as f32 })
     }
 }
 
@@ -244,7 +279,7 @@ impl Slot {
             let targets: Vec<f32> = norms.iter().map(|norm| slot.treatment.target(len, *norm) as f32).collect();
             slot.targets = Some(Var::from_vec(targets, norms.len(), &device)?);
             let centre = if rescale.centre == Centre::AtStart { Centre::Always } else { rescale.centre };
-            slot.rescale(&Rescale { centre, ..rescale }, device.is_cpu())?;
+            slot.follow(slot.rescale(&Rescale { centre, ..rescale }, device.is_cpu())?)?;
         }
         if slot.treatment.needs_scale() {
             let norms = norms(&slot.parameter.var, slot.treatment.len)?;
@@ -266,9 +301,9 @@ impl Slot {
         total_steps: u64,
         fused: bool,
         updates: &mut Vec<f32>,
-    ) -> Result<(), Error> {
+    ) -> Result<Option<Factors>, Error> {
         if self.is_empty() {
-            return Ok(());
+            return Ok(None);
         }
         self.steps += 1;
         if self.state.is_empty() {
@@ -281,36 +316,27 @@ impl Slot {
         {
             self.gradient_square += f64::from(clip * clip) * self.measure(granularity, gradient)?;
         }
-        let moment = Moment {
-            clip,
-            lr,
-            step: self.steps,
-            total_steps,
-            scale: self.scale,
-            gradient_square: self.gradient_square / self.steps.min(MEASURED_STEPS) as f64,
-        };
+        let moment = Moment { clip, lr: self.lr(lr), step: self.steps, total_steps, scale: self.scale };
         let step = self.treatment.step(&moment);
-        if fused {
-            let factors = self.in_place(Some(gradient), |rows| fused::step(&step, rows, updates))?;
-            self.follow(step.rescale.as_ref(), &factors)
+        let factors = if fused {
+            Some(Factors::OnHost(self.in_place(Some(gradient), |rows| fused::step(&step, rows, updates))?))
         } else {
-            let factors = tensors::step(&step, &self.as_tensors(), gradient)?;
-            self.follow_tensor(step.rescale.as_ref(), factors)
-        }
+            tensors::step(&step, &self.as_tensors(), gradient)?.map(Factors::OnDevice)
+        };
+        Ok(factors.filter(|_| step.rescale.is_some_and(|rescale| rescale.follow)))
     }
 
     /// Puts the weight back to its norms, outside of a step.
-    fn rescale(&self, rescale: &Rescale, fused: bool) -> Result<(), Error> {
+    fn rescale(&self, rescale: &Rescale, fused: bool) -> Result<Option<Factors>, Error> {
         if self.is_empty() {
-            return Ok(());
+            return Ok(None);
         }
-        if fused {
-            let factors = self.in_place(None, |rows| fused::rescale(rescale, rows))?;
-            self.follow(Some(rescale), &factors)
+        let factors = if fused {
+            Factors::OnHost(self.in_place(None, |rows| fused::rescale(rescale, rows))?)
         } else {
-            let factors = tensors::rescale(rescale, &self.as_tensors())?;
-            self.follow_tensor(Some(rescale), Some(factors))
-        }
+            Factors::OnDevice(tensors::rescale(rescale, &self.as_tensors())?)
+        };
+        Ok(Some(factors).filter(|_| rescale.follow))
     }
 
     /// Calls `f` with the memory of the weight, its gradient and its state.
@@ -348,46 +374,27 @@ impl Slot {
         }
     }
 
-    /// What must be scaled with the weight where `rescale` scales it.
-    fn normalization(&self, rescale: Option<&Rescale>) -> Option<&Normalization> {
-        match (rescale, &self.parameter.role) {
-            (Some(Rescale { follow: true, .. }), Role::ScaleInvariant(normalization)) => Some(normalization),
-            _ => None,
-        }
-    }
-
-    /// Follows a weight whose rows were scaled by `factors`: one a row, or one for all.
-    fn follow(&self, rescale: Option<&Rescale>, factors: &[f64]) -> Result<(), Error> {
-        let Some(Normalization { running_mean, running_var, bias }) = self.normalization(rescale) else {
+    /// Scales running statistics and bias behind a weight whose rows were scaled by `factors`.
+    fn follow(&self, factors: Option<Factors>) -> Result<(), Error> {
+        let (Some(factors), Role::ScaleInvariant(normalization)) = (factors, &self.parameter.role) else {
             return Ok(());
         };
-        let scale = |var: &Var, power: i32| {
-            change(var, |values| {
-                for (channel, value) in values.iter_mut().enumerate() {
-                    let factor = factors.get(if factors.len() == 1 { 0 } else { channel }).copied().unwrap_or(1.0);
-                    *value = (f64::from(*value) * factor.powi(power)) as f32;
+        let Normalization { running_mean, running_var, bias } = normalization;
+        for (var, power) in [(Some(running_mean), 1), (Some(running_var), 2), (bias.as_ref(), 1)] {
+            let Some(var) = var else { continue };
+            match &factors {
+                Factors::OnHost(factors) => change(var, |values| {
+                    for (channel, value) in values.iter_mut().enumerate() {
+                        let factor = factors.get(if factors.len() == 1 { 0 } else { channel }).copied().unwrap_or(1.0);
+                        *value = (f64::from(*value) * factor.powi(power)) as f32;
+                    }
+                })?,
+                Factors::OnDevice(factors) => {
+                    let factors = factors.flatten_all()?;
+                    let factors = if power == 2 { factors.sqr()? } else { factors };
+                    var.set(&var.broadcast_mul(&factors)?)?;
                 }
-            })
-        };
-        scale(running_mean, 1)?;
-        scale(running_var, 2)?;
-        if let Some(bias) = bias {
-            scale(bias, 1)?;
-        }
-        Ok(())
-    }
-
-    fn follow_tensor(&self, rescale: Option<&Rescale>, factors: Option<Tensor>) -> Result<(), Error> {
-        let (Some(Normalization { running_mean, running_var, bias }), Some(factors)) =
-            (self.normalization(rescale), factors)
-        else {
-            return Ok(());
-        };
-        let factors = factors.flatten_all()?;
-        running_mean.set(&running_mean.broadcast_mul(&factors)?)?;
-        running_var.set(&running_var.broadcast_mul(&factors.sqr()?)?)?;
-        if let Some(bias) = bias {
-            bias.set(&bias.broadcast_mul(&factors)?)?;
+            }
         }
         Ok(())
     }
@@ -448,6 +455,13 @@ impl Slot {
             gradient_square,
         })
     }
+}
+
+/// What the rows of a weight were scaled by: one factor a row, or one for all.
+enum Factors {
+    OnHost(Vec<f64>),
+    /// `[rows, 1]` or `[1, 1]`.
+    OnDevice(Tensor),
 }
 
 /// State by name.

@@ -27,6 +27,8 @@ struct Store {
     device: Device,
     reparametrization: Reparametrization,
     entries: Vec<Parameter>,
+    /// Weights that the network sees otherwise than they are stored.
+    seen: Vec<(String, Reparametrization)>,
     /// Only looked up in, never iterated.
     index: HashMap<String, usize>,
 }
@@ -76,6 +78,7 @@ impl Params {
             device: device.clone(),
             reparametrization: Reparametrization::None,
             entries: Vec::new(),
+            seen: Vec::new(),
             index: HashMap::new(),
         };
         Self { store: Arc::new(Mutex::new(store)), prefix: String::new() }
@@ -131,6 +134,7 @@ impl Params {
         if reparametrization != Reparametrization::Normalized {
             let stored = self.get(name, shape, init)?;
             self.set_role(name, role)?;
+            self.set_seen(name, reparametrization);
             return Ok(Weight::new(stored, None, reparametrization));
         }
         let full = format!("{}{name}", self.prefix);
@@ -138,6 +142,7 @@ impl Params {
         // Drawn as the weight of the plain name, so that all methods start from the same network.
         let stored = self.get_or_draw(&direction, &full, shape, init, Role::Other)?.as_tensor().clone();
         self.set_role(&format!("{name}_v"), role)?;
+        self.set_seen(&format!("{name}_v"), reparametrization);
         let norms = row_norms(&stored)?;
         let exists = self.lock().index.contains_key(&gain);
         let gains = self.get_or_make(&gain, norms.shape().clone(), Init::Const(1.0), Role::Other)?;
@@ -259,9 +264,15 @@ impl Params {
         Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
     }
 
-    /// How weights made by [`Params::scale_invariant`] are seen.
-    pub(crate) fn reparametrization(&self) -> Reparametrization {
-        self.lock().reparametrization
+    fn set_seen(&self, name: &str, reparametrization: Reparametrization) {
+        self.lock().seen.push((format!("{}{name}", self.prefix), reparametrization));
+    }
+
+    /// How the network sees the parameter of the full name `name`.
+    pub(crate) fn seen(&self, name: &str) -> Reparametrization {
+        let store = self.lock();
+        let seen = store.seen.iter().rev().find(|(of, _)| of == name);
+        seen.map_or(Reparametrization::None, |(_, reparametrization)| *reparametrization)
     }
 
     fn lock(&self) -> MutexGuard<'_, Store> {

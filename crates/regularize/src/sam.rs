@@ -2,7 +2,7 @@
 
 use crate::error::Error;
 use crate::in_place::square_of;
-use crate::params::{Parameter, Params, Role};
+use crate::params::{Parameter, Params};
 use candle_core::backprop::GradStore;
 use candle_core::{Tensor, Var};
 
@@ -24,14 +24,11 @@ impl Perturbed {
         }
         let scale = rho / (square.sqrt() + 1e-12);
         let mut before = Vec::new();
-        for Parameter { var, role, .. } in params.all() {
-            match (role, gradients.get(&var)) {
-                (Role::Buffer, _) => before.push((var.clone(), var.copy()?)),
-                (_, Some(gradient)) => {
-                    before.push((var.clone(), var.copy()?));
-                    var.set(&(var.as_tensor() + (gradient * scale)?)?)?;
-                }
-                (_, None) => {}
+        for Parameter { var, .. } in params.all() {
+            // What has no gradient may be a statistic that the next forward pass moves.
+            before.push((var.clone(), var.copy()?));
+            if let Some(gradient) = gradients.get(&var) {
+                var.set(&(var.as_tensor() + (gradient * scale)?)?)?;
             }
         }
         Ok(Self(before))

@@ -120,7 +120,7 @@ pub(crate) const UPDATE_NORM_DECAY: f64 = 0.9;
 pub(crate) struct Moment {
     /// Factor of the gradient.
     pub(crate) clip: f32,
-    /// Learning rate of the base optimizer, the schedule applied.
+    /// [`Treatment::lr`] at the step.
     pub(crate) lr: f64,
     /// Number of the step for this parameter, from 1.
     pub(crate) step: u64,
@@ -128,8 +128,6 @@ pub(crate) struct Moment {
     pub(crate) total_steps: u64,
     /// See [`Nero`].
     pub(crate) scale: f64,
-    /// Mean squared norm of the scale-free gradient, where a matched rate needs it.
-    pub(crate) gradient_square: f64,
 }
 
 impl Treatment {
@@ -218,7 +216,7 @@ impl Treatment {
 
     /// The step at `moment`.
     pub(crate) fn step(&self, moment: &Moment) -> Step {
-        let lr = self.lr(moment.lr, moment.gradient_square);
+        let lr = moment.lr;
         let t = i32::try_from(moment.step).unwrap_or(i32::MAX);
         let adam = |betas: [f64; 2], eps: f64, nesterov: bool| Direction::Adam {
             betas,
@@ -332,7 +330,7 @@ impl Treatment {
     pub(crate) fn effective_lr(&self, lr: f64, norm: f64) -> f64 {
         match (self.turn, &self.rule) {
             (Turn::Hyperball, _) => lr,
-            (Turn::Rotational(_), _) => self.rotation(lr).unwrap_or(f64::NAN),
+            (Turn::Rotational(_), _) => self.rotation(lr).unwrap_or(0.0),
             (_, Rule::Sgd(_) | Rule::Sgdp(_)) => lr / (norm * norm),
             (_, Rule::Adam(_) | Rule::AdamW(_) | Rule::AdamP(_) | Rule::Nero(_)) => lr / norm,
         }

@@ -132,3 +132,68 @@ fn diagnostics_measure_norms_rates_and_angles() {
     assert!((layer.gradient_norm - 1000f64.sqrt()).abs() < 1e-5);
     assert!((layer.effective_lr - 0.1 / layer.filter_norm_median.powi(2)).abs() < 1e-12);
 }
+
+/// A bias in front of the batch norm is scaled after its own update, whether it was made before the weight or not.
+#[test]
+fn a_bias_follows_wherever_it_stands() {
+    let trained = |names: [&str; 2]| {
+        let params = Params::new(0, &Device::Cpu);
+        for name in names {
+            let shape = if name == "w" { vec![2, 4] } else { vec![2] };
+            params.get(name, shape, Init::Const(1.5)).unwrap();
+        }
+        let var = |name: &str| params.all().into_iter().find(|p| p.name == name).unwrap().var;
+        let (running_mean, running_var) = statistics(&params, 2);
+        let normalization = Normalization { running_mean, running_var, bias: Some(var("bias")) };
+        params.set_role("w", Role::ScaleInvariant(normalization)).unwrap();
+        let method = Method::Wrs(Wrs { target: Target::Constant(2.0), ..Wrs::default() });
+        let mut optimizer = Optimizer::new(&params, Adam { lr: 0.3, ..Adam::default() }, method, 0.0).unwrap();
+        for step in 0..3 {
+            let of = |name: &str| Some(random(&format!("{step} {name}"), if name == "w" { &[2, 4] } else { &[2] }));
+            optimizer.step(&gradients(&params, of), 0.3).unwrap();
+        }
+        (values(&var("w")), values(&var("bias")))
+    };
+    assert_eq!(trained(["w", "bias"]), trained(["bias", "w"]));
+}
+
+#[test]
+fn a_network_that_sees_other_weights_than_the_method_needs_is_refused() {
+    let standardization = Method::WeightStandardization(WeightStandardization::default());
+    let params = Params::new(0, &Device::Cpu).with_method(&standardization);
+    params.get("plain", (2, 4), Init::Const(1.0)).unwrap();
+    followed_by_norm(&params, "plain", 2);
+    let message = Optimizer::new(&params, Sgd::default(), standardization, 0.0).err().unwrap().to_string();
+    assert!(message.contains("`plain`") && message.contains("`weight-standardization`"), "{message}");
+    let params = network(LAYERS, &standardization);
+    assert!(Optimizer::new(&params, Sgd::default(), standardization, 0.0).is_ok());
+    assert!(Optimizer::new(&params, Sgd::default(), Method::None, 0.0).is_err());
+}
+
+#[test]
+fn state_of_another_rule_or_method_is_refused() {
+    let params = network(LAYERS, &Method::None);
+    let make =
+        |base: Base, target| Optimizer::new(&params, base, Method::Wrs(Wrs { target, ..Wrs::default() }), 0.0).unwrap();
+    let state = make(Adam::default().into(), Target::Unit).state().unwrap();
+    let faster = Adam { lr: 0.1, ..Adam::default() };
+    make(faster.into(), Target::Unit).load_state(&state).unwrap();
+    for mut other in [make(Adam::default().into(), Target::RmsOne), make(AdamP::default().into(), Target::Unit)] {
+        let message = other.load_state(&state).unwrap_err().to_string();
+        assert!(message.contains("`adam`") && message.contains("unit"), "{message}");
+    }
+}
+
+#[test]
+fn a_gradient_that_does_not_fit_changes_nothing() {
+    let params = Params::new(0, &Device::Cpu);
+    params.get("a", 2, Init::Const(1.0)).unwrap();
+    params.get("b", 2, Init::Const(1.0)).unwrap();
+    let mut store = gradients(&params, |_| Some(random("g", &[2])));
+    let b = params.trainable()[1].var.clone();
+    store.insert(&b, random("g", &[2]).to_dtype(DType::F16).unwrap());
+    let mut optimizer = Optimizer::new(&params, Sgd::default(), Method::None, 0.0).unwrap();
+    let message = optimizer.step(&store, 0.1).unwrap_err().to_string();
+    assert!(message.contains("`b`") && message.contains("F16"), "{message}");
+    assert_eq!(values(&params.trainable()[0].var), [1.0; 2]);
+}
