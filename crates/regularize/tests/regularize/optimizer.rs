@@ -44,6 +44,20 @@ fn clipping_is_torchs() {
     assert!((free[0] + 0.9).abs() < 1e-6 && (free[1] + 1.2).abs() < 1e-6, "{free:?}");
 }
 
+/// As with torch's, a global norm that is not a number reaches every parameter, and is seen.
+#[test]
+fn clipping_by_a_norm_that_is_no_number_hides_nothing() {
+    let params = Params::new(0, &Device::Cpu);
+    params.get("a", 2, Init::Const(0.0)).unwrap();
+    params.get("b", 2, Init::Const(0.0)).unwrap();
+    let base = Base { clip_norm: Some(1.0), ..Sgd::default().into() };
+    let mut optimizer = Optimizer::new(&params, base, Method::None, 0.0).unwrap();
+    let mut store = gradients(&params, |_| Some(random("g", &[2])));
+    store.insert(&params.trainable()[0].var.clone(), Tensor::new(&[f32::NAN, 0.0], &Device::Cpu).unwrap());
+    optimizer.step(&store, 0.1).unwrap();
+    assert!(values(&params.trainable()[1].var).iter().all(|value| value.is_nan()));
+}
+
 #[test]
 fn impossible_settings_are_refused() {
     let params = Params::new(0, &Device::Cpu);
