@@ -204,9 +204,9 @@ fn direct(step: &Step, row: &mut Row<'_>) -> Update {
     }
     let along = walk(step, pull, row, Write);
     let mut factor = 1.0;
-    if let (Direction::Nero { beta, correction, scale }, Some(second)) = (step.direction, &mut row.second) {
-        let mean = beta * f64::from(**second) + (1.0 - beta) * square(row.u);
-        **second = mean as f32;
+    if let (Direction::Nero { beta, correction, scale }, Some(row_state)) = (step.direction, &mut row.row_state) {
+        let mean = beta * f64::from(**row_state) + (1.0 - beta) * square(row.u);
+        **row_state = mean as f32;
         factor = if mean > 0.0 { (scale / (mean * correction).sqrt()) as f32 } else { 0.0 };
     }
     Update { factor, along }
@@ -215,7 +215,7 @@ fn direct(step: &Step, row: &mut Row<'_>) -> Update {
 /// Turns an update into one of a rotational variant, and returns its rate.
 #[inline(always)]
 fn rotate(row: &mut Row<'_>, angle: f64, zero_mean: bool, correction: f64) -> f32 {
-    let Some(second) = &mut row.second else { return 0.0 };
+    let Some(row_state) = &mut row.row_state else { return 0.0 };
     // A single value has no direction to turn to.
     if row.target < SMALLEST || row.u.len() < 2 {
         return 0.0;
@@ -224,8 +224,8 @@ fn rotate(row: &mut Row<'_>, angle: f64, zero_mean: bool, correction: f64) -> f3
         centre(row.u);
     }
     add(row.u, row.w, (-dot(row.u, row.w) / (row.target * row.target)) as f32);
-    let square = UPDATE_NORM_DECAY * f64::from(**second) + (1.0 - UPDATE_NORM_DECAY) * square(row.u);
-    **second = square as f32;
+    let square = UPDATE_NORM_DECAY * f64::from(**row_state) + (1.0 - UPDATE_NORM_DECAY) * square(row.u);
+    **row_state = square as f32;
     (angle * row.target / ((square * correction).sqrt() + 1e-8)) as f32
 }
 

@@ -1,8 +1,12 @@
 //! The methods that are compared: what keeps, or does not keep, the norm of a weight in bounds.
 
+mod list;
+
+pub use list::{METHODS, MethodInfo};
+
 use crate::base::{Base, Rule, Sgd};
 use crate::error::Error;
-use crate::list::{Info, info_of, read_named};
+use crate::list::{info_of, read_named};
 use crate::settings::{self, NoSettings, Table};
 use serde::{Deserialize, Serialize};
 
@@ -260,145 +264,6 @@ impl Default for Rotational {
         Self { decay: 5e-4, zero_mean: true }
     }
 }
-
-/// What a list says of a method.
-pub type MethodInfo = Info<Method>;
-
-/// All methods: the one list that configurations, the command line, errors and legends read.
-pub const METHODS: &[MethodInfo] = &[
-    Info {
-        name: "none",
-        description: "nothing holds the norm of scale-invariant weights: the control",
-        formula: "w ← w − η·u",
-        source: "control",
-        limits: "the effective rate falls as norms grow, so it depends on the length of training",
-        choices: &[],
-        read: |table| settings::read::<NoSettings>("method", "none", table).map(|_| Method::None),
-    },
-    Info {
-        name: "weight-decay",
-        description: "each step shrinks all parameters, or only scale-invariant weights, in proportion to λ",
-        formula: "own: that of the optimizer, coupled for `sgd` and `adam`, decoupled for the others\n\
-                  coupled: g ← ∇L + λ·w, before momentum and moments\n\
-                  decoupled: w ← (1 − η·λ)·w\n\
-                  cautious: w ← w − η·(u + λ·[u·w ≥ 0]·w), value by value\n\
-                  corrected: w ← (1 − λ·η²/η_max)·w on scale-invariant weights, decoupled on others;\n\
-                  \u{20}          η_max is the optimizer's `lr`",
-        source: "Krogh and Hertz, NeurIPS 1991; coupled as in torch.optim.SGD and Adam, decoupled arXiv 1711.05101, \
-                 cautious arXiv 2510.12402, corrected arXiv 2506.02285",
-        limits: "sets the rotation of scale-invariant weights only after about 1/(η·λ) steps, (1−μ)/(η·λ) where coupled \
-                 decay passes through a momentum μ; strong decay lets single filters collapse; `corrected` is meant for schedules whose largest rate is `lr`; `sgdp` and `adamp` \
-                 scale decay themselves, so they take `form = \"own\"` only",
-        choices: &[
-            ("scope", &["\"scale-invariant\""]),
-            ("form", &["\"coupled\"", "\"decoupled\"", "\"cautious\"", "\"corrected\""]),
-        ],
-        read: |table| settings::read("method", "weight-decay", table).map(Method::WeightDecay),
-    },
-    Info {
-        name: "wrs",
-        description: "weight rescaling: after each step every scale-invariant filter is put back to its target norm",
-        formula: "before the first step, and then once an interval, with c = target/‖f‖:\n\
-                  f ← c·f\n\
-                  behind it: running mean ← c·running mean, running variance ← c²·running variance, bias ← c·bias\n\
-                  target: unit 1, init ‖f₀‖, rms-one √n; granularity layer: w in place of f",
-        source: "arXiv 2102.03497, whose public text leaves the defaults open; per filter and step it equals the \
-                 projection of arXiv 1710.02338",
-        limits: "not for frozen batch norm, nor for convolutions that no batch statistics follow; under Adam at unit \
-                 norm, filters turn in proportion to √n: `target = \"rms-one\"` removes that; with `granularity = \
-                 \"layer\"` each of C filters turns C times as fast under SGD, √C times under Adam; a matched rate is for `sgd` (no \
-                 dampening, no Nesterov), `adam` and `adamw`, and for targets other than `init`",
-        choices: &[
-            ("granularity", &["\"layer\""]),
-            ("target", &["\"init\"", "\"rms-one\"", "{ constant = 2.0 }"]),
-            ("interval", &["{ steps = 100 }", "{ epochs = 1 }"]),
-            ("state", &["\"rescale\"", "\"project\""]),
-            ("rate", &["{ matched = { lr = 0.1, decay = 5e-4 } }"]),
-        ],
-        read: |table| settings::read("method", "wrs", table).map(Method::Wrs),
-    },
-    Info {
-        name: "pbwn",
-        description: "projection-based weight normalization: filters of norm 1, optionally with a Riemannian gradient",
-        formula: "riemannian: g ← g − (g·f)·f/‖f‖²\n\
-                  after the step, or between epochs: f ← f/‖f‖",
-        source: "arXiv 1710.02338",
-        limits: "as `wrs`; the Riemannian gradient changes nothing but rounding where weights are scale-invariant",
-        choices: &[("interval", &["{ epochs = 1 }"])],
-        read: |table| settings::read("method", "pbwn", table).map(Method::Pbwn),
-    },
-    Info {
-        name: "weight-standardization",
-        description: "the network sees filters of mean 0 and standard deviation 1; the stored weights are trained",
-        formula: "seen: (f − mean f)/(std f + 1e-5), with the unbiased std and gradients through both",
-        source: "arXiv 1903.10520",
-        limits: "nothing holds the norm of the stored weights unless `decay` does; needs layers that ask `Params` for \
-                 the weight; filters of one value are standardised to 0",
-        choices: &[],
-        read: |table| settings::read("method", "weight-standardization", table).map(Method::WeightStandardization),
-    },
-    Info {
-        name: "weight-normalization",
-        description: "the network sees g·v/‖v‖ per filter; norm g and direction v are trained apart",
-        formula: "seen: g·v/‖v‖, with gradients to g and v; at the start g = ‖v‖ (here g is the gain)",
-        source: "arXiv 1602.07868",
-        limits: "in front of a batch norm g has no effect, and the norm of v only grows unless `decay` holds it; needs \
-                 layers that ask `Params` for the weight",
-        choices: &[],
-        read: |table| settings::read("method", "weight-normalization", table).map(Method::WeightNormalization),
-    },
-    Info {
-        name: "forced-weight-normalization",
-        description: "EDM2: stored filters have root mean square 1, and the network sees them normalised to norm 1",
-        formula: "stored: f ← f/(1e-4 + rms f)\n\
-                  seen: f/(1e-4 + rms f)/√n, with gradients through rms f",
-        source: "arXiv 2312.02696, equation 66 and algorithm 1",
-        limits: "meant for networks without batch norm, where the fixed gain matters; here it equals `wrs` with \
-                 `target = \"rms-one\"` but for a gradient without radial part; needs layers that ask `Params` for the \
-                 weight",
-        choices: &[],
-        read: |table| {
-            settings::read::<NoSettings>("method", "forced-weight-normalization", table)
-                .map(|_| Method::ForcedWeightNormalization)
-        },
-    },
-    Info {
-        name: "soft-weight-rescaling",
-        description: "after each step the norm of every scale-invariant layer is drawn towards its first value",
-        formula: "w ← c·w with c = k·‖w₀‖/‖w‖ + (1 − k), k the `strength`\n\
-                  behind it: as `wrs`",
-        source: "arXiv 2507.04683; the default of k is ours",
-        limits: "the norm settles above its first value, the more so the larger η²‖g‖² is against k",
-        choices: &[],
-        read: |table| settings::read("method", "soft-weight-rescaling", table).map(Method::SoftWeightRescaling),
-    },
-    Info {
-        name: "hyperball",
-        description: "weight and update of every scale-invariant layer are normalised, so that η is the angle of a step",
-        formula: "w ← w − η·‖w₀‖·u/‖u‖\n\
-                  w ← ‖w₀‖·w/‖w‖",
-        source: "Wen et al., Fantastic Pretraining Optimizers and Where to Find Them 2.1: Hyperball Optimization, 2025",
-        limits: "steps do not shrink with the gradient, so only the schedule ends training; not with `sgdp`, `adamp` or \
-                 `nero`",
-        choices: &[],
-        read: |table| settings::read::<NoSettings>("method", "hyperball", table).map(|_| Method::Hyperball),
-    },
-    Info {
-        name: "rotational",
-        description: "filters of constant norm turn by the angle of weight decay's equilibrium from the first step",
-        formula: "zero_mean: u ← u − mean u\n\
-                  u ← u − (u·f)·f/‖f‖²\n\
-                  s ← .9·s + .1·‖u‖²\n\
-                  f ← f − θ·‖f₀‖·u/(√ŝ + 1e-8)\n\
-                  f ← ‖f₀‖·f/‖f‖\n\
-                  θ = √(2ηλ/(1+μ)) with `sgd`, √(2ηλ(1−β₁)/(1+β₁)) with `adam` and `adamw`",
-        source: "arXiv 2305.17212, algorithm 1 (RV-SGDM, RV-AdamW)",
-        limits: "the angle is that of heavy-ball SGD or of AdamW: it goes with `sgd` (no dampening, no Nesterov), \
-                 `adam` and `adamw`; `zero_mean` also centres each filter at the start, which changes the network",
-        choices: &[],
-        read: |table| settings::read("method", "rotational", table).map(Method::Rotational),
-    },
-];
 
 impl Method {
     /// Reads a method from its table, `{ name = "wrs", … }`.

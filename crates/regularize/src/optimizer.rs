@@ -4,7 +4,7 @@ use crate::base::Base;
 use crate::error::Error;
 use crate::fused;
 use crate::in_place::{change, change_any, read, read_any, square_of};
-use crate::method::{Granularity, Interval, Method};
+use crate::method::{Interval, Method};
 use crate::params::{Normalization, Parameter, Params, Role};
 use crate::sam::Perturbed;
 use crate::sums::square;
@@ -102,13 +102,15 @@ impl Optimizer {
         for Slot { parameter: Parameter { name, var, .. }, .. } in &self.slots {
             let Some(gradient) = gradients.get(var) else { continue };
             if gradient.dims() != var.dims() {
-                let message = format!("has shape {:?}, its gradient {:?}", var.dims(), gradient.dims());
+                let message =
+                    format!("expected a gradient of its shape, {:?}, found {:?}", var.dims(), gradient.dims());
                 return Err(Error::parameter(name, message));
             }
             if gradient.dtype() != DType::F32 || !gradient.device().same_device(var.device()) {
                 let (found, device) = (gradient.dtype(), gradient.device().location());
                 let message = format!(
-                    "expected a gradient of type f32 on {:?}, found {found:?} on {device:?}",
+                    "expected a gradient of type f32 on {:?}, found {found:?} on {device:?}; train in f32 where the \
+                     parameters are",
                     var.device().location()
                 );
                 return Err(Error::parameter(name, message));
@@ -227,7 +229,10 @@ impl Optimizer {
         };
         let owner = String::from_utf8_lossy(&Keyed(state).get("owner")?.to_vec1::<u8>()?).into_owned();
         if owner != self.owner() {
-            let message = format!("expected that of {}, found that of {owner}", self.owner());
+            let message = format!(
+                "expected that of {}, found that of {owner}; make the optimizer as it was, or go on without its state",
+                self.owner()
+            );
             return Err(Error::settings("optimizer state", message));
         }
         let loaded = self.slots.iter().map(|slot| slot.loaded(&Keyed(state))).collect::<Result<_, _>>()?;
@@ -271,12 +276,8 @@ impl Slot {
             return Ok(slot);
         }
         if let Some((rescale, _)) = slot.treatment.rescale() {
-            let len = match rescale.granularity {
-                Granularity::Filter => slot.treatment.len,
-                Granularity::Layer => slot.parameter.var.elem_count(),
-            };
-            let norms = norms(&slot.parameter.var, len)?;
-            let targets: Vec<f32> = norms.iter().map(|norm| slot.treatment.target(len, *norm) as f32).collect();
+            let norms = norms(&slot.parameter.var, slot.treatment.norm_len())?;
+            let targets: Vec<f32> = norms.iter().map(|norm| slot.treatment.target(*norm) as f32).collect();
             slot.targets = Some(Var::from_vec(targets, norms.len(), &device)?);
             let centre = if rescale.centre == Centre::AtStart { Centre::Always } else { rescale.centre };
             slot.follow(slot.rescale(&Rescale { centre, ..rescale }, device.is_cpu())?)?;
@@ -311,10 +312,8 @@ impl Slot {
                 self.state.push(self.parameter.var.zeros_like().and_then(|zeros| Var::from_tensor(&zeros))?);
             }
         }
-        if let Some(granularity) = self.treatment.measures_gradient()
-            && self.steps <= MEASURED_STEPS
-        {
-            self.gradient_square += f64::from(clip * clip) * self.measure(granularity, gradient)?;
+        if self.treatment.measures_gradient() && self.steps <= MEASURED_STEPS {
+            self.gradient_square += f64::from(clip * clip) * self.measure(gradient)?;
         }
         let moment = Moment { clip, lr: self.lr(lr), step: self.steps, total_steps, scale: self.scale };
         let step = self.treatment.step(&moment);
@@ -344,14 +343,14 @@ impl Slot {
         let len = self.treatment.len;
         let (m, v) = (self.state.first(), self.state.get(1));
         // Each borrows the memory of one variable.
-        let borrow = |w: &mut [f32], m: &mut [f32], v: &mut [f32], second: &mut [f32], targets: &[f32]| {
-            read_any(gradient, |g| f(fused::Rows { len, w, g, m, v, u: &mut [], second, targets, results: &mut [] }))
+        let borrow = |w: &mut [f32], m: &mut [f32], v: &mut [f32], row_state: &mut [f32], targets: &[f32]| {
+            read_any(gradient, |g| f(fused::Rows { len, w, g, m, v, u: &mut [], row_state, targets, results: &mut [] }))
         };
         change(&self.parameter.var, |w| {
             change_any(m, |m| {
                 change_any(v, |v| {
-                    change_any(self.row_state.as_ref(), |second| {
-                        change_any(self.targets.as_ref(), |targets| borrow(w, m, v, second, targets)).flatten()
+                    change_any(self.row_state.as_ref(), |row_state| {
+                        change_any(self.targets.as_ref(), |targets| borrow(w, m, v, row_state, targets)).flatten()
                     })
                     .flatten()
                 })
@@ -362,14 +361,14 @@ impl Slot {
         .flatten()
     }
 
-    fn as_tensors(&self) -> tensors::Slot<'_> {
-        tensors::Slot {
+    fn as_tensors(&self) -> tensors::Rows<'_> {
+        tensors::Rows {
             rows: self.treatment.rows,
             len: self.treatment.len,
             w: &self.parameter.var,
             m: self.state.first(),
             v: self.state.get(1),
-            second: self.row_state.as_ref(),
+            row_state: self.row_state.as_ref(),
             targets: self.targets.as_ref(),
         }
     }
@@ -400,11 +399,8 @@ impl Slot {
     }
 
     /// The mean over rows of the scale-free gradient's squared norm, `‖g‖²·‖w‖²`.
-    fn measure(&self, granularity: Granularity, gradient: &Tensor) -> Result<f64, Error> {
-        let len = match granularity {
-            Granularity::Filter => self.treatment.len,
-            Granularity::Layer => self.parameter.var.elem_count(),
-        };
+    fn measure(&self, gradient: &Tensor) -> Result<f64, Error> {
+        let len = self.treatment.norm_len();
         let (g, w) = (norms(gradient, len)?, norms(&self.parameter.var, len)?);
         Ok(g.iter().zip(&w).map(|(g, w)| (g * w).powi(2)).sum::<f64>() / g.len() as f64)
     }

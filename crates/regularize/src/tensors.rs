@@ -5,7 +5,7 @@ use crate::treatment::{Applied, Centre, Direction, Projection, Rescale, SMALLEST
 use candle_core::{Result, Tensor, Var};
 
 /// A parameter and its state, seen as `rows` rows of `len` values.
-pub(crate) struct Slot<'a> {
+pub(crate) struct Rows<'a> {
     pub(crate) rows: usize,
     pub(crate) len: usize,
     pub(crate) w: &'a Var,
@@ -14,12 +14,12 @@ pub(crate) struct Slot<'a> {
     /// Second moment.
     pub(crate) v: Option<&'a Var>,
     /// State with one value a row, `[rows]`.
-    pub(crate) second: Option<&'a Var>,
+    pub(crate) row_state: Option<&'a Var>,
     /// Target norms, `[rows]` or `[1]`.
     pub(crate) targets: Option<&'a Var>,
 }
 
-impl Slot<'_> {
+impl Rows<'_> {
     fn rows(&self, tensor: &Tensor) -> Result<Tensor> {
         tensor.reshape((self.rows, self.len))
     }
@@ -30,8 +30,8 @@ impl Slot<'_> {
 }
 
 /// Takes a step with gradient `g`. Returns the factors `[rows, 1]` or `[1, 1]` that weights were rescaled with.
-pub(crate) fn step(step: &Step, slot: &Slot<'_>, g: &Tensor) -> Result<Option<Tensor>> {
-    let (raw, w) = (slot.rows(&g.detach())?, slot.rows(&slot.w.as_tensor().detach())?);
+pub(crate) fn step(step: &Step, weight: &Rows<'_>, g: &Tensor) -> Result<Option<Tensor>> {
+    let (raw, w) = (weight.rows(&g.detach())?, weight.rows(&weight.w.as_tensor().detach())?);
     let mut g = (&raw * f64::from(step.clip))?;
     if step.riemannian {
         let square = sum(&w.sqr()?)?;
@@ -40,7 +40,7 @@ pub(crate) fn step(step: &Step, slot: &Slot<'_>, g: &Tensor) -> Result<Option<Te
     if step.coupled != 0.0 {
         g = (&g + (&w * f64::from(step.coupled))?)?;
     }
-    let (mut u, mut rate) = direct(step, slot, &g)?;
+    let (mut u, mut rate) = direct(step, weight, &g)?;
     let mut ratio = 1.0;
     if let Some(projection) = &step.projection
         && let Some(view) = looks_scale_invariant(projection, &raw, &w)?
@@ -52,31 +52,31 @@ pub(crate) fn step(step: &Step, slot: &Slot<'_>, g: &Tensor) -> Result<Option<Te
         };
         let norm = (of(w.sqr()?)?.sqrt()? + projection.eps)?;
         u = (&u - w.broadcast_mul(&(of((&w * &u)?)? / norm.sqr()?)?)?)?;
-        if let (true, Some(m)) = (projection.in_place, slot.m) {
-            slot.set(m, &u)?;
+        if let (true, Some(m)) = (projection.in_place, weight.m) {
+            weight.set(m, &u)?;
         }
     }
     match step.applied {
         Applied::Straight => {}
         Applied::Hyperball => {
-            let Some(target) = slot.targets else { return Ok(None) };
+            let Some(target) = weight.targets else { return Ok(None) };
             let norm = u.sqr()?.sum_all()?.sqrt()?.reshape((1, 1))?;
             let target = target.as_tensor().reshape((1, 1))?;
             rate = guarded(&(target * f64::from(step.lr))?.mul(&norm)?, &norm.sqr()?)?;
         }
         Applied::Rotational { angle, zero_mean, correction } => {
-            let (Some(targets), Some(second)) = (slot.targets, slot.second) else { return Ok(None) };
-            let targets = targets.as_tensor().reshape((slot.rows, 1))?;
+            let (Some(targets), Some(row_state)) = (weight.targets, weight.row_state) else { return Ok(None) };
+            let targets = targets.as_tensor().reshape((weight.rows, 1))?;
             // Rows without direction stay as they are, with their state; so do single values.
-            let turns = if slot.len > 1 { targets.ge(SMALLEST)? } else { targets.ge(f32::INFINITY)? };
+            let turns = if weight.len > 1 { targets.ge(SMALLEST)? } else { targets.ge(f32::INFINITY)? };
             if zero_mean {
                 u = centred(&u)?;
             }
             u = (&u - w.broadcast_mul(&guarded(&sum(&(&u * &w)?)?, &targets.sqr()?)?)?)?;
-            let before = second.as_tensor().reshape((slot.rows, 1))?;
+            let before = row_state.as_tensor().reshape((weight.rows, 1))?;
             let fresh = (sum(&u.sqr()?)? * (1.0 - UPDATE_NORM_DECAY))?;
             let square = turns.where_cond(&((&before * UPDATE_NORM_DECAY)? + fresh)?, &before)?;
-            slot.set(second, &square)?;
+            weight.set(row_state, &square)?;
             rate = ((targets * angle)? / ((square * correction)?.sqrt()? + 1e-8)?)?;
             rate = turns.where_cond(&rate, &rate.zeros_like()?)?;
         }
@@ -88,33 +88,33 @@ pub(crate) fn step(step: &Step, slot: &Slot<'_>, g: &Tensor) -> Result<Option<Te
         let decay = (&w * &u)?.ge(0.0)?.where_cond(&(&w * f64::from(step.cautious))?, &w.zeros_like()?)?;
         ((&w - moved)? - decay)?
     };
-    slot.set(slot.w, &w)?;
-    step.rescale.as_ref().map(|rescale| self::rescale(rescale, slot)).transpose()
+    weight.set(weight.w, &w)?;
+    step.rescale.as_ref().map(|rescale| self::rescale(rescale, weight)).transpose()
 }
 
 /// The update, and what it must be multiplied with, `[rows, 1]` or `[1, 1]`.
-fn direct(step: &Step, slot: &Slot<'_>, g: &Tensor) -> Result<(Tensor, Tensor)> {
+fn direct(step: &Step, weight: &Rows<'_>, g: &Tensor) -> Result<(Tensor, Tensor)> {
     let rate = Tensor::full(step.lr, (1, 1), g.device())?;
-    let update = match (step.direction, slot.m, slot.v) {
+    let update = match (step.direction, weight.m, weight.v) {
         (Direction::Sgd { momentum, keep, take, nesterov }, Some(m), _) => {
-            let buffer = ((slot.rows(m)? * f64::from(keep))? + (g * f64::from(take))?)?;
-            slot.set(m, &buffer)?;
+            let buffer = ((weight.rows(m)? * f64::from(keep))? + (g * f64::from(take))?)?;
+            weight.set(m, &buffer)?;
             if nesterov { (g + (buffer * f64::from(momentum))?)? } else { buffer }
         }
         (Direction::Adam { betas: [beta1, beta2], correction1, correction2, eps, nesterov }, Some(m), Some(v)) => {
-            let first = ((slot.rows(m)? * beta1)? + (g * (1.0 - beta1))?)?;
-            let second = ((slot.rows(v)? * beta2)? + (g.sqr()? * (1.0 - beta2))?)?;
-            slot.set(m, &first)?;
-            slot.set(v, &second)?;
+            let first = ((weight.rows(m)? * beta1)? + (g * (1.0 - beta1))?)?;
+            let second = ((weight.rows(v)? * beta2)? + (g.sqr()? * (1.0 - beta2))?)?;
+            weight.set(m, &first)?;
+            weight.set(v, &second)?;
             let first = if nesterov { ((first * beta1)? + (g * (1.0 - beta1))?)? } else { first };
             let denominator = ((second.sqrt()? * f64::from(correction2))? + f64::from(eps))?;
             ((first * f64::from(correction1))? / denominator)?
         }
         (Direction::Nero { beta, correction, scale }, ..) => {
-            let Some(second) = slot.second else { return Ok((g.clone(), rate)) };
-            let before = (second.as_tensor().reshape((slot.rows, 1))? * beta)?;
+            let Some(row_state) = weight.row_state else { return Ok((g.clone(), rate)) };
+            let before = (row_state.as_tensor().reshape((weight.rows, 1))? * beta)?;
             let mean = (before + (sum(&g.sqr()?)? * (1.0 - beta))?)?;
-            slot.set(second, &mean)?;
+            weight.set(row_state, &mean)?;
             let root = (&mean * correction)?.sqrt()?;
             let turned = (root.recip()? * (f64::from(step.lr) * scale))?;
             return Ok((g.clone(), mean.gt(0.0)?.where_cond(&turned, &mean.zeros_like()?)?));
@@ -143,8 +143,8 @@ fn looks_scale_invariant(projection: &Projection, g: &Tensor, w: &Tensor) -> Res
 }
 
 /// Puts all rows back to their norms. Returns the factors, `[rows, 1]` or `[1, 1]`.
-pub(crate) fn rescale(rescale: &Rescale, slot: &Slot<'_>) -> Result<Tensor> {
-    let mut w = slot.rows(&slot.w.as_tensor().detach())?;
+pub(crate) fn rescale(rescale: &Rescale, weight: &Rows<'_>) -> Result<Tensor> {
+    let mut w = weight.rows(&weight.w.as_tensor().detach())?;
     if rescale.centre == Centre::Always {
         w = centred(&w)?;
     }
@@ -153,7 +153,7 @@ pub(crate) fn rescale(rescale: &Rescale, slot: &Slot<'_>) -> Result<Tensor> {
         Granularity::Layer => sums.sum_keepdim(0),
     };
     let norm = of(sum(&w.sqr()?)?)?.sqrt()?;
-    let Some(targets) = slot.targets else { return norm.ones_like() };
+    let Some(targets) = weight.targets else { return norm.ones_like() };
     let targets = targets.as_tensor().reshape(((), 1))?;
     let factor = (targets.clone() * rescale.softness)?.div(&(&norm + rescale.slack)?.maximum(SMALLEST)?)?;
     let factor = (factor + (1.0 - rescale.softness))?;
@@ -161,21 +161,21 @@ pub(crate) fn rescale(rescale: &Rescale, slot: &Slot<'_>) -> Result<Tensor> {
     let factor = norm.ge(SMALLEST)?.where_cond(&factor, &factor.ones_like()?)?;
     let factor = targets.ge(SMALLEST)?.where_cond(&factor, &factor.ones_like()?)?;
     let w = w.broadcast_mul(&factor)?;
-    slot.set(slot.w, &w)?;
+    weight.set(weight.w, &w)?;
     match rescale.state {
         MomentumState::Keep => {}
         MomentumState::Rescale => {
-            for (state, factor) in [(slot.m, factor.clone()), (slot.v, factor.sqr()?)] {
+            for (state, factor) in [(weight.m, factor.clone()), (weight.v, factor.sqr()?)] {
                 if let Some(state) = state {
-                    slot.set(state, &slot.rows(state)?.broadcast_div(&factor)?)?;
+                    weight.set(state, &weight.rows(state)?.broadcast_div(&factor)?)?;
                 }
             }
         }
         MomentumState::Project => {
-            if let Some(m) = slot.m {
-                let rows = slot.rows(m)?;
+            if let Some(m) = weight.m {
+                let rows = weight.rows(m)?;
                 let along = guarded(&of(sum(&(&w * &rows)?)?)?, &of(sum(&w.sqr()?)?)?)?;
-                slot.set(m, &(rows - w.broadcast_mul(&along)?)?)?;
+                weight.set(m, &(rows - w.broadcast_mul(&along)?)?)?;
             }
         }
     }

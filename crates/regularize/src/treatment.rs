@@ -285,12 +285,20 @@ impl Treatment {
         self.rescale
     }
 
-    /// The target norm of a row (or layer) of `len` values whose norm is `norm` now.
-    pub(crate) fn target(&self, len: usize, norm: f64) -> f64 {
+    /// Values that have one norm: of a row, or of the layer.
+    pub(crate) fn norm_len(&self) -> usize {
+        match self.rescale {
+            Some((Rescale { granularity: Granularity::Layer, .. }, _)) => self.rows * self.len,
+            _ => self.len,
+        }
+    }
+
+    /// The target norm of a row (or layer) whose norm is `norm` now.
+    pub(crate) fn target(&self, norm: f64) -> f64 {
         match self.target {
             Target::Unit => 1.0,
             Target::Init => norm,
-            Target::RmsOne => (len as f64).sqrt(),
+            Target::RmsOne => (self.norm_len() as f64).sqrt(),
             Target::Constant(norm) => norm,
         }
     }
@@ -298,12 +306,9 @@ impl Treatment {
     /// The learning rate of this parameter where that of the base optimizer is `lr`; see [`Rate`].
     pub(crate) fn lr(&self, lr: f64, gradient_square: f64) -> f64 {
         let Rate::Matched { lr: matched, decay } = self.rate else { return lr };
-        let len = match self.rescale {
-            Some((Rescale { granularity: Granularity::Layer, .. }, _)) => self.rows * self.len,
-            _ => self.len,
-        };
+        let len = self.norm_len();
         // A matched rate does not go with targets that depend on the norm.
-        let target = self.target(len, 1.0);
+        let target = self.target(1.0);
         let schedule = if self.rule.lr() == 0.0 { 0.0 } else { lr / self.rule.lr() };
         match self.rule {
             Rule::Sgd(Sgd { momentum, .. }) if gradient_square > 0.0 => {
@@ -317,12 +322,9 @@ impl Treatment {
         }
     }
 
-    /// Whether [`Treatment::lr`] needs the gradient's mean squared norm, and over which rows.
-    pub(crate) fn measures_gradient(&self) -> Option<Granularity> {
-        match (self.rate, self.rule, self.rescale) {
-            (Rate::Matched { .. }, Rule::Sgd(_), Some((rescale, _))) => Some(rescale.granularity),
-            _ => None,
-        }
+    /// Whether [`Treatment::lr`] needs the gradient's mean squared norm.
+    pub(crate) fn measures_gradient(&self) -> bool {
+        matches!((self.rate, self.rule), (Rate::Matched { .. }, Rule::Sgd(_)))
     }
 
     /// The rate at which a filter of norm `norm` turns per unit of its scale-free gradient, and of Adam's

@@ -18,7 +18,7 @@ pub(crate) struct Rows<'a> {
     /// Updates, where they are kept between passes.
     pub(crate) u: &'a mut [f32],
     /// State with one value a row.
-    pub(crate) second: &'a mut [f32],
+    pub(crate) row_state: &'a mut [f32],
     /// Target norms, one a row or one for all.
     pub(crate) targets: &'a [f32],
     /// What a pass says of each row.
@@ -35,7 +35,7 @@ pub(super) struct Row<'a> {
     pub(super) m: &'a mut [f32],
     pub(super) v: &'a mut [f32],
     pub(super) u: &'a mut [f32],
-    pub(super) second: Option<&'a mut f32>,
+    pub(super) row_state: Option<&'a mut f32>,
     pub(super) target: f64,
     pub(super) result: Option<&'a mut Sums>,
 }
@@ -79,16 +79,16 @@ impl<P: Pass> pulp::NullaryFnOnce for Each<'_, '_, P> {
     #[inline(always)]
     fn call(self) {
         let Self { pass, rows, update } = self;
-        let Rows { len, w, g, m, v, u, second, targets, results } = rows;
+        let Rows { len, w, g, m, v, u, row_state, targets, results } = rows;
         let kept = !u.is_empty();
         let (mut g, mut m, mut v) = (g.chunks(len), m.chunks_mut(len), v.chunks_mut(len));
-        let (mut u, mut second, mut results) = (u.chunks_mut(len), second.iter_mut(), results.iter_mut());
+        let (mut u, mut row_state, mut results) = (u.chunks_mut(len), row_state.iter_mut(), results.iter_mut());
         for (index, w) in w.chunks_mut(len).enumerate() {
             let target = targets.get(if targets.len() == 1 { 0 } else { index }).map_or(0.0, |t| f64::from(*t));
             let u = if kept { u.next().unwrap_or_default() } else { &mut update[..w.len()] };
             let (m, v) = (m.next().unwrap_or_default(), v.next().unwrap_or_default());
             let g = g.next().unwrap_or_default();
-            pass.row(Row { w, g, m, v, u, second: second.next(), target, result: results.next() });
+            pass.row(Row { w, g, m, v, u, row_state: row_state.next(), target, result: results.next() });
         }
     }
 }
@@ -100,8 +100,8 @@ impl<'a> Rows<'a> {
     }
 
     pub(super) fn reborrow_all(&mut self) -> Rows<'_> {
-        let Self { len, w, g, m, v, u, second, targets, results } = self;
-        Rows { len: *len, w, g, m, v, u, second, targets, results }
+        let Self { len, w, g, m, v, u, row_state, targets, results } = self;
+        Rows { len: *len, w, g, m, v, u, row_state, targets, results }
     }
 
     /// Two halves at the border of a row.
@@ -109,12 +109,12 @@ impl<'a> Rows<'a> {
         fn cut<T>(values: &mut [T], at: usize) -> (&mut [T], &mut [T]) {
             if values.is_empty() { (&mut [], &mut []) } else { values.split_at_mut(at) }
         }
-        let Self { len, w, g, m, v, u, second, targets, results } = self;
+        let Self { len, w, g, m, v, u, row_state, targets, results } = self;
         let row = w.len().div_ceil(len).div_ceil(2);
         let at = row * len;
         let g = if g.is_empty() { (g, g) } else { g.split_at(at) };
         let (w, m, v, u) = (cut(w, at), cut(m, at), cut(v, at), cut(u, at));
-        let (second, results) = (cut(second, row), cut(results, row));
+        let (row_state, results) = (cut(row_state, row), cut(results, row));
         let targets = if targets.len() > 1 { targets.split_at(row) } else { (targets, targets) };
         (
             Self {
@@ -124,7 +124,7 @@ impl<'a> Rows<'a> {
                 m: m.0,
                 v: v.0,
                 u: u.0,
-                second: second.0,
+                row_state: row_state.0,
                 targets: targets.0,
                 results: results.0,
             },
@@ -135,7 +135,7 @@ impl<'a> Rows<'a> {
                 m: m.1,
                 v: v.1,
                 u: u.1,
-                second: second.1,
+                row_state: row_state.1,
                 targets: targets.1,
                 results: results.1,
             },
