@@ -45,7 +45,7 @@ impl Dataset {
     /// files than the manifest lists.
     pub fn find(root: &Root, name: &str) -> Result<Self> {
         let manifest = root.manifest(name)?;
-        let folders = folders(&manifest);
+        let folders = manifest.splits.folders();
         let names: Vec<&str> = folders.iter().map(|(_, folder)| *folder).collect();
         let place = root.find(name, &names)?;
         let parts = folders
@@ -134,8 +134,11 @@ impl Dataset {
         vec![
             format!("{} classes", classes.len()),
             channels.map_or_else(|| "channels as in the files".to_owned(), |channels| channels.to_string()),
-            columns.image.clone(),
-            columns.label.clone(),
+            columns.image().to_owned(),
+            match columns {
+                crate::Columns::Classification { label, .. } => label.clone(),
+                _ => String::new(),
+            },
             match &splits.validation {
                 Validation::Folder(_) => "own validation".to_owned(),
                 Validation::Carved(carve) => {
@@ -144,16 +147,6 @@ impl Dataset {
             },
         ]
     }
-}
-
-fn folders(manifest: &Manifest) -> Vec<(Split, &str)> {
-    let splits = &manifest.splits;
-    let mut folders = vec![(Split::Train, splits.train.as_str())];
-    if let Validation::Folder(folder) = &splits.validation {
-        folders.push((Split::Validation, folder));
-    }
-    folders.push((Split::Test, &splits.test));
-    folders
 }
 
 fn file_name(file: &Path) -> String {

@@ -47,6 +47,15 @@ pub enum Error {
         cause: toml::de::Error,
     },
 
+    /// A lock that does not belong to its manifest.
+    #[error("{} contradicts its manifest: {reason}", path.display())]
+    Lock {
+        /// The lock.
+        path: PathBuf,
+        /// What they do not agree on, and what to do.
+        reason: String,
+    },
+
     /// A manifest without files.
     #[error(
         "data set {name:?} has a manifest, but no parquet files; looked for <split>/*.parquet in{places}\n  \

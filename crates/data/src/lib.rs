@@ -19,15 +19,22 @@ mod classification;
 mod dataset;
 mod decode;
 pub mod error;
+mod example;
+mod lock;
 mod manifest;
 mod root;
 mod split;
 mod statistics;
 mod table;
+mod written;
 
 pub use classification::Classification;
 pub use dataset::{Dataset, Part};
 pub use error::{Error, Result};
-pub use manifest::{Carve, CarveSource, Channels, Columns, ExpectedFile, Manifest, Splits, TaskKind, Validation};
+pub use example::{Example, Image, Mask, Object, Point, VOID};
+pub use lock::{ExpectedFile, Lock};
+pub use manifest::{
+    BoxForm, Carve, CarveSource, Channels, Columns, Fault, Hub, Manifest, Splits, TaskKind, Validation,
+};
 pub use root::{EXTERNAL_VARIABLE, Root};
 pub use split::{Split, UnknownSplit};

@@ -1,21 +1,21 @@
-//! `datasets/<name>.toml`: what a data set is, and how its files are read.
+//! `datasets/<name>.toml`: what a data set is, and how its files are read; and `datasets/<name>.lock`:
+//! which files exactly.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
 
 use serde::de::{self, Deserializer, MapAccess, Visitor, value::MapAccessDeserializer};
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, Result};
+use crate::written::Written;
+use crate::{Error, ExpectedFile, Lock, Result, Split};
 
 /// A data set as its manifest describes it. Unknown keys are errors.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Manifest {
     /// The name that tables and figures show.
     pub title: String,
-    /// The task that the set is for.
-    pub task: TaskKind,
     /// The licence of the images, or `unknown`.
     pub licence: String,
     /// How to cite the set.
@@ -24,31 +24,113 @@ pub struct Manifest {
     pub home: String,
     /// What a reader must know before comparing numbers: a part, derived, re-encoded.
     pub caveat: Option<String>,
-    /// Names of the classes; a label is an index into them.
-    #[serde(deserialize_with = "classes")]
+    /// Names of the classes; a class is an index into them. Without them they are read from the
+    /// `huggingface` key of the files. Empty for counting.
     pub classes: Vec<String>,
-    /// Channels of the decoded images. Without it they stay as in the files, which must agree.
+    /// Channels of the decoded images. Without it, images of classification stay as in the files,
+    /// which must agree; those of other tasks are RGB.
     pub channels: Option<Channels>,
-    /// Names of the parquet columns.
+    /// The task that the set is for, and the columns that it needs.
     pub columns: Columns,
+    /// What is left out, and counted, where it would else be an error.
+    pub tolerate: Vec<Fault>,
     /// Which folders play which role.
-    #[serde(deserialize_with = "splits")]
     pub splits: Splits,
-    /// The files as they must be. Where any are listed, these and no others are accepted.
-    #[serde(default)]
+    /// Where the files can be fetched from.
+    pub hub: Option<Hub>,
+    /// The files as they must be: those of the lock where there is one. Where any are listed,
+    /// these and no others are accepted.
     pub files: Vec<ExpectedFile>,
 }
 
 impl Manifest {
-    /// Reads the manifest at `path`.
+    /// Reads the manifest at `path`, and the lock beside it where there is one.
     ///
     /// # Errors
     ///
-    /// Where the file cannot be read, is not TOML, or has an unknown key or a value that makes no
-    /// sense; the message has the path, the line and the column.
+    /// Where a file cannot be read, is not TOML, or has an unknown key or a value that makes no
+    /// sense (the message has the path, the line and the column); where manifest and lock
+    /// contradict each other.
     pub fn read(path: &Path) -> Result<Self> {
         let text = record::fs::read_text(path)?;
-        toml::from_str(&text).map_err(|cause| Error::Manifest { path: path.to_path_buf(), cause })
+        let mut manifest = Self::parse(&text).map_err(|cause| Error::Manifest { path: path.to_path_buf(), cause })?;
+        if let Some(lock) = Lock::read(&Lock::beside(path))? {
+            lock.check(&manifest).map_err(|reason| Error::Lock { path: Lock::beside(path), reason })?;
+            manifest.files = lock.files;
+        }
+        Ok(manifest)
+    }
+
+    pub(crate) fn parse(text: &str) -> Result<Self, toml::de::Error> {
+        let written: Written = toml::from_str(text)?;
+        let columns = written.columns.of(written.task).map_err(de::Error::custom)?;
+        let manifest = Self {
+            title: written.title,
+            licence: written.licence,
+            citation: written.citation,
+            home: written.home,
+            caveat: written.caveat,
+            classes: written.classes,
+            channels: written.channels,
+            columns,
+            tolerate: written.tolerate,
+            splits: written.splits,
+            hub: written.hub,
+            files: written.files,
+        };
+        manifest.check().map_err(de::Error::custom)?;
+        Ok(manifest)
+    }
+
+    /// What keys must have in common.
+    fn check(&self) -> Result<(), String> {
+        let classes = self.classes.len();
+        match &self.columns {
+            Columns::Classification { .. } if classes == 1 => {
+                return Err("`classes`: expected at least 2 classes, found 1".to_owned());
+            }
+            Columns::Segmentation { .. } if classes > 255 => {
+                return Err(format!("`classes`: expected at most 255 classes in a mask of bytes, found {classes}"));
+            }
+            Columns::Segmentation { values: Some(values), void, .. } => {
+                if classes != 0 && values.len() != classes {
+                    return Err(format!(
+                        "`columns.values`: expected one for each of {classes} classes, found {}",
+                        values.len()
+                    ));
+                }
+                let all = [values.as_slice(), void].concat();
+                if let Some((_, value)) = all.iter().enumerate().find(|(index, value)| all[..*index].contains(value)) {
+                    return Err(format!(
+                        "`columns`: expected one meaning of a byte in `values` and `void`, found {value} twice"
+                    ));
+                }
+            }
+            Columns::CrowdCounting { .. } if classes != 0 => {
+                return Err(format!("`classes`: expected none for counting, found {classes}"));
+            }
+            _ => {}
+        }
+        let folders = self.splits.folders();
+        if let Some(hub) = &self.hub {
+            if let Some(unknown) = hub.files.keys().find(|folder| folders.iter().all(|(_, known)| known != folder)) {
+                return Err(format!("`hub.files`: expected the folders in `[splits]`, found {unknown:?}"));
+            }
+            if let Some((_, missing)) = folders.iter().find(|(_, folder)| !hub.files.contains_key(*folder)) {
+                return Err(format!("`hub.files`: there is nothing for the folder {missing:?} of `[splits]`"));
+            }
+        }
+        Ok(())
+    }
+
+    /// The task that the set is for.
+    pub fn task(&self) -> TaskKind {
+        self.columns.task()
+    }
+
+    /// Whether `fault` is left out and counted instead of being an error.
+    pub fn tolerates(&self, fault: Fault) -> bool {
+        self.tolerate.contains(&fault)
     }
 }
 
@@ -56,18 +138,160 @@ impl Manifest {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum TaskKind {
-    /// One label for each image; all images of one size.
+    /// One class for each image.
     Classification,
+    /// Boxes, each of a class.
+    Detection,
+    /// A class for each pixel.
+    Segmentation,
+    /// Points to be counted.
+    CrowdCounting,
 }
 
-/// Names of the parquet columns.
+impl fmt::Display for TaskKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Classification => "classification",
+            Self::Detection => "detection",
+            Self::Segmentation => "segmentation",
+            Self::CrowdCounting => "crowd-counting",
+        })
+    }
+}
+
+/// Names of the parquet columns, and how their values are meant. A field of a struct is named with
+/// a dot: `objects.bbox`. Images are JPEG or PNG files, as `struct<bytes: binary, path: string>` or
+/// `binary`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Columns {
+    /// An image and its class.
+    Classification {
+        /// Images.
+        image: String,
+        /// Classes, of any integer type.
+        label: String,
+    },
+    /// An image and boxes of objects.
+    Detection {
+        /// Images.
+        image: String,
+        /// For each object four numbers.
+        boxes: String,
+        /// What the four numbers are.
+        form: BoxForm,
+        /// For each object its class, of any integer type.
+        category: String,
+        /// For each object whether it is a crowd that detections are not held against.
+        crowd: Option<String>,
+    },
+    /// An image and a mask of its size.
+    Segmentation {
+        /// Images.
+        image: String,
+        /// Masks: PNG files of one byte a pixel, grey or with a palette.
+        mask: String,
+        /// The byte of each class; 0, 1, 2, … where nothing is said.
+        values: Option<Vec<u8>>,
+        /// Bytes of pixels that belong to no class and are not judged.
+        void: Vec<u8>,
+    },
+    /// An image and points to be counted.
+    CrowdCounting {
+        /// Images.
+        image: String,
+        /// For each object its `[x, y]` in pixels of the image.
+        points: String,
+        /// The number of points, held against them.
+        count: Option<String>,
+    },
+}
+
+impl Columns {
+    /// The task that needs such columns.
+    pub fn task(&self) -> TaskKind {
+        match self {
+            Self::Classification { .. } => TaskKind::Classification,
+            Self::Detection { .. } => TaskKind::Detection,
+            Self::Segmentation { .. } => TaskKind::Segmentation,
+            Self::CrowdCounting { .. } => TaskKind::CrowdCounting,
+        }
+    }
+
+    /// The column of images.
+    pub fn image(&self) -> &str {
+        match self {
+            Self::Classification { image, .. }
+            | Self::Detection { image, .. }
+            | Self::Segmentation { image, .. }
+            | Self::CrowdCounting { image, .. } => image,
+        }
+    }
+}
+
+/// What the four numbers of a box are, in pixels of the image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum BoxForm {
+    /// Left, top, width, height, as in COCO.
+    Xywh,
+    /// Left, top, right, bottom.
+    Xyxy,
+}
+
+impl fmt::Display for BoxForm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Xywh => "xywh",
+            Self::Xyxy => "xyxy",
+        })
+    }
+}
+
+/// What can be wrong with a row and be tolerated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Fault {
+    /// An image that cannot be decoded: its row is left out.
+    Image,
+    /// A box without area, or outside of the image: outside parts are cut off, and what has no
+    /// area is left out.
+    Box,
+    /// A byte of a mask that is no class: void.
+    Mask,
+    /// A point outside of the image: left out.
+    Point,
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Image => "image",
+            Self::Box => "box",
+            Self::Mask => "mask",
+            Self::Point => "point",
+        })
+    }
+}
+
+/// Where a set can be fetched from: a data set of the Hugging Face hub.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Columns {
-    /// JPEG or PNG files: `struct<bytes: binary, path: string>`, or `binary`.
-    pub image: String,
-    /// Class indices, of any integer type.
-    pub label: String,
+pub struct Hub {
+    /// Owner and name, such as `uoft-cs/cifar10`.
+    pub repository: String,
+    /// The commit, in 40 hexadecimal digits; or a branch, whose commit of the first fetch the lock
+    /// records.
+    pub revision: String,
+    /// For each folder of the set, the files of the repository that go there, with `*` for any part
+    /// of a name: `train = "data/train-*.parquet"`.
+    pub files: BTreeMap<String, String>,
+}
+
+impl Hub {
+    /// Whether `revision` is a commit, not a branch.
+    pub fn is_pinned(&self) -> bool {
+        self.revision.len() == 40 && self.revision.bytes().all(|byte| byte.is_ascii_hexdigit())
+    }
 }
 
 /// The folders under `<name>/default/` that play the three roles.
@@ -80,6 +304,18 @@ pub struct Splits {
     pub validation: Validation,
     /// Folder of the test images.
     pub test: String,
+}
+
+impl Splits {
+    /// The splits that have folders, in the order train, validation, test.
+    pub fn folders(&self) -> Vec<(Split, &str)> {
+        let mut folders = vec![(Split::Train, self.train.as_str())];
+        if let Validation::Folder(folder) = &self.validation {
+            folders.push((Split::Validation, folder));
+        }
+        folders.push((Split::Test, &self.test));
+        folders
+    }
 }
 
 /// Where the validation images come from.
@@ -153,18 +389,6 @@ impl TryFrom<i64> for Channels {
     }
 }
 
-/// What a file must be.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ExpectedFile {
-    /// Folder and name, such as `train/0000.parquet`.
-    pub path: String,
-    /// Number of rows.
-    pub rows: Option<u64>,
-    /// SHA-256 of the file in lower-case hexadecimal.
-    pub sha256: Option<String>,
-}
-
 impl<'de> Deserialize<'de> for Validation {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Either;
@@ -187,32 +411,6 @@ impl<'de> Deserialize<'de> for Validation {
         }
 
         deserializer.deserialize_any(Either)
-    }
-}
-
-fn classes<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
-    let classes = Vec::<String>::deserialize(deserializer)?;
-    if classes.len() < 2 {
-        return Err(de::Error::custom(format!("expected at least 2 classes, found {}", classes.len())));
-    }
-    match classes.iter().enumerate().find(|(index, class)| classes[..*index].contains(class)) {
-        Some((_, class)) => Err(de::Error::custom(format!("expected different classes, found {class:?} twice"))),
-        None => Ok(classes),
-    }
-}
-
-fn splits<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Splits, D::Error> {
-    let splits = Splits::deserialize(deserializer)?;
-    let shared = match &splits.validation {
-        Validation::Folder(folder) if *folder == splits.train || *folder == splits.test => Some(folder),
-        _ if splits.train == splits.test => Some(&splits.test),
-        _ => None,
-    };
-    match shared {
-        Some(folder) => {
-            Err(de::Error::custom(format!("expected a folder of its own for each split, found {folder:?} for two")))
-        }
-        None => Ok(splits),
     }
 }
 
@@ -248,7 +446,7 @@ test = "test"
 
     fn parse(from: &str, to: &str) -> Result<Manifest, String> {
         assert!(GOOD.contains(from));
-        toml::from_str(&GOOD.replace(from, to)).map_err(|error| error.to_string())
+        Manifest::parse(&GOOD.replace(from, to)).map_err(|error| error.to_string())
     }
 
     #[test]
@@ -265,8 +463,10 @@ test = "test"
             ("task = \"classification\"", "task = \"clasification\"", "line 2, column 8", "expected `classification`"),
             ("licence", "license", "line 3, column 1", "unknown field `license`, expected one of"),
             ("\"dog\"", "\"cat\"", "line 6, column 11", "expected different classes, found \"cat\" twice"),
-            ("\"cat\", ", "", "line 6, column 11", "expected at least 2 classes, found 1"),
-            ("label = ", "target = ", "line 10, column 1", "unknown field `target`, expected `image` or `label`"),
+            ("\"cat\", ", "", "", "`classes`: expected at least 2 classes, found 1"),
+            ("label = ", "target = ", "line 10, column 1", "unknown field `target`, expected one of `image`, `label`"),
+            ("label = ", "points = ", "", "`columns.points` is of crowd-counting, and the set is for classification"),
+            ("label = \"label\"", "", "", "`columns.label` is missing, which classification needs"),
             ("\n[columns]", "channels = 2\n[columns]", "line 7, column 12", "expected 1 (grey) or 3 (RGB) channels"),
             ("fraction = 0.25", "fraction = 1.5", "line 14, column 43", "expected a fraction between 0 and 1"),
             ("from = \"train\"", "from = \"test\"", "line 14, column 23", "unknown variant `test`, expected `train`"),

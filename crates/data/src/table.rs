@@ -54,12 +54,12 @@ impl<'a> Table<'a> {
         }
 
         let existing: Vec<String> = builder.schema().fields().iter().map(|field| field.name().clone()).collect();
-        let wanted = [&columns.image, &columns.label]
+        let wanted = [columns.image(), label(columns)]
             .into_iter()
             .map(|column| {
                 existing.iter().position(|name| name == column).ok_or_else(|| Error::NoColumn {
                     file: file.to_path_buf(),
-                    column: column.clone(),
+                    column: column.to_owned(),
                     existing: existing.clone(),
                 })
             })
@@ -88,7 +88,7 @@ impl<'a> Table<'a> {
 
     /// The image column of `row`, for messages.
     pub(crate) fn image_cell(&self, row: usize) -> Cell {
-        self.cell(row, &self.columns.image)
+        self.cell(row, self.columns.image())
     }
 
     fn cell(&self, row: usize, column: &str) -> Cell {
@@ -96,7 +96,7 @@ impl<'a> Table<'a> {
     }
 
     fn add_images(&mut self, batch: &RecordBatch) -> Result<()> {
-        let column = &self.columns.image;
+        let column = self.columns.image();
         let array = self.column(batch, column)?;
         let (files, whole): (Option<&BinaryArray>, Option<&StructArray>) = match array.as_struct_opt() {
             Some(whole) => (whole.column_by_name("bytes").and_then(|bytes| bytes.as_binary_opt()), Some(whole)),
@@ -116,7 +116,7 @@ impl<'a> Table<'a> {
     }
 
     fn add_labels(&mut self, batch: &RecordBatch, classes: usize) -> Result<()> {
-        let column = &self.columns.label;
+        let column = label(self.columns);
         let array = self.column(batch, column)?;
         let values = integers(array).ok_or_else(|| self.wrong_type(column, "a column of integers", array))?;
         for value in values {
@@ -162,4 +162,11 @@ fn integers(array: &dyn Array) -> Option<Vec<Option<i128>>> {
     }
     of!(Int64Type, Int32Type, Int16Type, Int8Type, UInt64Type, UInt32Type, UInt16Type, UInt8Type);
     None
+}
+
+fn label(columns: &Columns) -> &str {
+    match columns {
+        Columns::Classification { label, .. } => label,
+        _ => "",
+    }
 }
