@@ -16,6 +16,8 @@ use vision::{Classifier, TopOne};
 pub struct Classification {
     config: Config,
     set: data::Classification,
+    /// Height, width and channels of every image.
+    size: (usize, usize, usize),
     normalise: Normalise,
     augmentation: Augmentation,
 }
@@ -46,10 +48,12 @@ impl Task for Classification {
         Headline { score: "top1", title: "top-1 %", scale: 100.0, higher_is_better: true, perfect: 1.0 };
 
     fn open(config: Config, root: &Root, dataset: &str) -> Result<Self> {
-        let set = data::Classification::open_limited(root, dataset, config.examples)?;
+        let resize = config.size.map(|side| data::Resize::Cover([side, side]));
+        let set = data::Classification::open(root, dataset, data::Options { examples: config.examples, resize })?;
+        let size = set.uniform_size().map_err(with_hint)?;
         let normalise = Normalise::new(set.mean(), set.std());
         let augmentation = Augmentation { padding: config.padding, flip: config.flip };
-        Ok(Self { config, set, normalise, augmentation })
+        Ok(Self { config, set, size, normalise, augmentation })
     }
 
     fn manifest(&self) -> &Manifest {
@@ -82,18 +86,19 @@ impl Task for Classification {
     }
 
     fn example(&self, split: Split, index: usize, rng: &mut Rng) -> Result<Example> {
-        let image = self.set.image(split, index);
+        let example = self.set.example(split, index)?;
+        let image = example.image.pixels.as_slice();
         let mut pixels = vec![0.0; image.len()];
         if split == Split::Train {
-            self.augmentation.draw(rng).apply(image, self.set.size(), &self.normalise, &mut pixels);
+            self.augmentation.draw(rng).apply(image, self.size, &self.normalise, &mut pixels);
         } else {
             self.normalise.apply(image, &mut pixels);
         }
-        Ok(Example { pixels, label: self.set.label(split, index) })
+        Ok(Example { pixels, label: example.label })
     }
 
     fn collate(&self, examples: Vec<Example>, device: &Device) -> Result<Batch> {
-        let (height, width, channels) = self.set.size();
+        let (height, width, channels) = self.size;
         let mut pixels = Vec::with_capacity(examples.len() * height * width * channels);
         let mut labels = Vec::with_capacity(examples.len());
         for example in examples {
@@ -104,7 +109,7 @@ impl Task for Classification {
     }
 
     fn model(&self, params: &Params) -> Result<Classifier> {
-        Ok(self.config.model.network(params, self.set.size().2, self.set.classes())?)
+        Ok(self.config.model.network(params, self.size.2, self.set.classes().len())?)
     }
 
     fn loss(&self, model: &Classifier, batch: &Batch) -> Result<Tensor> {
@@ -117,7 +122,7 @@ impl Task for Classification {
     }
 
     fn truth(&self, batch: &Batch) -> Result<Tensor> {
-        let classes = self.set.classes();
+        let classes = self.set.classes().len();
         let one_hot = batch.labels.iter().flat_map(|label| (0..classes).map(move |c| f32::from(c == *label as usize)));
         let one_hot: Vec<f32> = one_hot.collect();
         Ok(Tensor::from_vec(one_hot, (batch.labels.len(), classes), batch.images.device())?)
