@@ -1,7 +1,7 @@
 //! Image classification as a [`Task`].
 
 use crate::config::{Config, ModelConfig};
-use anyhow::Result;
+use anyhow::{Error, Result};
 use candle_core::{Device, Tensor};
 use data::augment::{Augmentation, Normalise};
 use data::{Manifest, Root, Split};
@@ -46,9 +46,10 @@ impl Task for Classification {
         Headline { score: "top1", title: "top-1 %", scale: 100.0, higher_is_better: true, perfect: 1.0 };
 
     fn open(config: Config, root: &Root, dataset: &str) -> Result<Self> {
+        let augmentation = Augmentation { padding: config.padding, flip: config.flip, ..Augmentation::default() };
+        augmentation.check().map_err(Error::msg)?;
         let set = data::Classification::open_limited(root, dataset, config.examples)?;
         let normalise = Normalise::new(set.mean(), set.std());
-        let augmentation = Augmentation { padding: config.padding, flip: config.flip };
         Ok(Self { config, set, normalise, augmentation })
     }
 
@@ -68,13 +69,7 @@ impl Task for Classification {
     }
 
     fn augmentation_line(&self) -> String {
-        match (self.config.padding, self.config.flip) {
-            (0, false) => "no augmentation".into(),
-            (0, true) => "random flip".into(),
-            (padding, flip) => {
-                format!("random crop from a border of {padding}{}", if flip { ", random flip" } else { "" })
-            }
-        }
+        self.augmentation.to_string()
     }
 
     fn len(&self, split: Split) -> usize {
@@ -85,7 +80,8 @@ impl Task for Classification {
         let image = self.set.image(split, index);
         let mut pixels = vec![0.0; image.len()];
         if split == Split::Train {
-            self.augmentation.draw(rng).apply(image, self.set.size(), &self.normalise, &mut pixels);
+            let (height, width, _) = self.set.size();
+            self.augmentation.draw([height, width], rng).apply(image, &self.normalise, &mut pixels);
         } else {
             self.normalise.apply(image, &mut pixels);
         }
