@@ -1,7 +1,7 @@
 //! Image classification as a [`Task`].
 
 use crate::config::{Config, ModelConfig};
-use anyhow::Result;
+use anyhow::{Error, Result, anyhow};
 use candle_core::{Device, Tensor};
 use data::augment::{Augmentation, Normalise};
 use data::{Manifest, Root, Split};
@@ -48,11 +48,18 @@ impl Task for Classification {
         Headline { score: "top1", title: "top-1 %", scale: 100.0, higher_is_better: true, perfect: 1.0 };
 
     fn open(config: Config, root: &Root, dataset: &str) -> Result<Self> {
+        let augmentation = Augmentation { padding: config.padding, flip: config.flip, ..Augmentation::default() };
+        augmentation.check().map_err(Error::msg)?;
         let resize = config.size.map(|side| data::Resize::Cover([side, side]));
         let set = data::Classification::open(root, dataset, data::Options { examples: config.examples, resize })?;
-        let size = set.uniform_size().map_err(with_hint)?;
+        for warning in set.warnings() {
+            eprintln!("warning: {dataset}: {warning}");
+        }
+        let size = set.uniform_size().map_err(|error| match config.size {
+            None => anyhow!("{error}\n  hint: `size = 64` in the task's table makes all images 64×64"),
+            Some(_) => error.into(),
+        })?;
         let normalise = Normalise::new(set.mean(), set.std());
-        let augmentation = Augmentation { padding: config.padding, flip: config.flip };
         Ok(Self { config, set, size, normalise, augmentation })
     }
 
@@ -72,13 +79,7 @@ impl Task for Classification {
     }
 
     fn augmentation_line(&self) -> String {
-        match (self.config.padding, self.config.flip) {
-            (0, false) => "no augmentation".into(),
-            (0, true) => "random flip".into(),
-            (padding, flip) => {
-                format!("random crop from a border of {padding}{}", if flip { ", random flip" } else { "" })
-            }
-        }
+        self.augmentation.to_string()
     }
 
     fn len(&self, split: Split) -> usize {
@@ -90,7 +91,8 @@ impl Task for Classification {
         let image = example.image.pixels.as_slice();
         let mut pixels = vec![0.0; image.len()];
         if split == Split::Train {
-            self.augmentation.draw(rng).apply(image, self.size, &self.normalise, &mut pixels);
+            let (height, width, _) = self.size;
+            self.augmentation.draw([height, width], rng).apply(image, &self.normalise, &mut pixels);
         } else {
             self.normalise.apply(image, &mut pixels);
         }
