@@ -68,8 +68,17 @@ impl Root {
         })
     }
 
-    /// The folder of the files of the set `name`: the first of the places that has any.
-    pub(crate) fn find(&self, name: &str, folders: &[&str]) -> Result<PathBuf> {
+    /// Where the files of the set `name` are put that were fetched or imported.
+    pub fn downloads(&self, name: &str) -> PathBuf {
+        self.manifests().join(".cache").join(name).join("default")
+    }
+
+    /// The folder of the files of the set `name`, which has `folders`: the first of the places that has any.
+    ///
+    /// # Errors
+    ///
+    /// Where there is none, or a folder cannot be listed.
+    pub fn find(&self, name: &str, folders: &[&str]) -> Result<PathBuf> {
         let places = self.places(name);
         for place in &places {
             for folder in folders {
@@ -84,8 +93,8 @@ impl Root {
     /// `<name>/default` in the order in which it is looked for.
     fn places(&self, name: &str) -> Vec<PathBuf> {
         let embedded = self.manifests();
-        let cache = embedded.join(".cache");
-        self.external.iter().chain([&embedded, &cache]).map(|place| place.join(name).join("default")).collect()
+        let places = self.external.iter().chain([&embedded]).map(|place| place.join(name).join("default"));
+        places.chain([self.downloads(name)]).collect()
     }
 }
 
