@@ -125,7 +125,8 @@ fn fetch_becomes_the_binary_that_fetches() {
     let fetch = |program: &str, arguments: &[&str]| {
         let folder = tempfile::tempdir().unwrap();
         std::os::unix::fs::symlink(program, folder.path().join("hub")).unwrap();
-        workspace.command(arguments).env("WRS_BENCH_BIN", folder.path()).output().unwrap()
+        let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
+        command.args(arguments).current_dir(workspace.0.path()).env("WRS_BENCH_BIN", folder.path()).output().unwrap()
     };
     let said = |arguments: &[&str]| String::from_utf8(fetch("/bin/echo", arguments).stdout).unwrap();
     assert_eq!(said(&["fetch", "one", "two"]), "fetch -- one two\n");

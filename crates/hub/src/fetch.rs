@@ -52,7 +52,7 @@ pub fn fetch(root: &Root, name: &str, settings: &Settings, progress: &Progress) 
     let hub = manifest.hub.as_ref().ok_or_else(not_on_hub)?;
     let repository = Repository { id: &hub.repository, manifest: &path, settings };
     let plan = Plan::new(repository, &manifest, hub, lock.as_ref(), progress)?;
-    let missing = missing(&plan, &folder)?;
+    let missing = missing(name, &plan, &folder, progress)?;
     if missing.is_empty() {
         progress.note(&format!("{name}: all {} files are in {} already", plan.files.len(), folder.display()));
     } else {
@@ -98,15 +98,20 @@ fn hold(folder: &Path, name: &str, progress: &Progress) -> Result<File> {
 }
 
 /// The files of `plan` that are not in `folder`, or are not right.
-fn missing(plan: &Plan, folder: &Path) -> Result<Vec<RemoteFile>> {
+fn missing(name: &str, plan: &Plan, folder: &Path, progress: &Progress) -> Result<Vec<RemoteFile>> {
+    let right_size =
+        |file: &RemoteFile| std::fs::metadata(folder.join(&file.path)).is_ok_and(|found| found.len() == file.size);
     let is_here = |file: &RemoteFile| {
-        let path = folder.join(&file.path);
-        let right_size = std::fs::metadata(&path).is_ok_and(|found| found.len() == file.size);
         Ok(match &file.sha256 {
-            Some(expected) if right_size => sha256_of(&path)? == *expected,
+            Some(expected) if right_size(file) => sha256_of(&folder.join(&file.path))? == *expected,
             _ => false,
         })
     };
+    let here: Vec<u64> = plan.files.iter().filter(|file| right_size(file)).map(|file| file.size).collect();
+    if !here.is_empty() {
+        let bytes = DecimalBytes(here.iter().sum());
+        progress.note(&format!("{name}: checking {} files that are here, {bytes}", here.len()));
+    }
     let here: Vec<Result<bool>> = at_once(&plan.files, is_here)?;
     let mut missing = Vec::new();
     for (file, here) in plan.files.iter().zip(here) {

@@ -148,7 +148,7 @@ pub(crate) fn file_of(repository: &Repository<'_>, commit: &str, path: &str) -> 
     format!("file {path:?} of {repository} at revision {commit}")
 }
 
-/// The sha256 of what `each` shows.
+/// The digest of what `hash` has seen, in hexadecimal.
 pub(crate) fn digest(hash: sha2::Sha256) -> String {
     hex(&sha2::Digest::finalize(hash))
 }

@@ -63,13 +63,11 @@ impl Settings {
             let caches = path("XDG_CACHE_HOME").or_else(|| Some(path("HOME")?.join(".cache")))?;
             Some(caches.join("huggingface"))
         });
-        let token = match text("HF_TOKEN") {
-            Some(secret) => Some(Token::new(secret, "HF_TOKEN")?),
-            None => match path("HF_TOKEN_PATH").or_else(|| Some(home.as_ref()?.join("token"))) {
-                Some(path) => Token::read(&path)?,
-                None => None,
-            },
-        };
+        let mut token = text("HF_TOKEN").map(|secret| Token::new(secret, "HF_TOKEN")).transpose()?;
+        // In the order of `hf-hub`, which looks by itself where it is given none.
+        for path in path("HF_TOKEN_PATH").into_iter().chain(home.as_ref().map(|home| home.join("token"))) {
+            token = token.map_or_else(|| Token::read(&path), |token| Ok(Some(token)))?;
+        }
         let timeout = match text("HF_HUB_DOWNLOAD_TIMEOUT") {
             None => Duration::from_secs(30),
             Some(value) => {
@@ -166,6 +164,7 @@ mod tests {
         assert_eq!(token(&[("HF_HOME", home)]), "hf_home");
         assert_eq!(token(&[("HF_HOME", home), mine]), "hf_mine");
         assert_eq!(token(&[("HF_HOME", home), mine, ("HF_TOKEN", "hf_first")]), "hf_first");
+        assert_eq!(token(&[("HF_HOME", home), ("HF_TOKEN_PATH", "nowhere/token")]), "hf_home");
         let set = settings(&[
             ("HF_HOME", home),
             ("HF_ENDPOINT", "http://localhost:1/hub/"),

@@ -1,6 +1,7 @@
 //! What cannot be fetched: the message says why and what to do, and nothing that is not right is seen.
 
 use hub::{Error, Settings, Token};
+use record::fs::Part;
 
 use crate::loopback::Fault;
 use crate::project::{Project, TEST, TRAIN, bytes};
@@ -73,6 +74,8 @@ fn gated_sets_say_what_to_do() {
     assert!(!message.contains("hf_wrong"));
     insta::assert_snapshot!("gated_with_token", message);
     let project = project.pin();
+    // With the other file here, it is this one that is refused.
+    Part::open(&project.local(TEST)).unwrap().append(project.bytes(TEST)).unwrap();
     let message = refusal(&project, &Settings { token, ..project.settings() }, false);
     insta::assert_snapshot!("gated_file_with_token", message);
 }

@@ -121,6 +121,18 @@ fn nothing_is_connected_to_where_that_is_not_wanted() {
 }
 
 #[test]
+fn a_list_that_is_not_known_cannot_be_had_offline() {
+    let project = Project::new();
+    let offline = hub::Settings { offline: true, ..project.settings() };
+    let error = project.fetch_with(&offline).unwrap_err().to_string();
+    assert!(error.contains("the list of files of data set owner/pets"), "{error}");
+    project.fetch().unwrap();
+    let asked = project.hub.requests().len();
+    project.fetch_with(&offline).unwrap();
+    assert_eq!(project.hub.requests().len(), asked, "a set that is here needs no connection");
+}
+
+#[test]
 fn sets_that_are_elsewhere_already_are_left_alone() {
     let project = Project::new();
     let embedded = project.path("datasets/pets/default");
