@@ -2,6 +2,7 @@
 //! and writes reports from records.
 
 mod bench;
+mod fetch;
 mod methods;
 mod progress;
 mod report;
@@ -33,6 +34,8 @@ enum Command {
     Bench(bench::Arguments),
     /// Make the reports anew from their records
     Report(report::Arguments),
+    /// Fetch data sets from the Hugging Face hub, or list them
+    Fetch(fetch::Arguments),
     /// Say how far the runs of a comparison are
     Status(status::Arguments),
     /// List the methods and optimizers, or explain one
@@ -97,6 +100,7 @@ fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Bench(arguments) => bench::bench(&arguments),
         Command::Report(arguments) => report::report(&arguments),
+        Command::Fetch(arguments) => fetch::fetch(&arguments),
         Command::Status(arguments) => status::status(&arguments),
         Command::Methods(arguments) => methods::methods(&arguments),
         Command::Show(arguments) => show::show(&arguments),

@@ -7,7 +7,7 @@ use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// A folder of built task binaries; where it is set, nothing is built.
+/// A folder of built binaries; where it is set, nothing is built.
 pub(crate) const BINARIES: &str = "WRS_BENCH_BIN";
 
 /// The project's folder.
@@ -71,30 +71,43 @@ impl Workspace {
 
     /// The built binary of `task`.
     pub(crate) fn binary(&self, task: &str) -> Result<PathBuf> {
+        self.built(task, |metadata| {
+            let tasks = tasks(metadata);
+            if tasks.iter().any(|known| known == task) {
+                return Ok(());
+            }
+            let near = did_you_mean(task, tasks.iter().map(String::as_str));
+            Err(mistake(format!("there is no task `{task}`{near}; there is {}", tasks.join(", "))))
+        })
+    }
+
+    /// The built binary `hub`, which fetches data sets.
+    pub(crate) fn hub(&self) -> Result<PathBuf> {
+        self.built("hub", |_| Ok(()))
+    }
+
+    /// The release binary of `package`, which is built where `check` agrees to what cargo says of the workspace.
+    fn built(&self, package: &str, check: impl Fn(&Value) -> Result<()>) -> Result<PathBuf> {
         if let Some(folder) = std::env::var_os(BINARIES).filter(|folder| !folder.is_empty()) {
-            let binary = Path::new(&folder).join(format!("{task}{}", std::env::consts::EXE_SUFFIX));
+            let binary = Path::new(&folder).join(format!("{package}{}", std::env::consts::EXE_SUFFIX));
             if !binary.is_file() {
                 bail!("${BINARIES} is set, but there is no {}", binary.display());
             }
             return Ok(std::path::absolute(binary)?);
         }
         let metadata = self.metadata()?;
-        let tasks = tasks(&metadata);
-        if !tasks.iter().any(|known| known == task) {
-            let near = did_you_mean(task, tasks.iter().map(String::as_str));
-            return Err(mistake(format!("there is no task `{task}`{near}; there is {}", tasks.join(", "))));
-        }
+        check(&metadata)?;
         let status = Command::new(cargo())
-            .args(["build", "--release", "--package", task])
+            .args(["build", "--release", "--package", package])
             .current_dir(&self.root)
             .stdin(Stdio::null())
             .status()
             .context("cannot start cargo")?;
         if !status.success() {
-            bail!("task `{task}` does not build; see cargo's messages above");
+            bail!("`{package}` does not build; see cargo's messages above");
         }
         let target = metadata["target_directory"].as_str().context("cargo metadata names no target directory")?;
-        Ok(Path::new(target).join("release").join(format!("{task}{}", std::env::consts::EXE_SUFFIX)))
+        Ok(Path::new(target).join("release").join(format!("{package}{}", std::env::consts::EXE_SUFFIX)))
     }
 
     fn metadata(&self) -> Result<Value> {

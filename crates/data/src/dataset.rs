@@ -46,8 +46,7 @@ impl Dataset {
     pub fn find(root: &Root, name: &str) -> Result<Self> {
         let manifest = root.manifest(name)?;
         let folders = manifest.splits.folders();
-        let names: Vec<&str> = folders.iter().map(|(_, folder)| *folder).collect();
-        let place = root.find(name, &names, manifest.hub.is_some())?;
+        let place = root.find(name, &manifest)?;
         let parts = folders
             .iter()
             .map(|&(split, folder)| {

@@ -84,24 +84,38 @@ impl Root {
         })
     }
 
-    /// The folder of the files of the set `name`: the first of the places that has any.
-    pub(crate) fn find(&self, name: &str, folders: &[&str], hub: bool) -> Result<PathBuf> {
+    /// Where the files of the set `name` are put that were fetched or imported.
+    pub fn downloads(&self, name: &str) -> PathBuf {
+        self.cache().join(name).join("default")
+    }
+
+    /// The folder of the files of the set `name`, which `manifest` describes: the first of the places that has any.
+    ///
+    /// # Errors
+    ///
+    /// Where there is none, or a folder cannot be listed.
+    pub fn find(&self, name: &str, manifest: &Manifest) -> Result<PathBuf> {
         let places = self.places(name);
         for place in &places {
-            for folder in folders {
+            for (_, folder) in manifest.splits.folders() {
                 if !parquet_files(&place.join(folder))?.is_empty() {
                     return Ok(place.clone());
                 }
             }
         }
-        Err(Error::NoFiles { name: name.to_owned(), places: Places(places), external: self.external.clone(), hub })
+        Err(Error::NoFiles {
+            name: name.to_owned(),
+            places: Places(places),
+            external: self.external.clone(),
+            hub: manifest.hub.is_some(),
+        })
     }
 
     /// `<name>/default` in the order in which it is looked for.
     fn places(&self, name: &str) -> Vec<PathBuf> {
         let embedded = self.manifests();
-        let cache = self.cache();
-        self.external.iter().chain([&embedded, &cache]).map(|place| place.join(name).join("default")).collect()
+        let places = self.external.iter().chain([&embedded]).map(|place| place.join(name).join("default"));
+        places.chain([self.downloads(name)]).collect()
     }
 }
 
