@@ -1,5 +1,7 @@
 //! What cannot be fetched: the message says why and what to do, and nothing that is not right is seen.
 
+use std::time::{Duration, Instant};
+
 use hub::{Error, Settings, Token};
 use record::fs::Part;
 
@@ -43,6 +45,16 @@ fn what_makes_no_sense_to_ask_again_is_not_asked_again() {
             project.hub.requests().iter().filter(|r| r.what == TRAIN && !r.target.starts_with("/bytes/")).count();
         assert_eq!(asked, 1, "{status}");
     }
+}
+
+#[test]
+fn one_file_that_fails_ends_the_wait_of_the_others() {
+    let project = Project::new().pin();
+    project.hub.fault(TRAIN, Fault::Status(404, None), 1);
+    project.hub.fault(TEST, Fault::Status(429, Some("300".into())), 1);
+    let begin = Instant::now();
+    assert!(refusal(&project, &project.settings(), false).contains("404 Not Found"));
+    assert!(begin.elapsed() < Duration::from_secs(200));
 }
 
 #[test]
