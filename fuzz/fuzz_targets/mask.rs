@@ -2,7 +2,7 @@
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|file: &[u8]| {
-    if let Ok((height, width, classes)) = data::decode::mask(file) {
-        assert_eq!(classes.len(), height * width);
+    if let Ok(mask) = data::decode::mask(file) {
+        assert_eq!(mask.pixels.len(), mask.height * mask.width * mask.channels);
     }
 });

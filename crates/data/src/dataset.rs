@@ -152,9 +152,10 @@ impl Dataset {
                 reading.extend([format!("{form} {boxes}"), category.clone()]);
                 reading.extend(crowd.iter().map(|crowd| format!("crowd {crowd}")));
             }
-            Columns::Segmentation { mask, values, void, .. } => {
+            Columns::Segmentation { mask, values, void, colours, void_colours, .. } => {
                 reading.extend([mask.clone(), format!("void {void:?}")]);
                 reading.extend(values.iter().map(|values| format!("values {values:?}")));
+                reading.extend(colours.iter().map(|colours| format!("colours {colours:?}, void {void_colours:?}")));
             }
             Columns::CrowdCounting { points, .. } => reading.push(points.clone()),
         }

@@ -62,13 +62,26 @@ fn own(colour: ColorType) -> Channels {
     if colour.has_color() { Channels::Rgb } else { Channels::Grey }
 }
 
-/// Height, width and bytes of a mask: a PNG file of one byte a pixel, grey or with a palette. Of a palette the
-/// indices are returned, not the colours.
+/// A decoded mask.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MaskPixels {
+    /// Rows.
+    pub height: usize,
+    /// Columns.
+    pub width: usize,
+    /// 1, or 3 where the file has colours.
+    pub channels: usize,
+    /// `[height, width, channels]`
+    pub pixels: Vec<u8>,
+}
+
+/// Decodes a mask: a PNG file of at most 8 bits a pixel, grey or with a palette, or of colours. Of a palette the indices
+/// are returned, not the colours.
 ///
 /// # Errors
 ///
 /// Where the file is no PNG file of this kind, or damaged.
-pub fn mask(file: &[u8]) -> Result<(usize, usize, Vec<u8>), String> {
+pub fn mask(file: &[u8]) -> Result<MaskPixels, String> {
     let text = |cause: png::DecodingError| cause.to_string();
     let mut decoder = png::Decoder::new_with_limits(Cursor::new(file), png::Limits { bytes: LARGEST_IMAGE as usize });
     // As they are in the file: a palette is not looked up, and few bits are not stretched to eight.
@@ -76,27 +89,29 @@ pub fn mask(file: &[u8]) -> Result<(usize, usize, Vec<u8>), String> {
     let mut reader = decoder.read_info().map_err(text)?;
     let info = reader.info();
     let (height, width) = (info.height as usize, info.width as usize);
-    let bits = match (info.color_type, info.bit_depth as u8) {
-        (png::ColorType::Grayscale | png::ColorType::Indexed, bits @ (1 | 2 | 4 | 8)) => usize::from(bits),
+    let (channels, bits) = match (info.color_type, info.bit_depth as u8) {
+        (png::ColorType::Grayscale | png::ColorType::Indexed, bits @ (1 | 2 | 4 | 8)) => (1, usize::from(bits)),
+        (png::ColorType::Rgb, 8) => (3, 8),
         (kind, bits) => {
-            return Err(format!("expected a grey or palette PNG of at most 8 bits, found {kind:?} of {bits} bits"));
+            return Err(format!(
+                "expected a PNG of at most 8 bits, grey, palette or RGB, found {kind:?} of {bits} bits"
+            ));
         }
     };
-    let size = reader
-        .output_buffer_size()
-        .filter(|size| *size as u64 <= LARGEST_IMAGE && height * width <= LARGEST_IMAGE as usize);
-    let size = size.ok_or_else(|| format!("expected at most {LARGEST_IMAGE} pixels, found {height}×{width}"))?;
+    let fits = |size: &usize| *size as u64 <= LARGEST_IMAGE && height * width * channels <= LARGEST_IMAGE as usize;
+    let size = reader.output_buffer_size().filter(fits);
+    let size = size.ok_or_else(|| format!("expected at most {LARGEST_IMAGE} bytes, found {height}×{width} pixels"))?;
     let mut packed = vec![0; size];
     let row_bytes = reader.next_frame(&mut packed).map_err(text)?.line_size;
     if bits == 8 {
-        return Ok((height, width, packed));
+        return Ok(MaskPixels { height, width, channels, pixels: packed });
     }
-    let mut bytes = Vec::with_capacity(height * width);
+    let mut pixels = Vec::with_capacity(height * width);
     for row in packed.chunks_exact(row_bytes) {
         let pixel = |x: usize| (row[x * bits / 8] >> (8 - bits - x * bits % 8)) & ((1 << bits) - 1);
-        bytes.extend((0..width).map(pixel));
+        pixels.extend((0..width).map(pixel));
     }
-    Ok((height, width, bytes))
+    Ok(MaskPixels { height, width, channels, pixels })
 }
 
 #[cfg(test)]
@@ -118,7 +133,10 @@ mod tests {
     #[test]
     fn masks_are_indices_of_any_depth() {
         use png::{BitDepth, ColorType};
-        let mask = |colour, depth, rows: &[u8]| mask(&png(colour, depth, 3, rows)).unwrap();
+        let mask = |colour, depth, rows: &[u8]| {
+            let mask = mask(&png(colour, depth, 3, rows)).unwrap();
+            (mask.height, mask.width, mask.pixels)
+        };
         assert_eq!(
             mask(ColorType::Grayscale, BitDepth::Eight, &[0, 1, 2, 3, 4, 255]),
             (2, 3, vec![0, 1, 2, 3, 4, 255])
@@ -135,9 +153,15 @@ mod tests {
     }
 
     #[test]
-    fn masks_of_colours_are_refused() {
+    fn masks_may_have_colours_but_no_more_than_those() {
         let file = png(png::ColorType::Rgb, png::BitDepth::Eight, 1, &[1, 2, 3, 4, 5, 6]);
-        assert_eq!(mask(&file).unwrap_err(), "expected a grey or palette PNG of at most 8 bits, found Rgb of 8 bits");
+        let expected = MaskPixels { height: 2, width: 1, channels: 3, pixels: vec![1, 2, 3, 4, 5, 6] };
+        assert_eq!(mask(&file), Ok(expected));
+        let file = png(png::ColorType::GrayscaleAlpha, png::BitDepth::Eight, 1, &[1, 2, 3, 4]);
+        assert_eq!(
+            mask(&file).unwrap_err(),
+            "expected a PNG of at most 8 bits, grey, palette or RGB, found GrayscaleAlpha of 8 bits"
+        );
         assert!(mask(b"GIF89a").is_err());
     }
 

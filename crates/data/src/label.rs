@@ -2,7 +2,7 @@
 
 use crate::augment::Follow;
 use crate::columns::Batch;
-use crate::decode;
+use crate::decode::{self, MaskPixels};
 use crate::error::Cell;
 use crate::reading::{Reading, Row};
 use crate::spool::{Span, Spool};
@@ -254,32 +254,43 @@ impl Label for Mask {
     }
 
     fn decode(reading: &Reading<'_>, row: &Row<Span>, spool: &Spool) -> Result<Self> {
-        let Columns::Segmentation { mask: column, values, void, .. } = &reading.manifest.columns else {
+        let Columns::Segmentation { mask: column, values, void, colours, void_colours, .. } = &reading.manifest.columns
+        else {
             return Ok(Self { height: 0, width: 0, classes: Vec::new() });
         };
         let place = || reading.cell(row, column);
-        let (height, width, mut classes) = decode::mask(&spool.get(row.raw)?).map_err(|reason| Error::Image {
-            place: place(),
-            bytes: row.raw.len(),
-            reason,
-        })?;
+        let MaskPixels { height, width, channels, pixels } = decode::mask(&spool.get(row.raw)?)
+            .map_err(|reason| Error::Image { place: place(), bytes: row.raw.len(), reason })?;
         if [height, width] != row.size {
             let size = |[height, width]: [usize; 2]| format!("{height}×{width}");
             let expected = format!("a mask of {} pixels (height × width) as its image", size(row.size));
             return Err(Error::Value { place: place(), expected, found: size([height, width]) });
         }
-        let meanings = meanings(reading.classes.len(), values.as_deref(), void);
-        let unknown = |value: &&u8| meanings[usize::from(**value)].is_none();
-        if let Some(first) = classes.iter().position(|value| unknown(&value)) {
-            reading.tolerate(Fault::Mask, classes.iter().filter(unknown).count(), row, || Error::Value {
+        let bytes = meanings(reading.classes.len(), values.as_deref(), void);
+        let class = |pixel: &[u8]| match (pixel, colours) {
+            ([byte], _) => bytes[usize::from(*byte)],
+            (_, Some(colours)) => {
+                let class = colours.iter().position(|colour| colour == pixel).map(|class| class as u8);
+                class.or_else(|| void_colours.iter().any(|colour| colour == pixel).then_some(VOID))
+            }
+            ([red, green, blue], None) if red == green && green == blue => bytes[usize::from(*red)],
+            _ => None,
+        };
+        let classes: Vec<Option<u8>> = pixels.chunks_exact(channels).map(class).collect();
+        if let Some(first) = classes.iter().position(Option::is_none) {
+            let unknown = classes.iter().filter(|class| class.is_none()).count();
+            reading.tolerate(Fault::Mask, unknown, row, || Error::Value {
                 place: place(),
-                expected: format!("a byte of one of {} classes, or void", reading.classes.len()),
-                found: format!("{} at row {}, column {} of the mask", classes[first], first / width, first % width),
+                expected: format!("one of {} classes, or void", reading.classes.len()),
+                found: match &pixels[first * channels..][..channels] {
+                    [byte] => format!("{byte} at row {}, column {} of the mask", first / width, first % width),
+                    colour => {
+                        format!("colour {colour:?} at row {}, column {} of the mask", first / width, first % width)
+                    }
+                },
             })?;
         }
-        for value in &mut classes {
-            *value = meanings[usize::from(*value)].unwrap_or(VOID);
-        }
+        let classes = classes.into_iter().map(|class| class.unwrap_or(VOID)).collect();
         Ok(Self { height, width, classes })
     }
 }

@@ -97,19 +97,9 @@ impl Manifest {
             Columns::Segmentation { .. } if classes > 255 => {
                 return Err(format!("`classes`: expected at most 255 classes in a mask of bytes, found {classes}"));
             }
-            Columns::Segmentation { values: Some(values), void, .. } => {
-                if classes != 0 && values.len() != classes {
-                    return Err(format!(
-                        "`columns.values`: expected one for each of {classes} classes, found {}",
-                        values.len()
-                    ));
-                }
-                let all = [values.as_slice(), void].concat();
-                if let Some((_, value)) = all.iter().enumerate().find(|(index, value)| all[..*index].contains(value)) {
-                    return Err(format!(
-                        "`columns`: expected one meaning of a byte in `values` and `void`, found {value} twice"
-                    ));
-                }
+            Columns::Segmentation { values, void, colours, void_colours, .. } => {
+                one_meaning("values", values.as_deref(), void, classes)?;
+                one_meaning("colours", colours.as_deref(), void_colours, classes)?;
             }
             Columns::CrowdCounting { .. } if classes != 0 => {
                 return Err(format!("`classes`: expected none for counting, found {classes}"));
@@ -136,6 +126,24 @@ impl Manifest {
     /// Whether `fault` is left out and counted instead of being an error.
     pub fn tolerates(&self, fault: Fault) -> bool {
         self.tolerate.contains(&fault)
+    }
+}
+
+/// That each class has a value in `key`, and no value two meanings.
+fn one_meaning<T: Copy + Eq + fmt::Debug>(
+    key: &str,
+    values: Option<&[T]>,
+    void: &[T],
+    classes: usize,
+) -> Result<(), String> {
+    let values = values.unwrap_or_default();
+    if !values.is_empty() && classes != 0 && values.len() != classes {
+        return Err(format!("`columns.{key}`: expected one for each of {classes} classes, found {}", values.len()));
+    }
+    let all = [values, void].concat();
+    match all.iter().enumerate().find(|(index, value)| all[..*index].contains(value)) {
+        Some((_, value)) => Err(format!("`columns.{key}`: expected one meaning of each, found {value:?} twice")),
+        None => Ok(()),
     }
 }
 
@@ -193,12 +201,17 @@ pub enum Columns {
     Segmentation {
         /// Images.
         image: String,
-        /// Masks: PNG files of one byte a pixel, grey or with a palette.
+        /// Masks: PNG files of one value a pixel, grey or with a palette, or of colours.
         mask: String,
         /// The byte of each class; 0, 1, 2, … where nothing is said.
         values: Option<Vec<u8>>,
         /// Bytes of pixels that belong to no class and are not judged.
         void: Vec<u8>,
+        /// The colour of each class, for masks that are coloured. Without it their three channels must be equal, and
+        /// are the byte.
+        colours: Option<Vec<[u8; 3]>>,
+        /// Colours of pixels that belong to no class and are not judged.
+        void_colours: Vec<[u8; 3]>,
     },
     /// An image and points to be counted.
     CrowdCounting {

@@ -42,6 +42,9 @@ pub(crate) struct WrittenColumns {
     pub(crate) values: Option<Vec<u8>>,
     #[serde(default)]
     pub(crate) void: Vec<u8>,
+    pub(crate) colours: Option<Vec<[u8; 3]>>,
+    #[serde(default)]
+    pub(crate) void_colours: Vec<[u8; 3]>,
     pub(crate) points: Option<String>,
     pub(crate) count: Option<String>,
 }
@@ -59,6 +62,8 @@ impl WrittenColumns {
             ("mask", Segmentation, self.mask.is_some()),
             ("values", Segmentation, self.values.is_some()),
             ("void", Segmentation, !self.void.is_empty()),
+            ("colours", Segmentation, self.colours.is_some()),
+            ("void_colours", Segmentation, !self.void_colours.is_empty()),
             ("points", CrowdCounting, self.points.is_some()),
             ("count", CrowdCounting, self.count.is_some()),
         ] {
@@ -82,6 +87,8 @@ impl WrittenColumns {
                 mask: self.mask.ok_or_else(|| needed("mask"))?,
                 values: self.values,
                 void: self.void,
+                colours: self.colours,
+                void_colours: self.void_colours,
             },
             CrowdCounting => Columns::CrowdCounting {
                 image,

@@ -9,7 +9,7 @@ use arrow_schema::Field;
 use data::{
     CrowdCounting, Detection, Error, Label, Mask, Object, Options, Point, Resize, Root, Segmentation, Set, Split, VOID,
 };
-use image::{GrayImage, ImageFormat, Rgb, RgbImage};
+use image::{GrayImage, ImageFormat, Rgb, RgbImage, RgbaImage};
 
 use crate::project::{Project, columns, encode, images};
 
@@ -251,21 +251,36 @@ fn masks_are_classes_and_void() {
 }
 
 #[test]
+fn masks_may_be_coloured() {
+    let pixel = |x: u32, _: u32| Rgb([[0, 0, 0], [128, 0, 0], [224, 224, 192]][(x % 3) as usize]);
+    let file = encode(RgbImage::from_fn(8, 6, pixel), ImageFormat::Png);
+    let columns = "mask = \"mask\"\ncolours = [[0, 0, 0], [128, 0, 0]]\nvoid_colours = [[224, 224, 192]]";
+    let set: Segmentation = open(&project(&manifest("segmentation", columns), &masks(&[&file]))).unwrap();
+    assert_eq!(set.example(Split::Test, 0).unwrap().label.classes[..4], [0, 1, VOID, 0]);
+
+    let plain = manifest("segmentation", "mask = \"mask\"\nvoid = [7]");
+    let place = "~/datasets/pets/default/train/0000.parquet: row 0, column \"mask\":";
+    let expected = "expected one of 2 classes, or void, found colour [128, 0, 0] at row 0, column 1 of the mask";
+    assert_eq!(complaint::<Mask>(&project(&plain, &masks(&[&file]))), format!("{place} {expected}"));
+    let equal =
+        encode(RgbImage::from_fn(8, 6, |x, _| Rgb([[0; 3], [1; 3], [7; 3]][(x % 3) as usize])), ImageFormat::Png);
+    let set: Segmentation = open(&project(&plain, &masks(&[&equal]))).unwrap();
+    assert_eq!(set.example(Split::Test, 0).unwrap().label.classes[..4], [0, 1, VOID, 0]);
+}
+
+#[test]
 fn wrong_masks_are_named() {
     let plain = manifest("segmentation", "mask = \"mask\"\nvoid = [7]");
     let unknown = mask(|x, y| if (x, y) == (3, 2) { 2 } else { 0 });
-    let colours = encode(RgbImage::new(8, 6), ImageFormat::Png);
+    let colours = encode(RgbaImage::new(8, 6), ImageFormat::Png);
     let small = encode(GrayImage::new(8, 5), ImageFormat::Png);
     let rows = masks(&[&mask(|_, _| 0), &unknown]);
     let place = "~/datasets/pets/default/train/0000.parquet: row";
     for (rows, expected) in [
-        (
-            &rows,
-            "1, column \"mask\": expected a byte of one of 2 classes, or void, found 2 at row 2, column 3 of the mask",
-        ),
+        (&rows, "1, column \"mask\": expected one of 2 classes, or void, found 2 at row 2, column 3 of the mask"),
         (
             &masks(&[&colours]),
-            "0, column \"mask\": cannot decode the image (BYTES bytes): expected a grey or palette PNG of at most 8 bits, found Rgb of 8 bits",
+            "0, column \"mask\": cannot decode the image (BYTES bytes): expected a PNG of at most 8 bits, grey, palette or RGB, found Rgba of 8 bits",
         ),
         (
             &masks(&[&small]),
