@@ -2,6 +2,7 @@
 //! and writes reports from records.
 
 mod bench;
+mod import;
 mod methods;
 mod progress;
 mod report;
@@ -39,6 +40,8 @@ enum Command {
     Methods(methods::Arguments),
     /// Show one run: spec, scores, curve, norms, provenance
     Show(show::Arguments),
+    /// Make a data set of an official release: NAME DIR; `--help` lists the options
+    Import(import::Arguments),
 }
 
 /// Which runs of which configuration.
@@ -100,6 +103,7 @@ fn main() -> ExitCode {
         Command::Status(arguments) => status::status(&arguments),
         Command::Methods(arguments) => methods::methods(&arguments),
         Command::Show(arguments) => show::show(&arguments),
+        Command::Import(arguments) => import::import(&arguments),
     };
     match result {
         Ok(code) => code,

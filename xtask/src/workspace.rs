@@ -7,7 +7,7 @@ use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// A folder of built task binaries; where it is set, nothing is built.
+/// A folder of built binaries; where it is set, nothing is built.
 pub(crate) const BINARIES: &str = "WRS_BENCH_BIN";
 
 /// The project's folder.
@@ -71,12 +71,8 @@ impl Workspace {
 
     /// The built binary of `task`.
     pub(crate) fn binary(&self, task: &str) -> Result<PathBuf> {
-        if let Some(folder) = std::env::var_os(BINARIES).filter(|folder| !folder.is_empty()) {
-            let binary = Path::new(&folder).join(format!("{task}{}", std::env::consts::EXE_SUFFIX));
-            if !binary.is_file() {
-                bail!("${BINARIES} is set, but there is no {}", binary.display());
-            }
-            return Ok(std::path::absolute(binary)?);
+        if let Some(binary) = prebuilt(task)? {
+            return Ok(binary);
         }
         let metadata = self.metadata()?;
         let tasks = tasks(&metadata);
@@ -84,17 +80,26 @@ impl Workspace {
             let near = did_you_mean(task, tasks.iter().map(String::as_str));
             return Err(mistake(format!("there is no task `{task}`{near}; there is {}", tasks.join(", "))));
         }
+        self.build(task, &metadata)
+    }
+
+    /// The built binary of a package that is no task.
+    pub(crate) fn tool(&self, package: &str) -> Result<PathBuf> {
+        prebuilt(package)?.map_or_else(|| self.build(package, &self.metadata()?), Ok)
+    }
+
+    fn build(&self, package: &str, metadata: &Value) -> Result<PathBuf> {
         let status = Command::new(cargo())
-            .args(["build", "--release", "--package", task])
+            .args(["build", "--release", "--package", package])
             .current_dir(&self.root)
             .stdin(Stdio::null())
             .status()
             .context("cannot start cargo")?;
         if !status.success() {
-            bail!("task `{task}` does not build; see cargo's messages above");
+            bail!("`{package}` does not build; see cargo's messages above");
         }
         let target = metadata["target_directory"].as_str().context("cargo metadata names no target directory")?;
-        Ok(Path::new(target).join("release").join(format!("{task}{}", std::env::consts::EXE_SUFFIX)))
+        Ok(Path::new(target).join("release").join(format!("{package}{}", std::env::consts::EXE_SUFFIX)))
     }
 
     fn metadata(&self) -> Result<Value> {
@@ -109,6 +114,16 @@ impl Workspace {
         }
         Ok(serde_json::from_slice(&output.stdout)?)
     }
+}
+
+/// The binary of `package` in the folder that the environment names, where it names one.
+fn prebuilt(package: &str) -> Result<Option<PathBuf>> {
+    let Some(folder) = std::env::var_os(BINARIES).filter(|folder| !folder.is_empty()) else { return Ok(None) };
+    let binary = Path::new(&folder).join(format!("{package}{}", std::env::consts::EXE_SUFFIX));
+    if !binary.is_file() {
+        bail!("${BINARIES} is set, but there is no {}", binary.display());
+    }
+    Ok(Some(std::path::absolute(binary)?))
 }
 
 /// The tasks: packages with a binary that depend on `train`.
