@@ -47,17 +47,19 @@ impl Archive {
     /// Where it is no such archive or damaged, a name leaves the archive's folder (`..`, absolute)
     /// or comes twice, or a member is a link or a device.
     pub fn open(mut source: Box<dyn Source>, scratch: &Path) -> Result<Self, Malformed> {
-        let magic = magic(&mut source).map_err(unreadable)?;
-        match magic.as_slice() {
-            [b'P', b'K', ..] => zip(source),
-            [0x1f, 0x8b, ..] => {
-                let mut file = tempfile::tempfile_in(scratch).map_err(unreadable)?;
-                io::copy(&mut MultiGzDecoder::new(io::BufReader::new(source)), &mut file).map_err(unreadable)?;
-                file.rewind().map_err(unreadable)?;
-                tar(Box::new(file))
-            }
-            _ if magic.get(257..262) == Some(b"ustar") => tar(source),
-            _ => Err(Malformed::new("", "a zip, tar or gzipped tar archive", "other first bytes")),
+        let mut first = magic(&mut source).map_err(unreadable)?;
+        if first.starts_with(&[0x1f, 0x8b]) {
+            let mut file = tempfile::tempfile_in(scratch).map_err(unreadable)?;
+            io::copy(&mut MultiGzDecoder::new(io::BufReader::new(source)), &mut file).map_err(unreadable)?;
+            source = Box::new(file);
+            first = magic(&mut source).map_err(unreadable)?;
+        }
+        if first.starts_with(b"PK") {
+            zip(source)
+        } else if first.get(257..262) == Some(b"ustar") {
+            tar(source)
+        } else {
+            Err(Malformed::new("", "a zip, tar or gzipped tar archive", "other first bytes"))
         }
     }
 
@@ -82,13 +84,13 @@ impl Archive {
                 let mut zip = zip.lock().unwrap_or_else(PoisonError::into_inner);
                 let member = zip.by_index(index).map_err(damaged)?;
                 let room = member.compressed_size().saturating_mul(DEFLATE_RATIO).min(member.size());
-                whole(member, room)
+                whole(member, room, "a whole member")
             }
             Kind::Tar { file, members } => {
                 let extent = members.get(name).ok_or_else(missing)?;
                 let mut file = file.lock().unwrap_or_else(PoisonError::into_inner);
                 file.seek(SeekFrom::Start(extent.start)).map_err(unreadable)?;
-                whole(file.as_mut().take(extent.length), extent.length)
+                whole(file.as_mut().take(extent.length), extent.length, "a whole member")
             }
         }
     }
@@ -100,7 +102,7 @@ impl Archive {
 ///
 /// Where it is damaged, or longer than [`MEMBER_LIMIT`].
 pub fn gunzip(bytes: &[u8]) -> Result<Vec<u8>, Malformed> {
-    whole(MultiGzDecoder::new(bytes), 0)
+    whole(MultiGzDecoder::new(bytes), 0, "a whole gzip file")
 }
 
 /// The name of a member with `/` between folders, or nothing where it is the archive's own folder.
@@ -191,16 +193,18 @@ fn insert<T>(members: &mut BTreeMap<String, T>, name: String, value: T) -> Resul
 
 /// The first bytes, as far as the name of the tar format goes; leaves the source at its start.
 fn magic(source: &mut dyn Source) -> io::Result<Vec<u8>> {
+    source.rewind()?;
     let mut bytes = Vec::new();
     source.take(262).read_to_end(&mut bytes)?;
     source.rewind()?;
     Ok(bytes)
 }
 
-/// All of `reader`, with memory for `room` bytes to begin with.
-fn whole(reader: impl Read, room: u64) -> Result<Vec<u8>, Malformed> {
+/// All of `reader`, which is `what`, with memory for `room` bytes to begin with.
+fn whole(reader: impl Read, room: u64, what: &str) -> Result<Vec<u8>, Malformed> {
     let mut bytes = Vec::with_capacity(usize::try_from(room.min(MEMBER_LIMIT)).unwrap_or(0));
-    let read = reader.take(MEMBER_LIMIT + 1).read_to_end(&mut bytes).map_err(unreadable)?;
+    let read = reader.take(MEMBER_LIMIT + 1).read_to_end(&mut bytes);
+    let read = read.map_err(|cause| Malformed::new("", what, cause.to_string()))?;
     if read as u64 > MEMBER_LIMIT {
         return Err(Malformed::new("", format!("at most {MEMBER_LIMIT} bytes"), "more"));
     }

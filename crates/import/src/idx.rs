@@ -20,13 +20,13 @@ pub struct Array<'a> {
 pub fn parse(file: &[u8], dimensions: u8) -> Result<Array<'_>, Malformed> {
     let expected = format!("an IDX file of bytes with {dimensions} dimensions");
     let header = 4 + 4 * usize::from(dimensions);
-    let (Some(header), Some(values)) = (file.get(4..header), file.get(header..)) else {
-        return Err(Malformed::new("", expected, format!("{} bytes", file.len())));
-    };
     if !file.starts_with(&[0, 0, 8, dimensions]) {
         let magic: Vec<String> = file.iter().take(4).map(|byte| format!("{byte:02x}")).collect();
         return Err(Malformed::new("", expected, format!("the first bytes {}", magic.join(" "))));
     }
+    let (Some(header), Some(values)) = (file.get(4..header), file.get(header..)) else {
+        return Err(Malformed::new("", expected, format!("{} bytes", file.len())));
+    };
     let dims: Vec<usize> = header.as_chunks().0.iter().map(|&length| u32::from_be_bytes(length) as usize).collect();
     let count = dims.iter().try_fold(1_usize, |product, &length| product.checked_mul(length));
     if count != Some(values.len()) {

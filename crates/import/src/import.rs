@@ -2,21 +2,20 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use data::{Fault, Root, TaskKind};
-use parquet::arrow::ArrowWriter;
 use rayon::prelude::*;
 use record::fs::{NewFolder, create_folder, write_atomic};
 
 use crate::check::Complaint;
 use crate::error::{Error, Result};
+use crate::files::Files;
 use crate::prepare::{Row, RowLabel, Rules, prepare};
-use crate::release::{Part, Release, Size};
+use crate::release::{Item, Release, Size};
 use crate::resize::Resize;
 use crate::tree::Tree;
-use crate::{layout, manifest, pinned, table};
+use crate::{layout, manifest, pinned};
 
 /// Rows of a row group.
 const GROUP_ROWS: usize = 100;
@@ -24,14 +23,11 @@ const GROUP_ROWS: usize = 100;
 /// Bytes of images from which a row group ends before it has all its rows.
 const GROUP_BYTES: usize = 1 << 26;
 
-/// Bytes from which a file ends.
-const FILE_BYTES: usize = 500_000_000;
-
 /// Images that are in memory decoded or waiting.
 const AT_ONCE: usize = 20;
 
 /// How a release is imported.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Options {
     /// The name of a [layout](crate::layout::LAYOUTS); recognised where it is not given.
     pub format: Option<String>,
@@ -39,6 +35,15 @@ pub struct Options {
     pub resize: Option<Resize>,
     /// What is left out and counted, where there is no manifest that says so.
     pub tolerate: Vec<Fault>,
+    /// Bytes from which a parquet file ends.
+    pub file_bytes: usize,
+}
+
+impl Default for Options {
+    /// A recognised structure, images as they are, nothing tolerated, files of 500 MB.
+    fn default() -> Self {
+        Self { format: None, resize: None, tolerate: Vec::new(), file_bytes: 500_000_000 }
+    }
 }
 
 /// What was imported.
@@ -95,7 +100,8 @@ pub fn import(root: &Root, name: &str, source: &Path, options: &Options) -> Resu
     let mut counts = Counts::default();
     let mut splits = Vec::new();
     for part in &release.parts {
-        let (rows, items) = write(&tree, part, &release, &rules, &mut new, &mut counts)?;
+        let files = Files::begin(&mut new, part.split, &release, options.file_bytes);
+        let (rows, items) = write(&tree, &part.items, &rules, files, &mut counts)?;
         if rows == 0 {
             let reason = format!("expected an image in the {} split that can be decoded, found none", part.split);
             return Err(Error::Release { place: tree.shown(""), reason });
@@ -226,21 +232,19 @@ impl Counts {
 /// Writes the files of a split; returns its rows and items.
 fn write(
     tree: &Tree,
-    part: &Part,
-    release: &Release,
+    items: &[Item],
     rules: &Rules,
-    new: &mut NewFolder,
+    mut files: Files<'_>,
     counts: &mut Counts,
 ) -> Result<(usize, usize)> {
-    let mut files = Files { split: part.split.name(), release, new, writer: None, number: 0, rows: 0 };
-    let (mut items, mut group, mut bytes) = (0, Vec::new(), 0);
-    for some in part.items.chunks(AT_ONCE) {
+    let (mut counted, mut group, mut bytes) = (0, Vec::new(), 0);
+    for some in items.chunks(AT_ONCE) {
         let prepared: Vec<Result<_>> = some.par_iter().map(|item| prepare(tree, item, rules)).collect();
         for result in prepared {
             let (row, complaints) = result?;
             counts.see(row.as_ref(), complaints);
             let Some(row) = row else { continue };
-            items += match &row.label {
+            counted += match &row.label {
                 RowLabel::Objects(objects) => objects.len(),
                 RowLabel::Points(points) => points.len(),
                 RowLabel::Class(_) | RowLabel::Mask(_) => 0,
@@ -257,53 +261,5 @@ fn write(
     if !group.is_empty() {
         files.add(&group)?;
     }
-    Ok((files.finish()?, items))
-}
-
-/// The files of a split, one after the other.
-struct Files<'a> {
-    split: &'static str,
-    release: &'a Release,
-    new: &'a mut NewFolder,
-    writer: Option<ArrowWriter<File>>,
-    number: usize,
-    rows: usize,
-}
-
-impl Files<'_> {
-    fn add(&mut self, rows: &[Row]) -> Result<()> {
-        let task = self.release.task;
-        let split = self.split;
-        let refused = |cause: parquet::errors::ParquetError| refused(split, &cause);
-        let batch = table::batch(rows, task).map_err(refused)?;
-        let mut writer = match self.writer.take() {
-            Some(writer) => writer,
-            None => {
-                let file = self.new.file(&format!("{split}/{:04}.parquet", self.number))?;
-                self.number += 1;
-                table::writer(file, &batch, task, &self.release.classes).map_err(refused)?
-            }
-        };
-        writer.write(&batch).map_err(refused)?;
-        writer.flush().map_err(refused)?;
-        self.rows += rows.len();
-        if writer.bytes_written() >= FILE_BYTES {
-            writer.close().map_err(refused)?;
-        } else {
-            self.writer = Some(writer);
-        }
-        Ok(())
-    }
-
-    /// The number of rows.
-    fn finish(self) -> Result<usize> {
-        if let Some(writer) = self.writer {
-            writer.close().map_err(|cause| refused(self.split, &cause))?;
-        }
-        Ok(self.rows)
-    }
-}
-
-fn refused(split: &str, cause: &parquet::errors::ParquetError) -> Error {
-    Error::Parquet { split: split.to_owned(), reason: cause.to_string() }
+    Ok((files.finish()?, counted))
 }

@@ -11,6 +11,7 @@ pub mod cifar;
 pub mod coco;
 pub mod crowd;
 pub mod error;
+mod files;
 pub mod idx;
 mod import;
 pub mod layout;

@@ -79,7 +79,12 @@ fn run(cli: &Cli) -> anyhow::Result<()> {
     if !manifests.is_dir() {
         anyhow::bail!("there is no folder {}\n  hint: run this in a clone of the repository", manifests.display());
     }
-    let options = Options { format: cli.format.clone(), resize: cli.size.resize(), tolerate: cli.tolerate.clone() };
+    let options = Options {
+        format: cli.format.clone(),
+        resize: cli.size.resize(),
+        tolerate: cli.tolerate.clone(),
+        ..Options::default()
+    };
     let summary = import(&root, &cli.name, &cli.dir, &options)?;
     use std::io::Write;
     writeln!(std::io::stdout(), "{summary}").context("cannot write to standard output")

@@ -16,7 +16,7 @@ pub const PIXEL_LIMIT: usize = 1 << 28;
 ///
 /// Where it is no PNG file, has other than 8 bits a pixel, or more than [`PIXEL_LIMIT`] pixels.
 pub fn parse(file: &[u8]) -> Result<Mask, Malformed> {
-    let damaged = |cause: png::DecodingError| Malformed::new("", "a PNG file", cause.to_string());
+    let damaged = |cause: png::DecodingError| Malformed::new("", "a PNG file", cause.to_string().trim_end_matches('.'));
     let mut decoder = Decoder::new_with_limits(Cursor::new(file), Limits { bytes: PIXEL_LIMIT });
     // Palettes are not looked up: their indices are the classes.
     decoder.set_transformations(Transformations::IDENTITY);

@@ -16,6 +16,9 @@ use crate::tree::Tree;
 /// Quality of JPEG files that are made anew.
 const JPEG_QUALITY: u8 = 95;
 
+/// The most pixels that an image may get.
+const PIXEL_LIMIT: u64 = 1 << 28;
+
 /// What is done with images and labels.
 #[derive(Debug, Clone)]
 pub(crate) struct Rules {
@@ -79,6 +82,10 @@ pub(crate) fn prepare(tree: &Tree, item: &Item, rules: &Rules) -> Result<(Option
         return Err(Malformed::new("", expected, original.to_string()).of(place));
     }
     let size = rules.resize.map_or(original, |resize| resize.of(original));
+    if u64::from(size.width) * u64::from(size.height) > PIXEL_LIMIT {
+        let reason = format!("expected at most {PIXEL_LIMIT} pixels when resized, found {size}");
+        return Err(Error::Release { place, reason });
+    }
     let (label, complaints) = label(tree, &item.label, (original, size), rules)?;
     let coloured = image.channels == 3;
     let name = file.as_ref().map(|(file, _)| base(file).to_owned());
@@ -146,7 +153,7 @@ fn decode(file: &[u8]) -> Result<(Image, ImageFormat), String> {
     let reader = ImageReader::new(Cursor::new(file)).with_guessed_format().map_err(|cause| cause.to_string())?;
     let format = reader.format().filter(|format| matches!(format, ImageFormat::Jpeg | ImageFormat::Png));
     let format = format.ok_or("other first bytes")?;
-    let image = reader.decode().map_err(|cause| cause.to_string())?;
+    let image = reader.decode().map_err(|cause| cause.to_string().trim().to_owned())?;
     let (height, width) = (image.height() as usize, image.width() as usize);
     let (channels, pixels) = match image {
         DynamicImage::ImageLuma8(image) => (1, image.into_raw()),

@@ -64,7 +64,8 @@ pub fn mask(mask: &Mask, size: Size) -> Mask {
     let (height, width) = (size.height as usize, size.width as usize);
     let middle = |to: usize, length: usize, new: usize| (2 * to + 1) * length / (2 * new.max(1));
     let columns: Vec<usize> = (0..width).map(|x| middle(x, mask.width, width)).collect();
-    let rows = (0..height).filter_map(|y| mask.classes.chunks_exact(mask.width).nth(middle(y, mask.height, height)));
+    let rows =
+        (0..height).filter_map(|y| mask.classes.chunks_exact(mask.width.max(1)).nth(middle(y, mask.height, height)));
     let classes = rows.flat_map(|row| columns.iter().filter_map(|&x| row.get(x).copied())).collect();
     Mask { height, width, classes }
 }

@@ -91,7 +91,10 @@ impl Tree {
     ///
     /// Where there is no such file, or it cannot be read.
     pub fn read(&self, file: &str) -> Result<Vec<u8>> {
-        let missing = || Error::Release { place: self.shown(file), reason: "there is no such file".to_owned() };
+        let missing = || Error::Release {
+            place: self.shown(file),
+            reason: "expected this file of the release, found none".to_owned(),
+        };
         if !self.has(file) {
             return Err(missing());
         }

@@ -4,6 +4,9 @@ use roxmltree::{Document, Node, ParsingOptions};
 
 use crate::error::Malformed;
 
+/// The most attributes that a file may have.
+const ATTRIBUTE_LIMIT: usize = 4096;
+
 /// What is in an image.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Annotation {
@@ -31,6 +34,11 @@ pub struct Object {
 ///
 /// Where it is no such XML. The message has the line or the object, counted from 1.
 pub fn parse(text: &str) -> Result<Annotation, Malformed> {
+    // The parser compares each attribute of an element with all others, which Pascal VOC has none of.
+    if text.bytes().filter(|&byte| byte == b'=').count() > ATTRIBUTE_LIMIT {
+        let expected = format!("XML of Pascal VOC, with at most {ATTRIBUTE_LIMIT} attributes");
+        return Err(Malformed::new("", expected, "more"));
+    }
     let options = ParsingOptions { allow_dtd: false, nodes_limit: 1 << 20, ..ParsingOptions::default() };
     let document = Document::parse_with_options(text, options)
         .map_err(|cause| Malformed::new("", "XML of Pascal VOC", cause.to_string()))?;

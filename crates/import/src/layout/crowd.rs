@@ -26,7 +26,7 @@ pub(super) const SHANGHAITECH: Layout = Layout {
     name: "shanghaitech",
     looks_like: "{train,test}_data/images/IMG_1.jpg, {train,test}_data/{ground-truth,ground_truth}/GT_IMG_1.mat",
     matches: |tree| tree.has_folder("train_data/images"),
-    read: |tree, _| read_shanghaitech(tree),
+    read: |tree, _| read_shanghaitech(tree, ""),
 };
 
 pub(super) const UCF_QNRF: Layout = Layout {
@@ -46,13 +46,15 @@ fn part(tree: &Tree, letter: char) -> Option<&str> {
 }
 
 fn read_part(tree: &Tree, letter: char) -> Result<Release> {
-    read_shanghaitech(&tree.inside(part(tree, letter).unwrap_or_default()))
+    read_shanghaitech(tree, &part(tree, letter).map(|part| format!("{part}/")).unwrap_or_default())
 }
 
-fn read_shanghaitech(tree: &Tree) -> Result<Release> {
-    let folders = tree.folders_in("").into_iter().filter_map(|folder| folder.strip_suffix("_data"));
-    release(splits(&tree.shown(""), folders)?, |split| {
-        let folder = format!("{split}_data");
+/// The part in the folder `above`, which is empty or ends in `/`.
+fn read_shanghaitech(tree: &Tree, above: &str) -> Result<Release> {
+    let folders =
+        tree.folders_in(above.trim_end_matches('/')).into_iter().filter_map(|folder| folder.strip_suffix("_data"));
+    release(splits(&tree.shown(above), folders)?, |split| {
+        let folder = format!("{above}{split}_data");
         let known = ["ground-truth", "ground_truth"].map(|truth| format!("{folder}/{truth}"));
         let truth = known.iter().find(|truth| tree.has_folder(truth)).ok_or_else(|| Error::Release {
             place: tree.shown(&folder),
