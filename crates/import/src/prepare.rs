@@ -153,6 +153,9 @@ fn decode(file: &[u8]) -> Result<(Image, ImageFormat), String> {
     let reader = ImageReader::new(Cursor::new(file)).with_guessed_format().map_err(|cause| cause.to_string())?;
     let format = reader.format().filter(|format| matches!(format, ImageFormat::Jpeg | ImageFormat::Png));
     let format = format.ok_or("other first bytes")?;
+    if format == ImageFormat::Jpeg && !is_whole_jpeg(file) {
+        return Err("a JPEG that lacks its end".to_owned());
+    }
     let image = reader.decode().map_err(|cause| cause.to_string().trim().to_owned())?;
     let (height, width) = (image.height() as usize, image.width() as usize);
     let (channels, pixels) = match image {
@@ -161,6 +164,13 @@ fn decode(file: &[u8]) -> Result<(Image, ImageFormat), String> {
         image => (1, image.into_luma8().into_raw()),
     };
     Ok((Image { height, width, channels, pixels }, format))
+}
+
+/// Whether there is an end after the last scan. The decoder makes pixels that are missing grey; what follows the end, as
+/// in some releases, does no harm.
+fn is_whole_jpeg(file: &[u8]) -> bool {
+    let last = |marker: u8| file.windows(2).rposition(|bytes| bytes == [0xff, marker]);
+    last(0xd9) > last(0xda)
 }
 
 /// A file of the same kind as it was, so that JPEG stays small and PNG exact.

@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use data::Fault;
+use image::ImageFormat;
 use import::Options;
 
 use crate::crowd::shanghaitech;
@@ -64,6 +65,7 @@ fn structures() {
 fn crowds() {
     let release = || shanghaitech("", "ground-truth");
     let truth = "train_data/ground-truth/GT_IMG_1.mat";
+    let image = "train_data/images/IMG_1.jpg";
     let number = PLAIN.structure(
         "",
         &[("location", PLAIN.doubles("", &[1, 2], &[1.0, 2.0])), ("number", PLAIN.doubles("", &[1, 1], &[2.0]))],
@@ -83,8 +85,9 @@ fn crowds() {
         ("MATLAB 7.3", release().with(truth, version)),
         ("a point outside", release().with(truth, PLAIN.shanghaitech(&[[1.0, 1.0], [41.5, 3.0]]))),
         ("no number", release().with(truth, PLAIN.shanghaitech(&[[f64::NAN, 1.0]]))),
-        ("no image", release().with("train_data/images/IMG_1.jpg", "GIF89a")),
-        ("half an image", cut(release(), "train_data/images/IMG_1.jpg", 300)),
+        ("no image", release().with(image, "GIF89a")),
+        ("an image without its last pixels", cut(release(), image, 700)),
+        ("half an image", cut(release().with(image, picture(40, 30, 1, ImageFormat::Png)), image, 100)),
     ]);
     insta::assert_snapshot!(all);
 }
@@ -95,7 +98,7 @@ fn masks() {
     let all = complaints([
         ("an unknown class", camvid().with(mask, grey_png(3, 2, &[0, 1, 2, 57, 4, 12]))),
         ("another size", camvid().with(mask, grey_png(2, 3, &[0; 6]))),
-        ("colours", camvid().with(mask, picture(3, 2, 0, image::ImageFormat::Png))),
+        ("colours", camvid().with(mask, picture(3, 2, 0, ImageFormat::Png))),
         ("no PNG", camvid().with(mask, jpeg(3, 2, 1))),
         ("half a PNG", cut(camvid(), mask, 60)),
         (
