@@ -73,6 +73,11 @@ pub(crate) fn batch(rows: &[Row], task: TaskKind) -> Result<RecordBatch> {
             ]
         }
     };
+    nullable(columns)
+}
+
+/// The columns, declared as ones that may have nulls, as `datasets` does whether they have any or not.
+fn nullable(columns: Vec<(&str, ArrayRef)>) -> Result<RecordBatch> {
     let columns = columns.into_iter().map(|(name, array)| (name, array, true));
     Ok(RecordBatch::try_from_iter_with_nullable(columns)?)
 }
@@ -111,7 +116,7 @@ fn features(task: TaskKind, classes: &[String]) -> Value {
 fn images<'a>(images: impl Iterator<Item = &'a Encoded> + Clone) -> Result<StructArray> {
     let bytes: ArrayRef = Arc::new(BinaryArray::from_iter_values(images.clone().map(|image| &image.bytes)));
     let path: ArrayRef = Arc::new(images.map(|image| image.name.as_deref()).collect::<StringArray>());
-    Ok(StructArray::try_from(vec![("bytes", bytes), ("path", path)])?)
+    Ok(nullable(vec![("bytes", bytes), ("path", path)])?.into())
 }
 
 fn objects(rows: &[Row]) -> Result<StructArray> {
@@ -136,14 +141,14 @@ fn objects(rows: &[Row]) -> Result<StructArray> {
         category.append(true);
         crowd.append(true);
     }
-    let columns: [(&str, ArrayRef); 5] = [
+    let columns: Vec<(&str, ArrayRef)> = vec![
         ("id", Arc::new(id.finish())),
         ("area", Arc::new(area.finish())),
         ("bbox", Arc::new(bbox.finish())),
         ("category", Arc::new(category.finish())),
         ("iscrowd", Arc::new(crowd.finish())),
     ];
-    Ok(StructArray::try_from(columns.to_vec())?)
+    Ok(nullable(columns)?.into())
 }
 
 /// The points, and how many there are.

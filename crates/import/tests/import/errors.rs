@@ -277,7 +277,7 @@ fn rows_are_written_in_groups_and_files() {
 fn groups(file: &std::path::Path) -> Vec<i64> {
     let file = std::fs::File::open(file).unwrap();
     let builder = parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder::try_new(file).unwrap();
-    builder.metadata().row_groups().iter().map(|group| group.num_rows()).collect()
+    builder.metadata().row_groups().iter().map(parquet::file::metadata::RowGroupMetaData::num_rows).collect()
 }
 
 #[test]
