@@ -2,6 +2,7 @@
 //! and writes reports from records.
 
 mod bench;
+mod fetch;
 mod import;
 mod methods;
 mod progress;
@@ -34,14 +35,16 @@ enum Command {
     Bench(bench::Arguments),
     /// Make the reports anew from their records
     Report(report::Arguments),
+    /// Fetch data sets from the Hugging Face hub, or list them
+    Fetch(fetch::Arguments),
+    /// Make a data set of an official release: NAME DIR; `--help` lists the options
+    Import(import::Arguments),
     /// Say how far the runs of a comparison are
     Status(status::Arguments),
     /// List the methods and optimizers, or explain one
     Methods(methods::Arguments),
     /// Show one run: spec, scores, curve, norms, provenance
     Show(show::Arguments),
-    /// Make a data set of an official release: NAME DIR; `--help` lists the options
-    Import(import::Arguments),
 }
 
 /// Which runs of which configuration.
@@ -100,10 +103,11 @@ fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Bench(arguments) => bench::bench(&arguments),
         Command::Report(arguments) => report::report(&arguments),
+        Command::Fetch(arguments) => fetch::fetch(&arguments),
+        Command::Import(arguments) => import::import(&arguments),
         Command::Status(arguments) => status::status(&arguments),
         Command::Methods(arguments) => methods::methods(&arguments),
         Command::Show(arguments) => show::show(&arguments),
-        Command::Import(arguments) => import::import(&arguments),
     };
     match result {
         Ok(code) => code,

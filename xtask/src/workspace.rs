@@ -71,24 +71,32 @@ impl Workspace {
 
     /// The built binary of `task`.
     pub(crate) fn binary(&self, task: &str) -> Result<PathBuf> {
-        if let Some(binary) = prebuilt(task)? {
-            return Ok(binary);
-        }
-        let metadata = self.metadata()?;
-        let tasks = tasks(&metadata);
-        if !tasks.iter().any(|known| known == task) {
+        self.built(task, |metadata| {
+            let tasks = tasks(metadata);
+            if tasks.iter().any(|known| known == task) {
+                return Ok(());
+            }
             let near = did_you_mean(task, tasks.iter().map(String::as_str));
-            return Err(mistake(format!("there is no task `{task}`{near}; there is {}", tasks.join(", "))));
-        }
-        self.build(task, &metadata)
+            Err(mistake(format!("there is no task `{task}`{near}; there is {}", tasks.join(", "))))
+        })
     }
 
     /// The built binary of a package that is no task.
     pub(crate) fn tool(&self, package: &str) -> Result<PathBuf> {
-        prebuilt(package)?.map_or_else(|| self.build(package, &self.metadata()?), Ok)
+        self.built(package, |_| Ok(()))
     }
 
-    fn build(&self, package: &str, metadata: &Value) -> Result<PathBuf> {
+    /// The release binary of `package`, which is built where `check` agrees to what cargo says of the workspace.
+    fn built(&self, package: &str, check: impl Fn(&Value) -> Result<()>) -> Result<PathBuf> {
+        if let Some(folder) = std::env::var_os(BINARIES).filter(|folder| !folder.is_empty()) {
+            let binary = Path::new(&folder).join(format!("{package}{}", std::env::consts::EXE_SUFFIX));
+            if !binary.is_file() {
+                bail!("${BINARIES} is set, but there is no {}", binary.display());
+            }
+            return Ok(std::path::absolute(binary)?);
+        }
+        let metadata = self.metadata()?;
+        check(&metadata)?;
         let status = Command::new(cargo())
             .args(["build", "--release", "--package", package])
             .current_dir(&self.root)
@@ -114,16 +122,6 @@ impl Workspace {
         }
         Ok(serde_json::from_slice(&output.stdout)?)
     }
-}
-
-/// The binary of `package` in the folder that the environment names, where it names one.
-fn prebuilt(package: &str) -> Result<Option<PathBuf>> {
-    let Some(folder) = std::env::var_os(BINARIES).filter(|folder| !folder.is_empty()) else { return Ok(None) };
-    let binary = Path::new(&folder).join(format!("{package}{}", std::env::consts::EXE_SUFFIX));
-    if !binary.is_file() {
-        bail!("${BINARIES} is set, but there is no {}", binary.display());
-    }
-    Ok(Some(std::path::absolute(binary)?))
 }
 
 /// The tasks: packages with a binary that depend on `train`.

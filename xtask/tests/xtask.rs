@@ -120,6 +120,22 @@ impl Workspace {
 }
 
 #[test]
+fn fetch_becomes_the_binary_that_fetches() {
+    let workspace = Workspace::new(CONFIG);
+    let fetch = |program: &str, arguments: &[&str]| {
+        let folder = tempfile::tempdir().unwrap();
+        std::os::unix::fs::symlink(program, folder.path().join("hub")).unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
+        command.args(arguments).current_dir(workspace.0.path()).env("WRS_BENCH_BIN", folder.path()).output().unwrap()
+    };
+    let said = |arguments: &[&str]| String::from_utf8(fetch("/bin/echo", arguments).stdout).unwrap();
+    assert_eq!(said(&["fetch", "one", "two"]), "fetch -- one two\n");
+    assert_eq!(said(&["fetch", "--list"]), "fetch --list --\n");
+    assert_eq!(fetch("/bin/false", &["fetch"]).status.code(), Some(1));
+    assert_eq!(fetch("/bin/echo", &["fetch", "--list", "one"]).status.code(), Some(2));
+}
+
+#[test]
 fn a_comparison_from_nothing_to_its_report() {
     let workspace = Workspace::new(CONFIG);
     let planned = workspace.succeed(&["bench", "classification", "--dry-run"]);

@@ -8,6 +8,9 @@ use serde::{Deserialize, Serialize};
 pub struct Config {
     /// The network.
     pub model: ModelConfig,
+    /// Side of the square that images are resized and cropped to; without it, they must be of one size.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub size: Option<usize>,
     /// Pixels of black border from which training images are cropped at random.
     #[serde(default)]
     pub padding: usize,

@@ -1,7 +1,7 @@
 //! Image classification as a [`Task`].
 
 use crate::config::{Config, ModelConfig};
-use anyhow::Result;
+use anyhow::{Error, Result, anyhow};
 use candle_core::{Device, Tensor};
 use data::augment::{Augmentation, Normalise};
 use data::{Manifest, Root, Split};
@@ -16,6 +16,8 @@ use vision::{Classifier, TopOne};
 pub struct Classification {
     config: Config,
     set: data::Classification,
+    /// Height, width and channels of every image.
+    size: (usize, usize, usize),
     normalise: Normalise,
     augmentation: Augmentation,
 }
@@ -46,10 +48,19 @@ impl Task for Classification {
         Headline { score: "top1", title: "top-1 %", scale: 100.0, higher_is_better: true, perfect: 1.0 };
 
     fn open(config: Config, root: &Root, dataset: &str) -> Result<Self> {
-        let set = data::Classification::open_limited(root, dataset, config.examples)?;
+        let augmentation = Augmentation { padding: config.padding, flip: config.flip, ..Augmentation::default() };
+        augmentation.check().map_err(Error::msg)?;
+        let resize = config.size.map(|side| data::Resize::Cover([side, side]));
+        let set = data::Classification::open(root, dataset, data::Options { examples: config.examples, resize })?;
+        for warning in set.warnings() {
+            eprintln!("warning: {dataset}: {warning}");
+        }
+        let size = set.uniform_size().map_err(|error| match config.size {
+            None => anyhow!("{error}\n  hint: `size = 64` in the task's table makes all images 64×64"),
+            Some(_) => error.into(),
+        })?;
         let normalise = Normalise::new(set.mean(), set.std());
-        let augmentation = Augmentation { padding: config.padding, flip: config.flip };
-        Ok(Self { config, set, normalise, augmentation })
+        Ok(Self { config, set, size, normalise, augmentation })
     }
 
     fn manifest(&self) -> &Manifest {
@@ -68,13 +79,7 @@ impl Task for Classification {
     }
 
     fn augmentation_line(&self) -> String {
-        match (self.config.padding, self.config.flip) {
-            (0, false) => "no augmentation".into(),
-            (0, true) => "random flip".into(),
-            (padding, flip) => {
-                format!("random crop from a border of {padding}{}", if flip { ", random flip" } else { "" })
-            }
-        }
+        self.augmentation.to_string()
     }
 
     fn len(&self, split: Split) -> usize {
@@ -82,18 +87,20 @@ impl Task for Classification {
     }
 
     fn example(&self, split: Split, index: usize, rng: &mut Rng) -> Result<Example> {
-        let image = self.set.image(split, index);
+        let example = self.set.example(split, index)?;
+        let image = example.image.pixels.as_slice();
         let mut pixels = vec![0.0; image.len()];
         if split == Split::Train {
-            self.augmentation.draw(rng).apply(image, self.set.size(), &self.normalise, &mut pixels);
+            let (height, width, _) = self.size;
+            self.augmentation.draw([height, width], rng).apply(image, &self.normalise, &mut pixels);
         } else {
             self.normalise.apply(image, &mut pixels);
         }
-        Ok(Example { pixels, label: self.set.label(split, index) })
+        Ok(Example { pixels, label: example.label })
     }
 
     fn collate(&self, examples: Vec<Example>, device: &Device) -> Result<Batch> {
-        let (height, width, channels) = self.set.size();
+        let (height, width, channels) = self.size;
         let mut pixels = Vec::with_capacity(examples.len() * height * width * channels);
         let mut labels = Vec::with_capacity(examples.len());
         for example in examples {
@@ -104,7 +111,7 @@ impl Task for Classification {
     }
 
     fn model(&self, params: &Params) -> Result<Classifier> {
-        Ok(self.config.model.network(params, self.set.size().2, self.set.classes())?)
+        Ok(self.config.model.network(params, self.size.2, self.set.classes().len())?)
     }
 
     fn loss(&self, model: &Classifier, batch: &Batch) -> Result<Tensor> {
@@ -117,7 +124,7 @@ impl Task for Classification {
     }
 
     fn truth(&self, batch: &Batch) -> Result<Tensor> {
-        let classes = self.set.classes();
+        let classes = self.set.classes().len();
         let one_hot = batch.labels.iter().flat_map(|label| (0..classes).map(move |c| f32::from(c == *label as usize)));
         let one_hot: Vec<f32> = one_hot.collect();
         Ok(Tensor::from_vec(one_hot, (batch.labels.len(), classes), batch.images.device())?)

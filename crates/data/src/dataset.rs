@@ -10,7 +10,7 @@ use record::hex;
 use sha2::{Digest, Sha256};
 
 use crate::root::{Root, parquet_files};
-use crate::{Error, ExpectedFile, Manifest, Result, Split, Validation};
+use crate::{Columns, Error, ExpectedFile, Manifest, Result, Split, Validation};
 
 /// A data set that was found: its manifest and its files.
 #[derive(Debug, Clone)]
@@ -46,8 +46,7 @@ impl Dataset {
     pub fn find(root: &Root, name: &str) -> Result<Self> {
         let manifest = root.manifest(name)?;
         let folders = manifest.splits.folders();
-        let names: Vec<&str> = folders.iter().map(|(_, folder)| *folder).collect();
-        let place = root.find(name, &names)?;
+        let place = root.find(name, &manifest)?;
         let parts = folders
             .iter()
             .map(|&(split, folder)| {
@@ -105,6 +104,17 @@ impl Dataset {
         Ok(hex(&total.finalize()))
     }
 
+    /// All files in the order of [`parts`](Self::parts), each with its split.
+    pub(crate) fn files(&self) -> impl Iterator<Item = (Split, &Path)> {
+        self.parts.iter().flat_map(|part| part.files.iter().map(|file| (part.split, file.as_path())))
+    }
+
+    /// The number of rows that `file` must have, where the manifest says it.
+    pub(crate) fn expected_rows(&self, file: &Path) -> Option<u64> {
+        let part = self.parts.iter().find(|part| part.files.iter().any(|of| of == file))?;
+        self.expected(part, file)?.rows
+    }
+
     /// What the manifest says of `file` in `part`, if anything.
     pub(crate) fn expected(&self, part: &Part, file: &Path) -> Option<&ExpectedFile> {
         let path = format!("{}/{}", part.folder, file_name(file));
@@ -130,22 +140,30 @@ impl Dataset {
 
     /// The parts of the manifest that decide what is read from given files.
     fn reading(&self) -> Vec<String> {
-        let Manifest { classes, channels, columns, splits, .. } = &self.manifest;
-        vec![
+        let Manifest { classes, channels, columns, splits, tolerate, .. } = &self.manifest;
+        let mut reading = vec![
             format!("{} classes", classes.len()),
             channels.map_or_else(|| "channels as in the files".to_owned(), |channels| channels.to_string()),
             columns.image().to_owned(),
-            match columns {
-                crate::Columns::Classification { label, .. } => label.clone(),
-                _ => String::new(),
-            },
-            match &splits.validation {
-                Validation::Folder(_) => "own validation".to_owned(),
-                Validation::Carved(carve) => {
-                    format!("validation {} of train, seed {}", carve.fraction, carve.seed)
-                }
-            },
-        ]
+        ];
+        match columns {
+            Columns::Classification { label, .. } => reading.push(label.clone()),
+            Columns::Detection { boxes, form, category, crowd, .. } => {
+                reading.extend([format!("{form} {boxes}"), category.clone()]);
+                reading.extend(crowd.iter().map(|crowd| format!("crowd {crowd}")));
+            }
+            Columns::Segmentation { mask, values, void, .. } => {
+                reading.extend([mask.clone(), format!("void {void:?}")]);
+                reading.extend(values.iter().map(|values| format!("values {values:?}")));
+            }
+            Columns::CrowdCounting { points, .. } => reading.push(points.clone()),
+        }
+        reading.push(match &splits.validation {
+            Validation::Folder(_) => "own validation".to_owned(),
+            Validation::Carved(carve) => format!("validation {} of train, seed {}", carve.fraction, carve.seed),
+        });
+        reading.extend(tolerate.iter().map(|fault| format!("{fault} tolerated")));
+        reading
     }
 }
 

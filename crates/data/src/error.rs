@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use record::fs::FileError;
 
-use crate::{Channels, Split};
+use crate::{BoxForm, Channels, Split, TaskKind};
 
 /// The result of reading a data set.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -60,7 +60,7 @@ pub enum Error {
     #[error(
         "data set {name:?} has a manifest, but no parquet files; looked for <split>/*.parquet in{places}\n  \
          hint: {}",
-        files_hint(name, external.as_ref())
+        files_hint(name, external.as_ref(), *hub)
     )]
     NoFiles {
         /// What was asked for.
@@ -69,6 +69,8 @@ pub enum Error {
         places: Places,
         /// The folder that the environment names.
         external: Option<PathBuf>,
+        /// Whether the hub has the set.
+        hub: bool,
     },
 
     /// One split of a set has no files, where another has some.
@@ -155,6 +157,88 @@ pub enum Error {
         existing: Vec<String>,
     },
 
+    /// A set of another task.
+    #[error("data set {name:?} is for {found}, expected one for {expected}")]
+    Task {
+        /// The data set.
+        name: String,
+        /// What it was opened for.
+        expected: TaskKind,
+        /// What it is for.
+        found: TaskKind,
+    },
+
+    /// Another number of classes than the manifest names.
+    #[error(
+        "{}: expected {expected} classes as in the manifest, found names of {found} in the `huggingface` key",
+        file.display()
+    )]
+    Classes {
+        /// The file.
+        file: PathBuf,
+        /// What the manifest says.
+        expected: usize,
+        /// What the file has.
+        found: usize,
+    },
+
+    /// No names of classes anywhere.
+    #[error(
+        "{}: there are no names of the classes of {column:?} in the `huggingface` key\n  hint: give `classes` in the \
+         manifest",
+        file.display()
+    )]
+    NoClasses {
+        /// The file.
+        file: PathBuf,
+        /// The column.
+        column: String,
+    },
+
+    /// A value that makes no sense.
+    #[error("{place}: expected {expected}, found {found}")]
+    Value {
+        /// Where.
+        place: Cell,
+        /// What makes sense.
+        expected: String,
+        /// What is there.
+        found: String,
+    },
+
+    /// Boxes that are right only when read in another form.
+    #[error(
+        "data set {name:?}: {wrong} of {total} boxes make no sense as {form}, and all of them do as {other}\n  hint: say \
+         `form = \"{other}\"` in the manifest"
+    )]
+    Form {
+        /// The data set.
+        name: String,
+        /// What the manifest says.
+        form: BoxForm,
+        /// What fits.
+        other: BoxForm,
+        /// Boxes without area, or outside of their image.
+        wrong: usize,
+        /// All boxes.
+        total: usize,
+    },
+
+    /// A set for counting that does not say where anything is.
+    #[error(
+        "{}: there are no points: expected a column {column:?}, the columns are {}\n  hint: counting needs the position \
+         of each head; `cargo xtask import` makes such a set of an official release",
+        file.display(), quoted(existing)
+    )]
+    NoPoints {
+        /// The file.
+        file: PathBuf,
+        /// What the manifest says.
+        column: String,
+        /// The columns of the file.
+        existing: Vec<String>,
+    },
+
     /// A column with values of another kind.
     #[error("{}: column {column:?}: expected {expected}, found {found}", file.display())]
     ColumnType {
@@ -203,15 +287,15 @@ pub enum Error {
     #[error(
         "{place}: expected an image of {}×{} pixels (height × width) as the first training image, \
          found {}×{}",
-        expected.0, expected.1, found.0, found.1
+        expected[0], expected[1], found[0], found[1]
     )]
     Size {
         /// Where.
         place: Cell,
         /// Height and width of the first training image.
-        expected: (usize, usize),
+        expected: [usize; 2],
         /// Height and width of this one.
-        found: (usize, usize),
+        found: [usize; 2],
     },
 
     /// A grey image among colour images, or the other way round.
@@ -309,16 +393,22 @@ impl fmt::Display for Places {
     }
 }
 
-fn files_hint(name: &str, external: Option<&PathBuf>) -> String {
+fn files_hint(name: &str, external: Option<&PathBuf>, hub: bool) -> String {
     let variable = crate::EXTERNAL_VARIABLE;
-    match external {
+    let own = match external {
         None => format!("set {variable} to a folder that has {name}/default/<split>/*.parquet in it"),
         Some(folder) => format!(
             "{variable} is {}: put the files there as {name}/default/<split>/*.parquet, or set it \
              to the folder that has them",
             folder.display()
         ),
-    }
+    };
+    let get = if hub {
+        format!("`cargo xtask fetch {name}` gets it from the Hugging Face hub")
+    } else {
+        format!("`cargo xtask import {name} DIR` makes it of an official release")
+    };
+    format!("{get}; or {own}")
 }
 
 fn quoted(names: &[String]) -> String {

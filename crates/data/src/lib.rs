@@ -4,37 +4,46 @@
 //! `<name>/default/<split>/*.parquet`, the way the Hugging Face hub publishes them.
 //!
 //! ```no_run
-//! use data::{Classification, Root, Split};
+//! use data::{Classification, Options, Root, Split};
 //!
 //! let root = Root::from_env(".");
-//! let set = Classification::open(&root, "fashion-mnist-12k")?;
-//! let (height, width, channels) = set.size();
-//! assert_eq!(set.image(Split::Train, 0).len(), height * width * channels);
+//! let set = Classification::open(&root, "fashion-mnist-12k", Options::default())?;
+//! let example = set.example(Split::Train, 0)?;
+//! println!("{:?} is a {}", example.image, set.classes()[example.label as usize]);
 //! # Ok::<(), data::Error>(())
 //! ```
 
 pub mod augment;
 mod carve;
-mod classification;
+mod columns;
 mod dataset;
-mod decode;
+pub mod decode;
 pub mod error;
 mod example;
+mod guard;
+mod label;
 mod lock;
 mod manifest;
+mod reading;
+mod resize;
 mod root;
+mod set;
 mod split;
+mod spool;
 mod statistics;
 mod table;
 mod written;
 
-pub use classification::Classification;
 pub use dataset::{Dataset, Part};
 pub use error::{Error, Result};
 pub use example::{Example, Image, Mask, Object, Point, VOID};
+pub use label::Label;
 pub use lock::{ExpectedFile, Lock};
 pub use manifest::{
     BoxForm, Carve, CarveSource, Channels, Columns, Fault, Hub, Manifest, Splits, TaskKind, Validation,
 };
-pub use root::{EXTERNAL_VARIABLE, Root};
+pub use reading::Warning;
+pub use resize::Resize;
+pub use root::{EXTERNAL_VARIABLE, MEMORY, MEMORY_VARIABLE, Root};
+pub use set::{Classification, CrowdCounting, Detection, Options, Segmentation, Set};
 pub use split::{Split, UnknownSplit};

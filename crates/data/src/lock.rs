@@ -31,7 +31,16 @@ impl Lock {
     /// Where it cannot be read.
     pub fn read(path: &Path) -> Result<Option<Self>> {
         let Some(text) = record::fs::read_text_if_present(path)? else { return Ok(None) };
-        toml::from_str(&text).map(Some).map_err(|cause| Error::Manifest { path: path.to_path_buf(), cause })
+        Self::parse(&text).map(Some).map_err(|cause| Error::Manifest { path: path.to_path_buf(), cause })
+    }
+
+    /// Reads the text of a lock.
+    ///
+    /// # Errors
+    ///
+    /// As [`read`](Self::read), but for the file.
+    pub fn parse(text: &str) -> Result<Self, toml::de::Error> {
+        toml::from_str(text)
     }
 
     /// Writes the lock to `path`.

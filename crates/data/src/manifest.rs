@@ -61,7 +61,12 @@ impl Manifest {
         Ok(manifest)
     }
 
-    pub(crate) fn parse(text: &str) -> Result<Self, toml::de::Error> {
+    /// Reads the text of a manifest.
+    ///
+    /// # Errors
+    ///
+    /// As [`read`](Self::read), but for the files.
+    pub fn parse(text: &str) -> Result<Self, toml::de::Error> {
         let written: Written = toml::from_str(text)?;
         let columns = written.columns.of(written.task).map_err(de::Error::custom)?;
         let manifest = Self {
@@ -460,7 +465,12 @@ test = "test"
     #[test]
     fn mistakes_are_named_where_they_are() {
         for (from, to, line, message) in [
-            ("task = \"classification\"", "task = \"clasification\"", "line 2, column 8", "expected `classification`"),
+            (
+                "task = \"classification\"",
+                "task = \"clasification\"",
+                "line 2, column 8",
+                "expected one of `classification`, `detection`",
+            ),
             ("licence", "license", "line 3, column 1", "unknown field `license`, expected one of"),
             ("\"dog\"", "\"cat\"", "line 6, column 11", "expected different classes, found \"cat\" twice"),
             ("\"cat\", ", "", "", "`classes`: expected at least 2 classes, found 1"),

@@ -19,19 +19,35 @@ pub struct Root {
     pub folder: PathBuf,
     /// A folder of data sets outside of the project, which comes before the embedded ones.
     pub external: Option<PathBuf>,
+    /// Bytes of memory for the decoded images of a set, and again for the encoded ones of a set whose decoded images
+    /// do not fit. Results do not depend on it.
+    pub memory: u64,
 }
+
+/// What [`Root::memory`] is unless [`MEMORY_VARIABLE`] says otherwise: 4 GiB.
+pub const MEMORY: u64 = 4 << 30;
+
+/// The environment variable with the number of GiB for [`Root::memory`].
+pub const MEMORY_VARIABLE: &str = "WRS_BENCH_MEMORY_GIB";
 
 impl Root {
     /// The project in `folder`, and the folder that [`EXTERNAL_VARIABLE`] names where it is set
     /// and not empty.
     pub fn from_env(folder: impl Into<PathBuf>) -> Self {
         let external = std::env::var_os(EXTERNAL_VARIABLE).filter(|value| !value.is_empty()).map(PathBuf::from);
-        Self { folder: folder.into(), external }
+        let memory = std::env::var(MEMORY_VARIABLE).ok().and_then(|value| value.parse::<f64>().ok());
+        let memory = memory.map_or(MEMORY, |gib| (gib * f64::from(1 << 30)) as u64);
+        Self { folder: folder.into(), external, memory }
     }
 
     /// Where the manifests are.
     pub fn manifests(&self) -> PathBuf {
         self.folder.join("datasets")
+    }
+
+    /// Where sets from the hub and imported ones are.
+    pub fn cache(&self) -> PathBuf {
+        self.manifests().join(".cache")
     }
 
     /// Names of the sets that have a manifest, sorted.
@@ -68,24 +84,38 @@ impl Root {
         })
     }
 
-    /// The folder of the files of the set `name`: the first of the places that has any.
-    pub(crate) fn find(&self, name: &str, folders: &[&str]) -> Result<PathBuf> {
+    /// Where the files of the set `name` are put that were fetched or imported.
+    pub fn downloads(&self, name: &str) -> PathBuf {
+        self.cache().join(name).join("default")
+    }
+
+    /// The folder of the files of the set `name`, which `manifest` describes: the first of the places that has any.
+    ///
+    /// # Errors
+    ///
+    /// Where there is none, or a folder cannot be listed.
+    pub fn find(&self, name: &str, manifest: &Manifest) -> Result<PathBuf> {
         let places = self.places(name);
         for place in &places {
-            for folder in folders {
+            for (_, folder) in manifest.splits.folders() {
                 if !parquet_files(&place.join(folder))?.is_empty() {
                     return Ok(place.clone());
                 }
             }
         }
-        Err(Error::NoFiles { name: name.to_owned(), places: Places(places), external: self.external.clone() })
+        Err(Error::NoFiles {
+            name: name.to_owned(),
+            places: Places(places),
+            external: self.external.clone(),
+            hub: manifest.hub.is_some(),
+        })
     }
 
     /// `<name>/default` in the order in which it is looked for.
     fn places(&self, name: &str) -> Vec<PathBuf> {
         let embedded = self.manifests();
-        let cache = embedded.join(".cache");
-        self.external.iter().chain([&embedded, &cache]).map(|place| place.join(name).join("default")).collect()
+        let places = self.external.iter().chain([&embedded]).map(|place| place.join(name).join("default"));
+        places.chain([self.downloads(name)]).collect()
     }
 }
 
@@ -116,7 +146,7 @@ mod tests {
 
     #[test]
     fn the_order_of_places_is_external_embedded_cache() {
-        let root = Root { folder: "project".into(), external: Some("disk".into()) };
+        let root = Root { folder: "project".into(), external: Some("disk".into()), memory: MEMORY };
         let places = ["disk/set/default", "project/datasets/set/default", "project/datasets/.cache/set/default"];
         assert_eq!(root.places("set"), places.map(PathBuf::from));
     }

@@ -81,7 +81,7 @@ pub fn import(root: &Root, name: &str, source: &Path, options: &Options) -> Resu
     if known.is_some() && !options.tolerate.is_empty() {
         return Err(Error::TolerateTwice { manifest: manifest_path });
     }
-    let scratch = root.manifests().join(".cache");
+    let scratch = root.cache();
     create_folder(&scratch)?;
     let tree = Tree::open(source, &scratch)?;
     let classes = known.as_ref().map(|known| known.classes.as_slice()).unwrap_or_default();
@@ -154,11 +154,11 @@ fn check_name(root: &Root, name: &str) -> Result<PathBuf> {
     if !plain || !name.starts_with(|first: char| first.is_ascii_alphanumeric()) {
         return Err(Error::Name(name.to_owned()));
     }
-    let (embedded, cache) = (root.manifests(), root.manifests().join(".cache"));
+    let (embedded, cache) = (root.manifests(), root.cache());
     let places = root.external.iter().chain([&embedded, &cache]).map(|place| place.join(name).join("default"));
     match places.into_iter().find(|place| place.symlink_metadata().is_ok()) {
         Some(path) => Err(Error::Exists { name: name.to_owned(), path }),
-        None => Ok(cache.join(name).join("default")),
+        None => Ok(root.downloads(name)),
     }
 }
 

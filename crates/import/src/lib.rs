@@ -1,7 +1,7 @@
 //! Official releases of vision data sets, read and written as this project's sets.
 //!
 //! A parser is a function from bytes to values ([`mat`], [`voc`], [`coco`], [`yolo`], [`cifar`],
-//! [`idx`], [`mask`], [`archive`]): it neither panics nor uses much memory for a small input, whatever
+//! [`idx`], [`archive`]): it neither panics nor uses much memory for a small input, whatever
 //! the bytes. [`layout`] knows which file of a release is what, and makes a [`release::Release`] of
 //! it. [`import`] checks that against the images and writes parquet and a manifest.
 
@@ -16,7 +16,6 @@ pub mod idx;
 mod import;
 pub mod layout;
 mod manifest;
-pub mod mask;
 pub mod mat;
 mod pinned;
 mod prepare;

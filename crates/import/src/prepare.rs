@@ -119,8 +119,11 @@ fn label(tree: &Tree, label: &Label, (from, to): (Size, Size), rules: &Rules) ->
         Label::Mask(file) => {
             let place = tree.shown(file);
             let mut bytes = tree.read(file)?;
-            let mask = crate::mask::parse(&bytes).map_err(|cause| cause.of(&place))?;
-            let found = Size { width: mask.width as u32, height: mask.height as u32 };
+            let undecodable =
+                |reason| Error::Release { place: place.clone(), reason: format!("cannot decode the mask: {reason}") };
+            let (height, width, classes) = data::decode::mask(&bytes).map_err(undecodable)?;
+            let mask = Mask { height, width, classes };
+            let found = Size { width: width as u32, height: height as u32 };
             if found != from {
                 let expected = format!("a mask of {from} as its image");
                 return Err(Malformed::new("", expected, found.to_string()).of(place));

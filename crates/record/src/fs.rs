@@ -1,7 +1,8 @@
 //! The only writer of files in the project.
 
-use std::fs::File;
-use std::io::{self, Write};
+use std::ffi::OsString;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 
 /// What went wrong with a file, and with which.
@@ -55,6 +56,106 @@ pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
     file.as_file().sync_all().map_err(error)?;
     file.persist(path).map_err(|failed| error(failed.error))?;
     Ok(())
+}
+
+/// A file that is too large to be written at once: it grows as `<name>.part`, over as many runs as it takes, and is seen
+/// under its name when it is whole. Nothing is buffered: what was appended outlives the process, however that ends.
+#[derive(Debug)]
+pub struct Part {
+    path: PathBuf,
+    file: File,
+    len: u64,
+}
+
+impl Part {
+    /// Where the file at `path` grows.
+    pub fn beside(path: &Path) -> PathBuf {
+        let mut name = path.file_name().map_or_else(OsString::new, OsString::from);
+        name.push(".part");
+        path.with_file_name(name)
+    }
+
+    /// Opens what there is of the file at `path`; makes the folders above it.
+    pub fn open(path: &Path) -> Result<Self, FileError> {
+        if let Some(folder) = path.parent() {
+            create_folder(folder)?;
+        }
+        let path = Self::beside(path);
+        let error = |source| FileError::new("open", &path, source);
+        let file = OpenOptions::new().create(true).read(true).append(true).open(&path).map_err(error)?;
+        let len = file.metadata().map_err(error)?.len();
+        Ok(Self { path, file, len })
+    }
+
+    /// Number of bytes.
+    pub fn len(&self) -> u64 {
+        self.len
+    }
+
+    /// Whether there are no bytes yet.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Shows all bytes to `each`, piece by piece.
+    pub fn read(&mut self, each: impl FnMut(&[u8])) -> Result<(), FileError> {
+        self.file.rewind().and_then(|()| read_all(&self.file, each)).map_err(|e| FileError::new("read", &self.path, e))
+    }
+
+    /// Adds `bytes` at the end.
+    pub fn append(&mut self, bytes: &[u8]) -> Result<(), FileError> {
+        self.file.write_all(bytes).map_err(|source| FileError::new("write", &self.path, source))?;
+        self.len += bytes.len() as u64;
+        Ok(())
+    }
+
+    /// Forgets all bytes.
+    pub fn clear(&mut self) -> Result<(), FileError> {
+        self.file.set_len(0).map_err(|source| FileError::new("write", &self.path, source))?;
+        self.len = 0;
+        Ok(())
+    }
+
+    /// Waits until the bytes are on the disk.
+    pub fn sync(&self) -> Result<(), FileError> {
+        self.file.sync_all().map_err(|source| FileError::new("write", &self.path, source))
+    }
+
+    /// Removes the file.
+    pub fn remove(self) -> Result<(), FileError> {
+        std::fs::remove_file(&self.path).map_err(|source| FileError::new("remove", &self.path, source))
+    }
+}
+
+/// Gives the [`Part`] of the file at `path`, which must be whole and [synced](Part::sync), its name.
+pub fn publish(path: &Path) -> Result<(), FileError> {
+    let part = Part::beside(path);
+    #[expect(clippy::disallowed_methods, reason = "the part was synced, so a reader sees the whole file or none")]
+    std::fs::rename(&part, path).map_err(|source| FileError::new("publish", &part, source))?;
+    #[cfg(unix)]
+    if let Some(folder) = path.parent() {
+        // Only then the new name outlives a power cut.
+        let synced = File::open(folder).and_then(|folder| folder.sync_all());
+        synced.map_err(|source| FileError::new("write", folder, source))?;
+    }
+    Ok(())
+}
+
+/// Shows all bytes of the file at `path` to `each`, piece by piece.
+pub fn read_pieces(path: &Path, each: impl FnMut(&[u8])) -> Result<(), FileError> {
+    File::open(path).and_then(|file| read_all(&file, each)).map_err(|source| FileError::new("read", path, source))
+}
+
+fn read_all(mut file: &File, mut each: impl FnMut(&[u8])) -> io::Result<()> {
+    let mut piece = vec![0; 1 << 18];
+    loop {
+        match file.read(&mut piece) {
+            Ok(0) => return Ok(()),
+            Ok(length) => each(piece.get(..length).unwrap_or_default()),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
 }
 
 /// A folder that is seen with all its files at once, or not at all: it grows beside its place under another name. Where
@@ -131,8 +232,41 @@ pub fn read_text_if_present(path: &Path) -> Result<Option<String>, FileError> {
 }
 
 #[cfg(test)]
-mod new_folder_tests {
+mod tests {
     use super::*;
+
+    #[test]
+    fn a_part_grows_over_several_runs_and_is_seen_when_it_is_published() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("train/a.parquet");
+        Part::open(&path).unwrap().append(b"one ").unwrap();
+        let mut part = Part::open(&path).unwrap();
+        assert_eq!((part.len(), part.is_empty()), (4, false));
+        part.append(b"two").unwrap();
+        let mut text = Vec::new();
+        part.read(|piece| text.extend_from_slice(piece)).unwrap();
+        assert_eq!(text, b"one two");
+        part.append(b" three").unwrap();
+        assert!(!path.exists());
+        part.sync().unwrap();
+        publish(&path).unwrap();
+        assert_eq!(read_text(&path).unwrap(), "one two three");
+        assert!(!Part::beside(&path).exists());
+    }
+
+    #[test]
+    fn a_cleared_part_starts_at_its_begin() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a");
+        let mut part = Part::open(&path).unwrap();
+        part.append(b"wrong").unwrap();
+        part.clear().unwrap();
+        part.append(b"right").unwrap();
+        assert_eq!((part.len(), read_text(&Part::beside(&path)).unwrap().as_str()), (5, "right"));
+        part.remove().unwrap();
+        assert!(!Part::beside(&path).exists());
+        assert!(publish(&path).unwrap_err().to_string().starts_with("cannot publish"));
+    }
 
     #[test]
     fn a_new_folder_is_seen_when_it_is_published_and_never_replaces_one() {

@@ -25,3 +25,4 @@ pub use report::{Rendered, ReportError, render, splice, table};
 pub use run::*;
 pub use spec::{RunId, Spec, Table, hex};
 pub use store::{RunFolder, State, StoreError};
+pub use table::plain;

@@ -11,7 +11,7 @@ pub(crate) fn markdown(header: &[String], rows: &[Vec<String>]) -> String {
 }
 
 /// Columns aligned at the left, two spaces apart.
-pub(crate) fn plain(header: &[String], rows: &[Vec<String>]) -> String {
+pub fn plain(header: &[String], rows: &[Vec<String>]) -> String {
     let all = || std::iter::once(header).chain(rows.iter().map(Vec::as_slice));
     let width = |column: usize| all().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max();
     let widths: Vec<usize> = (0..header.len()).map(|column| width(column).unwrap_or(0)).collect();

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arrow_array::{ArrayRef, BinaryArray, Int64Array, RecordBatch, StringArray, StructArray};
-use data::{Classification, Error, Root};
+use data::{Classification, Error, Options, Root};
 use image::{DynamicImage, GrayImage, ImageFormat, Luma};
 use parquet::arrow::ArrowWriter;
 use parquet::basic::Compression;
@@ -67,11 +67,11 @@ impl Project {
     }
 
     pub(crate) fn root(&self) -> Root {
-        Root { folder: self.folder.path().to_path_buf(), external: None }
+        Root { folder: self.folder.path().to_path_buf(), external: None, memory: data::MEMORY }
     }
 
     pub(crate) fn open(&self) -> Result<Classification, Error> {
-        Classification::open(&self.root(), "pets")
+        Classification::open(&self.root(), "pets", Options::default())
     }
 
     /// What is said about the set, with `~` for the folder of the project.
@@ -86,7 +86,7 @@ impl Project {
 
 /// The project that these tests are in.
 pub(crate) fn repository(external: Option<PathBuf>) -> Root {
-    Root { folder: Path::new(env!("CARGO_MANIFEST_DIR")).join("../.."), external }
+    Root { folder: Path::new(env!("CARGO_MANIFEST_DIR")).join("../.."), external, memory: data::MEMORY }
 }
 
 pub(crate) fn encode(image: impl Into<DynamicImage>, format: ImageFormat) -> Vec<u8> {
