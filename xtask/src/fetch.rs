@@ -17,7 +17,7 @@ pub(crate) struct Arguments {
 
 pub(crate) fn fetch(arguments: &Arguments) -> Result<ExitCode> {
     let workspace = Workspace::find()?;
-    let mut command = Command::new(workspace.hub()?);
+    let mut command = Command::new(workspace.tool("hub")?);
     command.arg("fetch").args(arguments.list.then_some("--list")).arg("--").args(&arguments.names);
     replace_with(command.current_dir(&workspace.root)).context("cannot start `hub`")
 }

@@ -3,6 +3,7 @@
 
 mod bench;
 mod fetch;
+mod import;
 mod methods;
 mod progress;
 mod report;
@@ -36,6 +37,8 @@ enum Command {
     Report(report::Arguments),
     /// Fetch data sets from the Hugging Face hub, or list them
     Fetch(fetch::Arguments),
+    /// Make a data set of an official release: NAME DIR; `--help` lists the options
+    Import(import::Arguments),
     /// Say how far the runs of a comparison are
     Status(status::Arguments),
     /// List the methods and optimizers, or explain one
@@ -101,6 +104,7 @@ fn main() -> ExitCode {
         Command::Bench(arguments) => bench::bench(&arguments),
         Command::Report(arguments) => report::report(&arguments),
         Command::Fetch(arguments) => fetch::fetch(&arguments),
+        Command::Import(arguments) => import::import(&arguments),
         Command::Status(arguments) => status::status(&arguments),
         Command::Methods(arguments) => methods::methods(&arguments),
         Command::Show(arguments) => show::show(&arguments),

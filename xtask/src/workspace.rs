@@ -81,9 +81,9 @@ impl Workspace {
         })
     }
 
-    /// The built binary `hub`, which fetches data sets.
-    pub(crate) fn hub(&self) -> Result<PathBuf> {
-        self.built("hub", |_| Ok(()))
+    /// The built binary of a package that is no task.
+    pub(crate) fn tool(&self, package: &str) -> Result<PathBuf> {
+        self.built(package, |_| Ok(()))
     }
 
     /// The release binary of `package`, which is built where `check` agrees to what cargo says of the workspace.

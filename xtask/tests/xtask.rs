@@ -291,3 +291,27 @@ fn a_folder_that_cannot_be_written_is_named() {
     assert_eq!(code, 1);
     assert!(message.contains("/runs/") && message.matches("Not a directory").count() == 1, "{message}");
 }
+
+/// The importer has tests of its own; here it is a script that says what it was given.
+#[cfg(unix)]
+#[test]
+fn import_hands_its_arguments_to_the_importer() {
+    use std::os::unix::fs::PermissionsExt;
+    let workspace = Workspace::new(CONFIG);
+    workspace.write("bin/import", "#!/bin/sh\necho \"$@\"\nexit 3\n");
+    std::fs::set_permissions(workspace.path("bin/import"), std::fs::Permissions::from_mode(0o755)).unwrap();
+    let run = |arguments: &[&str], binaries: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
+        command.args(arguments).current_dir(workspace.path("")).env("WRS_BENCH_BIN", workspace.path(binaries));
+        command.output().unwrap()
+    };
+    let root = workspace.path("").canonicalize().unwrap();
+    for arguments in [["import", "--help"].as_slice(), &["import", "pets", "../pets.zip", "--size", "64x64"]] {
+        let output = run(arguments, "bin");
+        let said = String::from_utf8(output.stdout).unwrap();
+        assert_eq!(said.trim(), format!("{} --project {}", arguments[1..].join(" "), root.display()));
+        assert_eq!(output.status.code(), Some(3));
+    }
+    let output = run(&["import"], "configs");
+    assert!(String::from_utf8_lossy(&output.stderr).contains("is set, but there is no "));
+}

@@ -1,0 +1,146 @@
+//! What can be wrong with a release, and where.
+
+use std::path::PathBuf;
+
+use data::Fault;
+use record::fs::FileError;
+
+/// The result of an import.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// What is wrong inside of a file.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{}expected {expected}, found {found}", if at.is_empty() { String::new() } else { format!("{at}: ") })]
+pub struct Malformed {
+    /// The line, object, variable or byte; empty where it is the whole file.
+    pub at: String,
+    /// What can be read.
+    pub expected: String,
+    /// What is there.
+    pub found: String,
+}
+
+impl Malformed {
+    /// At `at`, `found` where there should be `expected`.
+    pub fn new(at: impl Into<String>, expected: impl Into<String>, found: impl Into<String>) -> Self {
+        Self { at: at.into(), expected: expected.into(), found: found.into() }
+    }
+
+    /// The same, of a place in `file`.
+    pub(crate) fn of(self, file: impl Into<String>) -> Error {
+        Error::Malformed { file: file.into(), cause: self }
+    }
+}
+
+/// Why a release cannot be imported. Lines, objects and rows count from 1, bytes from 0.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A file that is not what its name says.
+    #[error("{file}: {cause}")]
+    Malformed {
+        /// The file.
+        file: String,
+        /// Where in it, and what.
+        cause: Malformed,
+    },
+
+    /// What the manifest could tolerate, and does not.
+    #[error("{file}: {cause}\n  hint: {}", tolerate_hint(*fault))]
+    Fault {
+        /// What it is called in the manifest.
+        fault: Fault,
+        /// The file.
+        file: String,
+        /// Where in it, and what.
+        cause: Malformed,
+    },
+
+    /// Files that do not belong together, or of which some are missing.
+    #[error("{place}: {reason}")]
+    Release {
+        /// The file or folder.
+        place: String,
+        /// What was expected, and what was found.
+        reason: String,
+    },
+
+    /// A folder with the structure of no known release.
+    #[error("{}: the structure of no known release; looked for\n{looked_for}\n  found {found}\n  hint: give the \
+             folder that has one of these in it", path.display())]
+    UnknownLayout {
+        /// The folder or archive.
+        path: PathBuf,
+        /// Each format and what it looks like, one on a line.
+        looked_for: String,
+        /// The first names in the folder.
+        found: String,
+    },
+
+    /// A folder with the structure of several releases.
+    #[error("{}: the structure of {}\n  hint: choose with `--format`", path.display(), formats.join(" and of "))]
+    Ambiguous {
+        /// The folder or archive.
+        path: PathBuf,
+        /// What it could be.
+        formats: Vec<&'static str>,
+    },
+
+    /// A name that can be no file name of a manifest.
+    #[error("expected a name of letters, digits, `-`, `_` and `.` that begins with a letter or digit, found {0:?}")]
+    Name(String),
+
+    /// There is such a set.
+    #[error("data set {name:?} exists in {}\n  hint: move it away, or import under another name", path.display())]
+    Exists {
+        /// The name.
+        name: String,
+        /// Its files.
+        path: PathBuf,
+    },
+
+    /// A manifest that describes something else than the release.
+    #[error("the release contradicts {}: {reason}\n  hint: edit the manifest, or import under another name",
+            manifest.display())]
+    Disagrees {
+        /// The manifest.
+        manifest: PathBuf,
+        /// The key, what the manifest says, and what the release has.
+        reason: String,
+    },
+
+    /// `--tolerate` where a manifest decides.
+    #[error("expected `tolerate` in {}, found the option `--tolerate`\n  hint: what is tolerated is part of the set: \
+             write it there", manifest.display())]
+    TolerateTwice {
+        /// The manifest.
+        manifest: PathBuf,
+    },
+
+    /// What the parquet writer refuses.
+    #[error("cannot write the {split} split as parquet: {reason}")]
+    Parquet {
+        /// Folder of the split.
+        split: String,
+        /// What the writer says.
+        reason: String,
+    },
+
+    /// A manifest that cannot be read.
+    #[error(transparent)]
+    Data(#[from] data::Error),
+
+    /// A file that cannot be read or written.
+    #[error(transparent)]
+    File(#[from] FileError),
+}
+
+fn tolerate_hint(fault: Fault) -> String {
+    let effect = match fault {
+        Fault::Image => "leaves out and counts such images",
+        Fault::Box => "cuts off what is outside, leaves out what has no area, and counts both",
+        Fault::Mask => "makes such pixels void, and counts them",
+        Fault::Point => "leaves out and counts such points",
+    };
+    format!("`tolerate = [\"{fault}\"]` in the manifest, or `--tolerate {fault}` where there is none, {effect}")
+}

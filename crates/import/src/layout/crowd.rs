@@ -1,0 +1,90 @@
+//! ShanghaiTech and UCF-QNRF: points of heads in MATLAB files.
+
+use data::TaskKind;
+
+use super::{Layout, images, parts, splits, stem};
+use crate::crowd::{shanghaitech, ucf_qnrf};
+use crate::error::{Error, Malformed, Result};
+use crate::release::{Item, Label, Picture, Release};
+use crate::tree::Tree;
+
+pub(super) const SHANGHAITECH_A: Layout = Layout {
+    name: "shanghaitech-a",
+    looks_like: "part_A/ or part_A_final/ with {train,test}_data in it",
+    matches: |tree| part(tree, 'a').is_some(),
+    read: |tree, _| read_part(tree, 'a'),
+};
+
+pub(super) const SHANGHAITECH_B: Layout = Layout {
+    name: "shanghaitech-b",
+    looks_like: "part_B/ or part_B_final/ with {train,test}_data in it",
+    matches: |tree| part(tree, 'b').is_some(),
+    read: |tree, _| read_part(tree, 'b'),
+};
+
+pub(super) const SHANGHAITECH: Layout = Layout {
+    name: "shanghaitech",
+    looks_like: "{train,test}_data/images/IMG_1.jpg, {train,test}_data/{ground-truth,ground_truth}/GT_IMG_1.mat",
+    matches: |tree| tree.has_folder("train_data/images"),
+    read: |tree, _| read_shanghaitech(tree, ""),
+};
+
+pub(super) const UCF_QNRF: Layout = Layout {
+    name: "ucf-qnrf",
+    looks_like: "{Train,Test}/img_0001.jpg, {Train,Test}/img_0001_ann.mat",
+    matches: |tree| tree.files_in("Train").iter().any(|name| name.ends_with("_ann.mat")),
+    read: |tree, _| read_ucf_qnrf(tree),
+};
+
+fn part(tree: &Tree, letter: char) -> Option<&str> {
+    let known = [format!("part_{letter}"), format!("part_{letter}_final")];
+    let is_part = |folder: &&str| known.contains(&folder.to_ascii_lowercase());
+    tree.folders_in("")
+        .into_iter()
+        .filter(is_part)
+        .find(|folder| tree.has_folder(&format!("{folder}/train_data/images")))
+}
+
+fn read_part(tree: &Tree, letter: char) -> Result<Release> {
+    read_shanghaitech(tree, &part(tree, letter).map(|part| format!("{part}/")).unwrap_or_default())
+}
+
+/// The part in the folder `above`, which is empty or ends in `/`.
+fn read_shanghaitech(tree: &Tree, above: &str) -> Result<Release> {
+    let folders =
+        tree.folders_in(above.trim_end_matches('/')).into_iter().filter_map(|folder| folder.strip_suffix("_data"));
+    release(splits(&tree.shown(above), folders)?, |split| {
+        let folder = format!("{above}{split}_data");
+        let known = ["ground-truth", "ground_truth"].map(|truth| format!("{folder}/{truth}"));
+        let truth = known.iter().find(|truth| tree.has_folder(truth)).ok_or_else(|| Error::Release {
+            place: tree.shown(&folder),
+            reason: "expected a folder `ground-truth` or `ground_truth`, found none".to_owned(),
+        })?;
+        read_points(tree, &format!("{folder}/images"), |image| format!("{truth}/GT_{image}.mat"), shanghaitech)
+    })
+}
+
+fn read_ucf_qnrf(tree: &Tree) -> Result<Release> {
+    release(splits(&tree.shown(""), tree.folders_in(""))?, |folder| {
+        read_points(tree, folder, |image| format!("{folder}/{image}_ann.mat"), ucf_qnrf)
+    })
+}
+
+fn release(splits: Vec<(data::Split, &str)>, items: impl FnMut(&str) -> Result<Vec<Item>>) -> Result<Release> {
+    let parts = parts(splits, items)?;
+    Ok(Release { task: TaskKind::CrowdCounting, classes: Vec::new(), void: Vec::new(), parts })
+}
+
+/// From a file to points, columns before rows.
+type Parse = fn(&[u8]) -> Result<Vec<[f64; 2]>, Malformed>;
+
+fn read_points(tree: &Tree, folder: &str, annotation: impl Fn(&str) -> String, parse: Parse) -> Result<Vec<Item>> {
+    let item = |(image, id): (&str, i64)| {
+        let file = annotation(stem(image));
+        let place = tree.shown(&file);
+        let points = parse(&tree.read(&file)?).map_err(|cause| cause.of(&place))?;
+        let picture = Picture::File(format!("{folder}/{image}"));
+        Ok(Item { id, picture, size: None, label: Label::Points { place, points } })
+    };
+    images(tree, folder).into_iter().map(item).collect()
+}

@@ -1,0 +1,30 @@
+//! Official releases of vision data sets, read and written as this project's sets.
+//!
+//! A parser is a function from bytes to values ([`mat`], [`voc`], [`coco`], [`yolo`], [`cifar`],
+//! [`idx`], [`archive`]): it neither panics nor uses much memory for a small input, whatever
+//! the bytes. [`layout`] knows which file of a release is what, and makes a [`release::Release`] of
+//! it. [`import`] checks that against the images and writes parquet and a manifest.
+
+pub mod archive;
+mod check;
+pub mod cifar;
+pub mod coco;
+pub mod crowd;
+pub mod error;
+mod files;
+pub mod idx;
+mod import;
+pub mod layout;
+mod manifest;
+pub mod mat;
+mod pinned;
+mod prepare;
+pub mod release;
+pub mod resize;
+mod table;
+pub mod tree;
+pub mod voc;
+pub mod yolo;
+
+pub use error::{Error, Malformed, Result};
+pub use import::{Options, Summary, import};

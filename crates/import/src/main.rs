@@ -1,0 +1,104 @@
+//! Imports an official release of a data set; `cargo xtask import` starts it.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::builder::PossibleValuesParser;
+use clap::{Args, Parser};
+use data::{Fault, Root};
+use import::layout::LAYOUTS;
+use import::release::Size;
+use import::resize::Resize;
+use import::{Options, import};
+
+/// The longest side that images can get.
+const LONGEST: i64 = 1 << 14;
+
+#[derive(Parser)]
+#[command(
+    name = "cargo xtask import",
+    bin_name = "cargo xtask import",
+    about = "Makes a data set of an official release: datasets/.cache/NAME, and datasets/NAME.toml where there is none",
+    after_help = "Images keep the bytes of their files. Where they get another size, boxes, masks and points follow; a \
+                  JPEG is made anew with quality 95, a PNG as PNG. Points of MATLAB files, which count pixels from 1, \
+                  stay as they are."
+)]
+struct Cli {
+    /// Name of the set
+    name: String,
+    /// The release: a folder, or a .zip, .tar or .tar.gz of one
+    dir: PathBuf,
+    #[command(flatten)]
+    size: SizeArguments,
+    /// The structure of the release, where it is not recognised
+    #[arg(long, value_parser = PossibleValuesParser::new(LAYOUTS.iter().map(|layout| layout.name)))]
+    format: Option<String>,
+    /// Leave out and count such faults: image, box, mask, point. A manifest decides where there is one
+    #[arg(long, value_delimiter = ',', value_name = "FAULT,…", value_parser = fault)]
+    tolerate: Vec<Fault>,
+    /// Folder of the project
+    #[arg(long, default_value = ".", hide = true)]
+    project: PathBuf,
+}
+
+#[derive(Args)]
+#[group(multiple = false)]
+struct SizeArguments {
+    /// Resize all images to this size, whatever their shape
+    #[arg(long, value_name = "WxH", value_parser = size)]
+    size: Option<Size>,
+    /// Resize so that the shorter side has N pixels
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=LONGEST))]
+    shorter: Option<u32>,
+    /// Resize so that the longer side has N pixels
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=LONGEST))]
+    longer: Option<u32>,
+}
+
+impl SizeArguments {
+    fn resize(&self) -> Option<Resize> {
+        let sides = self.shorter.map(Resize::Shorter).or(self.longer.map(Resize::Longer));
+        self.size.map(Resize::Exact).or(sides)
+    }
+}
+
+fn main() -> ExitCode {
+    match run(&Cli::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(cli: &Cli) -> anyhow::Result<()> {
+    let root = Root::from_env(&cli.project);
+    let manifests = root.manifests();
+    if !manifests.is_dir() {
+        anyhow::bail!("there is no folder {}\n  hint: run this in a clone of the repository", manifests.display());
+    }
+    let options = Options {
+        format: cli.format.clone(),
+        resize: cli.size.resize(),
+        tolerate: cli.tolerate.clone(),
+        ..Options::default()
+    };
+    let summary = import(&root, &cli.name, &cli.dir, &options)?;
+    use std::io::Write;
+    writeln!(std::io::stdout(), "{summary}").context("cannot write to standard output")
+}
+
+fn size(text: &str) -> Result<Size, String> {
+    let side = |text: &str| text.parse().ok().filter(|side| (1..=LONGEST).contains(&i64::from(*side)));
+    let sides = text.split_once('x').and_then(|(width, height)| Some((side(width)?, side(height)?)));
+    let (width, height) = sides.ok_or_else(|| format!("expected WxH such as 640x480, each from 1 to {LONGEST}"))?;
+    Ok(Size { width, height })
+}
+
+fn fault(text: &str) -> Result<Fault, String> {
+    let all = [Fault::Image, Fault::Box, Fault::Mask, Fault::Point];
+    let found = all.into_iter().find(|fault| fault.to_string() == text);
+    found.ok_or_else(|| "expected image, box, mask or point".to_owned())
+}

@@ -1,0 +1,197 @@
+//! From an item of a release to a row: decoded, checked, resized.
+
+use std::io::Cursor;
+
+use data::{Fault, Image, Mask};
+use image::codecs::jpeg::JpegEncoder;
+use image::codecs::png::{CompressionType, FilterType, PngEncoder};
+use image::{DynamicImage, ExtendedColorType, ImageEncoder, ImageFormat, ImageReader};
+
+use crate::check::{self, Complaint, Written};
+use crate::error::{Error, Malformed, Result};
+use crate::release::{Item, Label, Picture, Size};
+use crate::resize::{self, Resize};
+use crate::tree::Tree;
+
+/// Quality of JPEG files that are made anew.
+const JPEG_QUALITY: u8 = 95;
+
+/// The most pixels that an image may get.
+const PIXEL_LIMIT: u64 = 1 << 28;
+
+/// What is done with images and labels.
+#[derive(Debug, Clone)]
+pub(crate) struct Rules {
+    /// Bytes that masks may have.
+    pub(crate) mask_bytes: Vec<u8>,
+    pub(crate) tolerate: Vec<Fault>,
+    pub(crate) resize: Option<Resize>,
+}
+
+/// A row as it is written.
+#[derive(Debug)]
+pub(crate) struct Row {
+    pub(crate) id: i64,
+    pub(crate) image: Encoded,
+    pub(crate) size: Size,
+    pub(crate) original: Size,
+    pub(crate) coloured: bool,
+    pub(crate) label: RowLabel,
+}
+
+/// An image file.
+#[derive(Debug)]
+pub(crate) struct Encoded {
+    pub(crate) bytes: Vec<u8>,
+    /// The name without folders, where it was a file.
+    pub(crate) name: Option<String>,
+}
+
+#[derive(Debug)]
+pub(crate) enum RowLabel {
+    Class(u32),
+    Objects(Vec<Written>),
+    Mask(Encoded),
+    Points(Vec<[f32; 2]>),
+}
+
+/// The row of `item`, unless its image is left out; and what was tolerated.
+pub(crate) fn prepare(tree: &Tree, item: &Item, rules: &Rules) -> Result<(Option<Row>, Vec<Complaint>)> {
+    let (place, file) = match &item.picture {
+        Picture::File(file) => (tree.shown(file), Some((file, tree.read(file)?))),
+        Picture::Pixels { place, .. } => (place.clone(), None),
+    };
+    let decoded = match (&item.picture, &file) {
+        (Picture::Pixels { image, .. }, _) => Ok((image.clone(), ImageFormat::Png)),
+        (_, Some((_, bytes))) => decode(bytes),
+        (_, None) => Err("nothing".to_owned()),
+    };
+    let (image, format) = match decoded {
+        Ok(decoded) => decoded,
+        Err(found) => {
+            let cause = Malformed::new("", "a JPEG or PNG image", found);
+            let complaint = Complaint { fault: Fault::Image, file: place, cause, count: 1 };
+            return Ok((None, tolerated(vec![complaint], rules)?));
+        }
+    };
+    let original = Size { width: image.width as u32, height: image.height as u32 };
+    if let Some(expected) = item.size
+        && expected != original
+    {
+        let expected = format!("an image of {expected} as its annotation says");
+        return Err(Malformed::new("", expected, original.to_string()).of(place));
+    }
+    let size = rules.resize.map_or(original, |resize| resize.of(original));
+    if u64::from(size.width) * u64::from(size.height) > PIXEL_LIMIT {
+        let reason = format!("expected at most {PIXEL_LIMIT} pixels when resized, found {size}");
+        return Err(Error::Release { place, reason });
+    }
+    let (label, complaints) = label(tree, &item.label, (original, size), rules)?;
+    let coloured = image.channels == 3;
+    let name = file.as_ref().map(|(file, _)| base(file).to_owned());
+    let bytes = match file {
+        Some((_, bytes)) if size == original => bytes,
+        _ => {
+            let wrong = |reason: String| Error::Release { place: place.clone(), reason };
+            let image = if size == original { image } else { resize::image(image, size).map_err(wrong)? };
+            encode(&image, format).map_err(wrong)?
+        }
+    };
+    let row = Row { id: item.id, image: Encoded { bytes, name }, size, original, coloured, label };
+    Ok((Some(row), tolerated(complaints, rules)?))
+}
+
+fn label(tree: &Tree, label: &Label, (from, to): (Size, Size), rules: &Rules) -> Result<(RowLabel, Vec<Complaint>)> {
+    let complain = |fault: Fault, file: &str, causes: Vec<(Malformed, usize)>| {
+        let complaint = |(cause, count)| Complaint { fault, file: file.to_owned(), cause, count };
+        causes.into_iter().map(complaint).collect()
+    };
+    Ok(match label {
+        Label::Class(class) => (RowLabel::Class(*class), Vec::new()),
+        Label::Objects { place, counted, relative, objects } => {
+            let (objects, causes) = check::boxes(objects, counted, *relative, from, to);
+            (RowLabel::Objects(objects), complain(Fault::Box, place, causes))
+        }
+        Label::Points { place, points } => {
+            let (points, causes) = check::points(points, from, to);
+            (RowLabel::Points(points), complain(Fault::Point, place, causes))
+        }
+        Label::Mask(file) => {
+            let place = tree.shown(file);
+            let mut bytes = tree.read(file)?;
+            let undecodable =
+                |reason| Error::Release { place: place.clone(), reason: format!("cannot decode the mask: {reason}") };
+            let (height, width, classes) = data::decode::mask(&bytes).map_err(undecodable)?;
+            let mask = Mask { height, width, classes };
+            let found = Size { width: width as u32, height: height as u32 };
+            if found != from {
+                let expected = format!("a mask of {from} as its image");
+                return Err(Malformed::new("", expected, found.to_string()).of(place));
+            }
+            let causes = check::mask(&mask, &rules.mask_bytes).into_iter().collect();
+            if to != from {
+                let Mask { height, width, classes } = resize::mask(&mask, to);
+                let image = Image { height, width, channels: 1, pixels: classes };
+                let wrong = |reason| Error::Release { place: place.clone(), reason };
+                bytes = encode(&image, ImageFormat::Png).map_err(wrong)?;
+            }
+            let mask = Encoded { bytes, name: Some(base(file).to_owned()) };
+            (RowLabel::Mask(mask), complain(Fault::Mask, &place, causes))
+        }
+    })
+}
+
+/// The complaints, where all are tolerated; else the first that is not, as an error.
+fn tolerated(complaints: Vec<Complaint>, rules: &Rules) -> Result<Vec<Complaint>> {
+    match complaints.iter().find(|complaint| !rules.tolerate.contains(&complaint.fault)) {
+        Some(Complaint { fault, file, cause, .. }) => {
+            Err(Error::Fault { fault: *fault, file: file.clone(), cause: cause.clone() })
+        }
+        None => Ok(complaints),
+    }
+}
+
+/// Grey or RGB pixels; without transparency, and of 8 bits a channel.
+fn decode(file: &[u8]) -> Result<(Image, ImageFormat), String> {
+    let reader = ImageReader::new(Cursor::new(file)).with_guessed_format().map_err(|cause| cause.to_string())?;
+    let format = reader.format().filter(|format| matches!(format, ImageFormat::Jpeg | ImageFormat::Png));
+    let format = format.ok_or("other first bytes")?;
+    if format == ImageFormat::Jpeg && !is_whole_jpeg(file) {
+        return Err("a JPEG that lacks its end".to_owned());
+    }
+    let image = reader.decode().map_err(|cause| cause.to_string().trim().to_owned())?;
+    let (height, width) = (image.height() as usize, image.width() as usize);
+    let (channels, pixels) = match image {
+        DynamicImage::ImageLuma8(image) => (1, image.into_raw()),
+        image if image.color().has_color() => (3, image.into_rgb8().into_raw()),
+        image => (1, image.into_luma8().into_raw()),
+    };
+    Ok((Image { height, width, channels, pixels }, format))
+}
+
+/// Whether there is an end after the last scan. The decoder makes pixels that are missing grey; what follows the end, as
+/// in some releases, does no harm.
+fn is_whole_jpeg(file: &[u8]) -> bool {
+    let last = |marker: u8| file.windows(2).rposition(|bytes| bytes == [0xff, marker]);
+    last(0xd9) > last(0xda)
+}
+
+/// A file of the same kind as it was, so that JPEG stays small and PNG exact.
+fn encode(image: &Image, format: ImageFormat) -> Result<Vec<u8>, String> {
+    let mut file = Vec::new();
+    let colour = if image.channels == 1 { ExtendedColorType::L8 } else { ExtendedColorType::Rgb8 };
+    let (width, height) = (image.width as u32, image.height as u32);
+    if format == ImageFormat::Jpeg {
+        let encoder = JpegEncoder::new_with_quality(&mut file, JPEG_QUALITY);
+        encoder.write_image(&image.pixels, width, height, colour)
+    } else {
+        let encoder = PngEncoder::new_with_quality(&mut file, CompressionType::Default, FilterType::Adaptive);
+        encoder.write_image(&image.pixels, width, height, colour)
+    }
+    .map_err(|cause| cause.to_string())?;
+    Ok(file)
+}
+
+fn base(file: &str) -> &str {
+    file.rsplit('/').next().unwrap_or(file)
+}
