@@ -2,6 +2,7 @@
 
 use std::io::Cursor;
 
+use data::decode::MaskPixels;
 use data::{Fault, Image, Mask};
 use image::codecs::jpeg::JpegEncoder;
 use image::codecs::png::{CompressionType, FilterType, PngEncoder};
@@ -121,8 +122,11 @@ fn label(tree: &Tree, label: &Label, (from, to): (Size, Size), rules: &Rules) ->
             let mut bytes = tree.read(file)?;
             let undecodable =
                 |reason| Error::Release { place: place.clone(), reason: format!("cannot decode the mask: {reason}") };
-            let (height, width, classes) = data::decode::mask(&bytes).map_err(undecodable)?;
-            let mask = Mask { height, width, classes };
+            let MaskPixels { height, width, channels, pixels } = data::decode::mask(&bytes).map_err(undecodable)?;
+            if channels != 1 {
+                return Err(undecodable("expected one byte a pixel, found colours".to_owned()));
+            }
+            let mask = Mask { height, width, classes: pixels };
             let found = Size { width: width as u32, height: height as u32 };
             if found != from {
                 let expected = format!("a mask of {from} as its image");
