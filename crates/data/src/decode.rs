@@ -2,6 +2,7 @@
 
 use std::io::Cursor;
 
+use image::metadata::Orientation;
 use image::{ColorType, DynamicImage, ImageDecoder, ImageError, ImageReader};
 
 use crate::{Channels, Image};
@@ -15,31 +16,41 @@ pub const LARGEST_IMAGE: u64 = 200_000_000;
 ///
 /// What the decoder says of bytes that are no JPEG or PNG file, or of one that is too large.
 pub fn header(file: &[u8]) -> Result<(usize, usize, Channels), String> {
-    let decoder = decoder(file)?;
+    let mut decoder = decoder(file)?;
     let (width, height) = decoder.dimensions();
+    let (height, width) = if turned(orientation(&mut decoder)) { (width, height) } else { (height, width) };
     Ok((height as usize, width as usize, own(decoder.color_type())))
 }
 
-/// Decodes a JPEG or PNG file of any colour type to 8 bits a channel.
+/// Decodes a JPEG or PNG file of any colour type to 8 bits a channel, upright as its EXIF data say. So does the
+/// `datasets` library, whose users made the labels.
 ///
 /// # Errors
 ///
 /// As [`header`], and where the file is damaged behind its header.
 pub fn image(file: &[u8], channels: Channels) -> Result<Image, String> {
-    let decoder = decoder(file)?;
+    let mut decoder = decoder(file)?;
+    let orientation = orientation(&mut decoder);
     let (width, height) = decoder.dimensions();
-    let direct =
-        matches!((decoder.color_type(), channels), (ColorType::L8, Channels::Grey) | (ColorType::Rgb8, Channels::Rgb));
+    let direct = orientation == Orientation::NoTransforms
+        && matches!(
+            (decoder.color_type(), channels),
+            (ColorType::L8, Channels::Grey) | (ColorType::Rgb8, Channels::Rgb)
+        );
     let pixels = if direct {
         let mut pixels = vec![0; decoder.total_bytes() as usize];
         decoder.read_image(&mut pixels).map(|()| pixels)
     } else {
-        DynamicImage::from_decoder(decoder).map(|image| match channels {
-            Channels::Grey => image.into_luma8().into_raw(),
-            Channels::Rgb => image.into_rgb8().into_raw(),
+        DynamicImage::from_decoder(decoder).map(|mut image| {
+            image.apply_orientation(orientation);
+            match channels {
+                Channels::Grey => image.into_luma8().into_raw(),
+                Channels::Rgb => image.into_rgb8().into_raw(),
+            }
         })
     };
     let pixels = pixels.map_err(|cause| cause.to_string())?;
+    let (height, width) = if turned(orientation) { (width, height) } else { (height, width) };
     Ok(Image { height: height as usize, width: width as usize, channels: channels.count(), pixels })
 }
 
@@ -56,6 +67,17 @@ fn decoder(file: &[u8]) -> Result<impl ImageDecoder + '_, String> {
         return Err(format!("expected at most {LARGEST_IMAGE} bytes of pixels, found {height}×{width} pixels"));
     }
     Ok(decoder)
+}
+
+fn orientation(decoder: &mut impl ImageDecoder) -> Orientation {
+    // Of data that make no sense, nothing follows.
+    decoder.orientation().unwrap_or(Orientation::NoTransforms)
+}
+
+/// Whether rows become columns.
+fn turned(orientation: Orientation) -> bool {
+    use Orientation::{Rotate90, Rotate90FlipH, Rotate270, Rotate270FlipH};
+    matches!(orientation, Rotate90 | Rotate270 | Rotate90FlipH | Rotate270FlipH)
 }
 
 fn own(colour: ColorType) -> Channels {
@@ -163,6 +185,27 @@ mod tests {
             "expected a PNG of at most 8 bits, grey, palette or RGB, found GrayscaleAlpha of 8 bits"
         );
         assert!(mask(b"GIF89a").is_err());
+    }
+
+    #[test]
+    fn images_are_turned_as_their_exif_data_say() {
+        let pixels = image::RgbImage::from_fn(16, 8, |x, _| image::Rgb([if x < 8 { 250 } else { 5 }; 3]));
+        let mut file = Cursor::new(Vec::new());
+        pixels.write_to(&mut file, image::ImageFormat::Jpeg).unwrap();
+        let file = file.into_inner();
+        assert_eq!(header(&file).unwrap(), (8, 16, Channels::Rgb));
+        // Orientation 6: the first row of the file is the right side.
+        let exif = b"Exif\0\0MM\0\x2a\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0";
+        let segment = [b"\xff\xe1", (exif.len() as u16 + 2).to_be_bytes().as_slice(), exif].concat();
+        let turned = [&file[..2], &segment, &file[2..]].concat();
+        assert_eq!(header(&turned).unwrap(), (16, 8, Channels::Rgb));
+        for channels in [Channels::Grey, Channels::Rgb] {
+            let upright = image(&turned, channels).unwrap();
+            assert_eq!((upright.height, upright.width), (16, 8));
+            let row = 8 * channels.count();
+            assert!(upright.pixels[..row].iter().all(|value| *value > 200), "the left half is on top");
+            assert!(upright.pixels[15 * row..].iter().all(|value| *value < 50));
+        }
     }
 
     #[test]
