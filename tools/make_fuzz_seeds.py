@@ -3,9 +3,12 @@
     python3 tools/make_fuzz_seeds.py        # needs numpy, pillow, pyarrow
 """
 
+import gzip
 import io
 import json
 import pathlib
+import tarfile
+import zipfile
 
 import numpy as np
 import pyarrow as pa
@@ -78,3 +81,41 @@ for task, columns in tables.items():
 file = io.BytesIO()
 pq.write_table(pa.table({"image": pa.array(image, image_type), "objects": structs}), file, compression="none")
 save("parquet", "1-structs", b"\1" + file.getvalue())
+
+XML = """<annotation><filename>a.jpg</filename><size><width>8</width><height>6</height><depth>3</depth></size>
+<object><name>cat</name><difficult>0</difficult><bndbox><xmin>1</xmin><ymin>2</ymin><xmax>3.5</xmax><ymax>4</ymax></bndbox>
+</object></annotation>"""
+COCO = {
+    "images": [{"id": 1, "file_name": "a.jpg", "width": 8, "height": 6}],
+    "annotations": [{"id": 1, "image_id": 1, "category_id": 2, "bbox": [1, 2, 3.5, 2], "area": 7, "iscrowd": 0}],
+    "categories": [{"id": 2, "name": "cat"}],
+}
+idx = bytes([0, 0, 8, 3]) + b"".join(n.to_bytes(4, "big") for n in (2, 3, 4)) + bytes(range(24))
+save("voc", "cat.xml", XML.encode())
+save("coco", "cat.json", json.dumps(COCO).encode())
+save("yolo", "cat.txt", b"0 0.5 0.5 0.25 0.25\n1 0.1 0.2 0.05 0.1\n")
+save("yolo", "data.yaml", b"train: images/train\nnc: 2\nnames: ['cat', 'dog']\n")
+save("yolo", "names.yaml", b"names:\n  0: cat\n  1: dog\n")
+save("records", "idx", idx)
+save("records", "idx.gz", gzip.compress(idx, mtime=0))
+save("records", "labels", bytes([0, 0, 8, 1, 0, 0, 0, 2, 3, 4]))
+save("records", "cifar.gz", gzip.compress(bytes(3073), mtime=0))
+
+members = {"set/a.txt": b"one", "set/b/c.txt": b"two" * 50}
+file = io.BytesIO()
+with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+    for name, data in members.items():
+        archive.writestr(zipfile.ZipInfo(name), data, zipfile.ZIP_DEFLATED)
+save("archive", "set.zip", file.getvalue())
+file = io.BytesIO()
+with tarfile.open(fileobj=file, mode="w") as archive:
+    for name, data in members.items():
+        info = tarfile.TarInfo(name)
+        info.size = len(data)
+        archive.addfile(info, io.BytesIO(data))
+save("archive", "set.tar", file.getvalue())
+save("archive", "set.tar.gz", gzip.compress(file.getvalue(), mtime=0))
+save("archive", "name", b"./set//a.txt")
+
+for fixture in sorted((SEEDS.parent.parent / "crates/import/tests/fixtures").glob("*.mat")):
+    save("mat", fixture.name, fixture.read_bytes())
