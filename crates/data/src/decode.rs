@@ -3,7 +3,7 @@
 use std::io::Cursor;
 
 use image::metadata::Orientation;
-use image::{ColorType, DynamicImage, ImageDecoder, ImageError, ImageReader};
+use image::{ColorType, DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader};
 
 use crate::{Channels, Image};
 
@@ -14,7 +14,8 @@ pub const LARGEST_IMAGE: u64 = 200_000_000;
 ///
 /// # Errors
 ///
-/// What the decoder says of bytes that are no JPEG or PNG file, or of one that is too large.
+/// What the decoder says of bytes that are no JPEG or PNG file, or of one that is too large; and where the end of a JPEG
+/// is missing.
 pub fn header(file: &[u8]) -> Result<(usize, usize, Channels), String> {
     let mut decoder = decoder(file)?;
     let (width, height) = decoder.dimensions();
@@ -49,22 +50,24 @@ pub fn image(file: &[u8], channels: Channels) -> Result<Image, String> {
             }
         })
     };
-    let pixels = pixels.map_err(|cause| cause.to_string())?;
+    let pixels = pixels.map_err(text)?;
     let (height, width) = if turned(orientation) { (width, height) } else { (height, width) };
     Ok(Image { height: height as usize, width: width as usize, channels: channels.count(), pixels })
 }
 
 fn decoder(file: &[u8]) -> Result<impl ImageDecoder + '_, String> {
     // The name in the `path` column may be missing or wrong: only the bytes tell the format.
-    let text = |cause: ImageError| cause.to_string();
     let mut reader = ImageReader::new(Cursor::new(file)).with_guessed_format().map_err(|cause| cause.to_string())?;
+    if reader.format() == Some(ImageFormat::Jpeg) && !has_end(file) {
+        return Err("a JPEG that lacks its end".to_owned());
+    }
     let mut limits = image::Limits::default();
     limits.max_alloc = Some(LARGEST_IMAGE);
     reader.limits(limits);
     let decoder = reader.into_decoder().map_err(text)?;
     if decoder.total_bytes() > LARGEST_IMAGE {
         let (width, height) = decoder.dimensions();
-        return Err(format!("expected at most {LARGEST_IMAGE} bytes of pixels, found {height}×{width} pixels"));
+        return Err(format!("{height}×{width} pixels (height × width), more than {LARGEST_IMAGE} bytes"));
     }
     Ok(decoder)
 }
@@ -78,6 +81,19 @@ fn orientation(decoder: &mut impl ImageDecoder) -> Orientation {
 fn turned(orientation: Orientation) -> bool {
     use Orientation::{Rotate90, Rotate90FlipH, Rotate270, Rotate270FlipH};
     matches!(orientation, Rotate90 | Rotate270 | Rotate90FlipH | Rotate270FlipH)
+}
+
+/// Whether the end of a JPEG follows its last scan. The decoder makes pixels that are missing grey, without an error.
+/// What follows the end does no harm.
+fn has_end(file: &[u8]) -> bool {
+    const SCAN: &[u8] = &[0xff, 0xda];
+    const END: &[u8] = &[0xff, 0xd9];
+    file.windows(2).rfind(|marker| [SCAN, END].contains(marker)) == Some(END)
+}
+
+/// Some decoders end their texts with a new line.
+fn text(cause: ImageError) -> String {
+    cause.to_string().trim().to_owned()
 }
 
 fn own(colour: ColorType) -> Channels {
@@ -214,5 +230,33 @@ mod tests {
         // 2³⁰ columns and rows; the checksum of the header follows it.
         file[16..24].copy_from_slice(&[0x40, 0, 0, 0, 0x40, 0, 0, 0]);
         assert!(header(&file).is_err() && image(&file, Channels::Grey).is_err() && mask(&file).is_err());
+
+        let mut file = Vec::new();
+        let mut encoder = png::Encoder::new(&mut file, 1 << 14, 1 << 15).write_header().unwrap();
+        encoder.write_chunk(png::chunk::IDAT, &[]).unwrap();
+        drop(encoder);
+        assert_eq!(header(&file).unwrap_err(), "32768×16384 pixels (height × width), more than 200000000 bytes");
+    }
+
+    #[test]
+    fn truncated_jpegs_are_errors() {
+        let jpeg = |side| {
+            let mut file = Cursor::new(Vec::new());
+            let noise = ::image::GrayImage::from_fn(side, side, |x, y| ::image::Luma([(x * x * 7 + y * 31) as u8]));
+            noise.write_to(&mut file, ImageFormat::Jpeg).unwrap();
+            file.into_inner()
+        };
+        let (mut file, thumbnail) = (jpeg(40), jpeg(8));
+        // Cameras put a small JPEG into the header; its end is not the file's.
+        let length = (2 + thumbnail.len() as u16).to_be_bytes();
+        file.splice(2..2, [[0xff, 0xe1], length].concat().into_iter().chain(thumbnail));
+        for length in 0..file.len() {
+            let cut = &file[..length];
+            assert!(header(cut).is_err() && image(cut, Channels::Grey).is_err(), "{length} bytes");
+        }
+        let whole = image(&file, Channels::Grey).unwrap();
+        assert_eq!((whole.height, whole.width), (40, 40));
+        file.extend(b"what follows");
+        assert_eq!(image(&file, Channels::Grey), Ok(whole));
     }
 }

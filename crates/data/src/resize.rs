@@ -1,5 +1,7 @@
 //! The size that images get when a set is read.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use crate::augment::View;
@@ -41,6 +43,18 @@ impl Resize {
     }
 }
 
+/// Whereto images are resized, in words.
+impl fmt::Display for Resize {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Exact([height, width]) => write!(f, "{width}×{height} pixels (width × height)"),
+            Self::Cover([height, width]) => write!(f, "{width}×{height} pixels (width × height), cropped"),
+            Self::Shorter(side) => write!(f, "a shorter side of {side} pixels"),
+            Self::Longer(side) => write!(f, "a longer side of {side} pixels"),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -51,6 +65,8 @@ mod tests {
         assert_eq!(Resize::Exact([5, 7]).view(source).size, [5, 7]);
         assert_eq!(Resize::Shorter(150).view(source).size, [150, 200]);
         assert_eq!(Resize::Longer(100).view(source).size, [75, 100]);
+        assert_eq!(Resize::Shorter(10).view([5, 7]).size, [10, 14]);
+        assert_eq!(Resize::Longer(10).view([20, 30]).size, [7, 10]);
         assert_eq!(Resize::Longer(1).view([1, 1000]).size, [1, 1]);
     }
 

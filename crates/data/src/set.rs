@@ -125,7 +125,6 @@ impl<L: Label> Set<L> {
         if parts.iter().all(|part| part.decoded.is_some()) {
             spool = Spool::new(0, root.cache());
         }
-        drop(reading);
         let warnings = faults.warnings();
         let mut set =
             Self { dataset, digest, classes, options, parts, spool, warnings, statistics: Statistics::default() };

@@ -8,6 +8,7 @@ use std::thread;
 
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
+use parquet::file::metadata::RowGroupMetaData;
 use record::fs::FileError;
 
 use crate::columns::{Batch, root};
@@ -39,7 +40,7 @@ impl<'a> Table<'a> {
             let mut pages = handle.try_clone().map_err(unread)?;
             let builder = ParquetRecordBatchReaderBuilder::try_new_with_options(handle, options)
                 .map_err(|cause| damaged(file, cause))?;
-            for column in builder.metadata().row_groups().iter().flat_map(|group| group.columns()) {
+            for column in builder.metadata().row_groups().iter().flat_map(RowGroupMetaData::columns) {
                 let (start, length) = column.byte_range();
                 guard::pages(&mut pages, start, length).map_err(unread)?.map_err(|reason| damaged(file, reason))?;
             }

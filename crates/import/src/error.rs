@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use data::Fault;
+use data::{Fault, Resize};
 use record::fs::FileError;
 
 /// The result of an import.
@@ -108,6 +108,10 @@ pub enum Error {
         /// The key, what the manifest says, and what the release has.
         reason: String,
     },
+
+    /// A size that cuts off parts of images, and so labels.
+    #[error("expected a size that whole images get, found {0}\n  hint: a set is read with this size, not imported")]
+    Cropped(Resize),
 
     /// `--tolerate` where a manifest decides.
     #[error("expected `tolerate` in {}, found the option `--tolerate`\n  hint: what is tolerated is part of the set: \

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use data::{Fault, Root, TaskKind};
+use data::{Fault, Resize, Root, TaskKind};
 use rayon::prelude::*;
 use record::fs::{NewFolder, create_folder, write_atomic};
 
@@ -13,7 +13,6 @@ use crate::error::{Error, Result};
 use crate::files::Files;
 use crate::prepare::{Row, RowLabel, Rules, prepare};
 use crate::release::{Item, Release, Size};
-use crate::resize::Resize;
 use crate::tree::Tree;
 use crate::{layout, manifest, pinned};
 
@@ -31,7 +30,7 @@ const AT_ONCE: usize = 20;
 pub struct Options {
     /// The name of a [layout](crate::layout::LAYOUTS); recognised where it is not given.
     pub format: Option<String>,
-    /// Another size for all images.
+    /// Another size for all images; [`Resize::Cover`] is for readers alone.
     pub resize: Option<Resize>,
     /// What is left out and counted, where there is no manifest that says so.
     pub tolerate: Vec<Fault>,
@@ -80,6 +79,9 @@ pub fn import(root: &Root, name: &str, source: &Path, options: &Options) -> Resu
     let known = if manifest_path.is_file() { Some(root.manifest(name)?) } else { None };
     if known.is_some() && !options.tolerate.is_empty() {
         return Err(Error::TolerateTwice { manifest: manifest_path });
+    }
+    if let Some(resize @ Resize::Cover(_)) = options.resize {
+        return Err(Error::Cropped(resize));
     }
     let scratch = root.cache();
     create_folder(&scratch)?;

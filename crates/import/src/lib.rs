@@ -20,7 +20,6 @@ pub mod mat;
 mod pinned;
 mod prepare;
 pub mod release;
-pub mod resize;
 mod table;
 pub mod tree;
 pub mod voc;

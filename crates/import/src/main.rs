@@ -6,10 +6,8 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::builder::PossibleValuesParser;
 use clap::{Args, Parser};
-use data::{Fault, Root};
+use data::{Fault, Resize, Root};
 use import::layout::LAYOUTS;
-use import::release::Size;
-use import::resize::Resize;
 use import::{Options, import};
 
 /// The longest side that images can get.
@@ -47,7 +45,7 @@ struct Cli {
 struct SizeArguments {
     /// Resize all images to this size, whatever their shape
     #[arg(long, value_name = "WxH", value_parser = size)]
-    size: Option<Size>,
+    size: Option<[usize; 2]>,
     /// Resize so that the shorter side has N pixels
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=LONGEST))]
     shorter: Option<u32>,
@@ -58,8 +56,9 @@ struct SizeArguments {
 
 impl SizeArguments {
     fn resize(&self) -> Option<Resize> {
-        let sides = self.shorter.map(Resize::Shorter).or(self.longer.map(Resize::Longer));
-        self.size.map(Resize::Exact).or(sides)
+        let shorter = self.shorter.map(|side| Resize::Shorter(side as usize));
+        let longer = self.longer.map(|side| Resize::Longer(side as usize));
+        self.size.map(Resize::Exact).or(shorter).or(longer)
     }
 }
 
@@ -90,11 +89,12 @@ fn run(cli: &Cli) -> anyhow::Result<()> {
     writeln!(std::io::stdout(), "{summary}").context("cannot write to standard output")
 }
 
-fn size(text: &str) -> Result<Size, String> {
-    let side = |text: &str| text.parse().ok().filter(|side| (1..=LONGEST).contains(&i64::from(*side)));
+/// Height and width.
+fn size(text: &str) -> Result<[usize; 2], String> {
+    let side = |text: &str| text.parse().ok().filter(|side| (1..=LONGEST as usize).contains(side));
     let sides = text.split_once('x').and_then(|(width, height)| Some((side(width)?, side(height)?)));
     let (width, height) = sides.ok_or_else(|| format!("expected WxH such as 640x480, each from 1 to {LONGEST}"))?;
-    Ok(Size { width, height })
+    Ok([height, width])
 }
 
 fn fault(text: &str) -> Result<Fault, String> {

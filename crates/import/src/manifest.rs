@@ -47,7 +47,7 @@ pub(crate) fn text(name: &str, format: &str, release: &Release, options: &Option
     ];
     if let Some(resize) = options.resize {
         lines.push("# What a reader must know before comparing numbers.".to_owned());
-        lines.push(format!("caveat = {}", quoted(&resize.to_string())));
+        lines.push(format!("caveat = {}", quoted(&format!("images resized to {resize}"))));
     }
     if !release.classes.is_empty() {
         lines.push(format!("classes = {}", toml::Value::from(release.classes.clone())));

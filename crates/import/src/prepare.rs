@@ -1,24 +1,19 @@
 //! From an item of a release to a row: decoded, checked, resized.
 
-use std::io::Cursor;
-
-use data::decode::MaskPixels;
-use data::{Fault, Image, Mask};
+use data::augment::{Follow, Transform, View};
+use data::decode::{LARGEST_IMAGE, MaskPixels};
+use data::{Fault, Image, Mask, Resize};
 use image::codecs::jpeg::JpegEncoder;
 use image::codecs::png::{CompressionType, FilterType, PngEncoder};
-use image::{DynamicImage, ExtendedColorType, ImageEncoder, ImageFormat, ImageReader};
+use image::{ExtendedColorType, ImageEncoder, ImageFormat};
 
 use crate::check::{self, Complaint, Written};
 use crate::error::{Error, Malformed, Result};
 use crate::release::{Item, Label, Picture, Size};
-use crate::resize::{self, Resize};
 use crate::tree::Tree;
 
 /// Quality of JPEG files that are made anew.
 const JPEG_QUALITY: u8 = 95;
-
-/// The most pixels that an image may get.
-const PIXEL_LIMIT: u64 = 1 << 28;
 
 /// What is done with images and labels.
 #[derive(Debug, Clone)]
@@ -75,34 +70,35 @@ pub(crate) fn prepare(tree: &Tree, item: &Item, rules: &Rules) -> Result<(Option
             return Ok((None, tolerated(vec![complaint], rules)?));
         }
     };
-    let original = Size { width: image.width as u32, height: image.height as u32 };
+    let source = [image.height, image.width];
+    let original = size(source);
     if let Some(expected) = item.size
         && expected != original
     {
         let expected = format!("an image of {expected} as its annotation says");
         return Err(Malformed::new("", expected, original.to_string()).of(place));
     }
-    let size = rules.resize.map_or(original, |resize| resize.of(original));
-    if u64::from(size.width) * u64::from(size.height) > PIXEL_LIMIT {
-        let reason = format!("expected at most {PIXEL_LIMIT} pixels when resized, found {size}");
+    let view = rules.resize.map_or(View::identity(source), |resize| resize.view(source));
+    let resized = size(view.size);
+    let bytes = view.size.into_iter().try_fold(image.channels, usize::checked_mul);
+    if bytes.is_none_or(|bytes| bytes as u64 > LARGEST_IMAGE) {
+        let reason = format!("expected at most {LARGEST_IMAGE} bytes of pixels when resized, found {resized}");
         return Err(Error::Release { place, reason });
     }
-    let (label, complaints) = label(tree, &item.label, (original, size), rules)?;
+    let (label, complaints) = label(tree, &item.label, &view, rules)?;
     let coloured = image.channels == 3;
     let name = file.as_ref().map(|(file, _)| base(file).to_owned());
     let bytes = match file {
-        Some((_, bytes)) if size == original => bytes,
-        _ => {
-            let wrong = |reason: String| Error::Release { place: place.clone(), reason };
-            let image = if size == original { image } else { resize::image(image, size).map_err(wrong)? };
-            encode(&image, format).map_err(wrong)?
-        }
+        Some((_, bytes)) if resized == original => bytes,
+        _ => encode(&Transform::from(view).image(&image), format)
+            .map_err(|reason| Error::Release { place: place.clone(), reason })?,
     };
-    let row = Row { id: item.id, image: Encoded { bytes, name }, size, original, coloured, label };
+    let row = Row { id: item.id, image: Encoded { bytes, name }, size: resized, original, coloured, label };
     Ok((Some(row), tolerated(complaints, rules)?))
 }
 
-fn label(tree: &Tree, label: &Label, (from, to): (Size, Size), rules: &Rules) -> Result<(RowLabel, Vec<Complaint>)> {
+fn label(tree: &Tree, label: &Label, view: &View, rules: &Rules) -> Result<(RowLabel, Vec<Complaint>)> {
+    let (from, to) = (size(view.source), size(view.size));
     let complain = |fault: Fault, file: &str, causes: Vec<(Malformed, usize)>| {
         let complaint = |(cause, count)| Complaint { fault, file: file.to_owned(), cause, count };
         causes.into_iter().map(complaint).collect()
@@ -127,14 +123,14 @@ fn label(tree: &Tree, label: &Label, (from, to): (Size, Size), rules: &Rules) ->
                 return Err(undecodable("expected one byte a pixel, found colours".to_owned()));
             }
             let mask = Mask { height, width, classes: pixels };
-            let found = Size { width: width as u32, height: height as u32 };
+            let found = size([height, width]);
             if found != from {
                 let expected = format!("a mask of {from} as its image");
                 return Err(Malformed::new("", expected, found.to_string()).of(place));
             }
             let causes = check::mask(&mask, &rules.mask_bytes).into_iter().collect();
             if to != from {
-                let Mask { height, width, classes } = resize::mask(&mask, to);
+                let Mask { height, width, classes } = mask.follow(view);
                 let image = Image { height, width, channels: 1, pixels: classes };
                 let wrong = |reason| Error::Release { place: place.clone(), reason };
                 bytes = encode(&image, ImageFormat::Png).map_err(wrong)?;
@@ -157,27 +153,10 @@ fn tolerated(complaints: Vec<Complaint>, rules: &Rules) -> Result<Vec<Complaint>
 
 /// Grey or RGB pixels; without transparency, and of 8 bits a channel.
 fn decode(file: &[u8]) -> Result<(Image, ImageFormat), String> {
-    let reader = ImageReader::new(Cursor::new(file)).with_guessed_format().map_err(|cause| cause.to_string())?;
-    let format = reader.format().filter(|format| matches!(format, ImageFormat::Jpeg | ImageFormat::Png));
+    let format = image::guess_format(file).ok().filter(|format| matches!(format, ImageFormat::Jpeg | ImageFormat::Png));
     let format = format.ok_or("other first bytes")?;
-    if format == ImageFormat::Jpeg && !is_whole_jpeg(file) {
-        return Err("a JPEG that lacks its end".to_owned());
-    }
-    let image = reader.decode().map_err(|cause| cause.to_string().trim().to_owned())?;
-    let (height, width) = (image.height() as usize, image.width() as usize);
-    let (channels, pixels) = match image {
-        DynamicImage::ImageLuma8(image) => (1, image.into_raw()),
-        image if image.color().has_color() => (3, image.into_rgb8().into_raw()),
-        image => (1, image.into_luma8().into_raw()),
-    };
-    Ok((Image { height, width, channels, pixels }, format))
-}
-
-/// Whether there is an end after the last scan. The decoder makes pixels that are missing grey; what follows the end, as
-/// in some releases, does no harm.
-fn is_whole_jpeg(file: &[u8]) -> bool {
-    let last = |marker: u8| file.windows(2).rposition(|bytes| bytes == [0xff, marker]);
-    last(0xd9) > last(0xda)
+    let (_, _, channels) = data::decode::header(file)?;
+    Ok((data::decode::image(file, channels)?, format))
 }
 
 /// A file of the same kind as it was, so that JPEG stays small and PNG exact.
@@ -194,6 +173,10 @@ fn encode(image: &Image, format: ImageFormat) -> Result<Vec<u8>, String> {
     }
     .map_err(|cause| cause.to_string())?;
     Ok(file)
+}
+
+fn size([height, width]: [usize; 2]) -> Size {
+    Size { width: width as u32, height: height as u32 }
 }
 
 fn base(file: &str) -> &str {

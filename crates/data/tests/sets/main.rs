@@ -100,6 +100,9 @@ fn channels_are_kept_or_converted() {
 fn wrong_rows_are_named() {
     let good = greys(8..10);
     let cut = &good[1][..40];
+    let jpeg = encode(RgbImage::new(3, 2), ImageFormat::Jpeg);
+    let endless = &jpeg[..jpeg.len() - 2];
+    let lacks_end = format!("\"image\": cannot decode the image ({} bytes): a JPEG that lacks its end", endless.len());
     let place = "~/datasets/pets/default/test/0000.parquet: row 1, column";
     for (files, labels, expected) in [
         (
@@ -108,6 +111,7 @@ fn wrong_rows_are_named() {
             "\"image\": cannot decode the image (6 bytes): ",
         ),
         (vec![&good[0], cut], vec![Some(0), Some(1)], "\"image\": cannot decode the image (40 bytes): "),
+        (vec![&good[0], endless], vec![Some(0), Some(1)], &lacks_end),
         (vec![&good[0], b"".as_slice()], vec![Some(0), Some(1)], "\"image\": cannot decode the image (0 bytes): "),
         (vec![&good[0], &good[1]], vec![Some(0), Some(2)], "\"label\": expected a label from 0 to 1, found 2"),
         (vec![&good[0], &good[1]], vec![Some(0), Some(-1)], "\"label\": expected a label from 0 to 1, found -1"),

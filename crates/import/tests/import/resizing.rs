@@ -1,17 +1,16 @@
 //! Images of another size, and labels that follow.
 
+use data::Resize;
 use image::{GenericImageView, ImageFormat};
 use import::Options;
-use import::release::Size;
-use import::resize::Resize;
 
 use crate::crowd::shanghaitech;
 use crate::detection::{objects, voc};
 use crate::images::camvid;
 use crate::project::{Project, Release, grey_png, images, integers, nested, picture};
 
-fn to(width: u32, height: u32) -> Options {
-    Options { resize: Some(Resize::Exact(Size { width, height })), ..Options::default() }
+fn to(width: usize, height: usize) -> Options {
+    Options { resize: Some(Resize::Exact([height, width])), ..Options::default() }
 }
 
 #[test]
@@ -83,13 +82,15 @@ fn a_smaller_image_is_the_mean_of_what_it_covers() {
 }
 
 #[test]
-fn sides_are_rounded_and_never_0() {
-    let size = |width, height| Size { width, height };
-    assert_eq!(Resize::Shorter(10).of(size(30, 20)), size(15, 10));
-    assert_eq!(Resize::Shorter(10).of(size(7, 5)), size(14, 10));
-    assert_eq!(Resize::Longer(10).of(size(30, 20)), size(10, 7));
-    assert_eq!(Resize::Longer(10).of(size(1, 1000)), size(1, 10));
-    assert_eq!(Resize::Exact(size(3, 4)).of(size(1, 1000)), size(3, 4));
+fn whole_images_are_resized() {
+    let cover = Options { resize: Some(Resize::Cover([8, 6])), ..Options::default() };
+    let expected = "expected a size that whole images get, found 6×8 pixels (width × height), cropped\n  hint: a set is \
+                    read with this size, not imported";
+    assert_eq!(Project::new().complaint("voc", &voc(), &cover), expected);
+    for release in [voc(), camvid()] {
+        let complaint = Project::new().complaint("empty", &release, &to(0, 6));
+        assert!(complaint.starts_with("~/release-empty/"), "{complaint}");
+    }
 }
 
 #[test]
@@ -99,6 +100,6 @@ fn images_do_not_become_larger_than_memory() {
     let shorter = Options { resize: Some(Resize::Shorter(300)), ..Options::default() };
     let complaint = Project::new().complaint("crowd", &release, &shorter);
     let expected =
-        "IMG_1.jpg: expected at most 268435456 pixels when resized, found 300×9000000 pixels (width × height)";
+        "IMG_1.jpg: expected at most 200000000 bytes of pixels when resized, found 300×9000000 pixels (width × height)";
     assert!(complaint.ends_with(expected), "{complaint}");
 }
