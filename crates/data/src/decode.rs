@@ -1,6 +1,7 @@
 //! From JPEG and PNG files to pixels.
 
 use std::io::Cursor;
+use std::panic::{UnwindSafe, catch_unwind};
 
 use image::metadata::Orientation;
 use image::{ColorType, DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader};
@@ -17,10 +18,12 @@ pub const LARGEST_IMAGE: u64 = 200_000_000;
 /// What the decoder says of bytes that are no JPEG or PNG file, or of one that is too large; and where the end of a JPEG
 /// is missing.
 pub fn header(file: &[u8]) -> Result<(usize, usize, Channels), String> {
-    let mut decoder = decoder(file)?;
-    let (width, height) = decoder.dimensions();
-    let (height, width) = if turned(orientation(&mut decoder)) { (width, height) } else { (height, width) };
-    Ok((height as usize, width as usize, own(decoder.color_type())))
+    caught(|| {
+        let mut decoder = decoder(file)?;
+        let (width, height) = decoder.dimensions();
+        let (height, width) = if turned(orientation(&mut decoder)) { (width, height) } else { (height, width) };
+        Ok((height as usize, width as usize, own(decoder.color_type())))
+    })
 }
 
 /// Decodes a JPEG or PNG file of any colour type to 8 bits a channel, upright as its EXIF data say. So does the
@@ -30,6 +33,15 @@ pub fn header(file: &[u8]) -> Result<(usize, usize, Channels), String> {
 ///
 /// As [`header`], and where the file is damaged behind its header.
 pub fn image(file: &[u8], channels: Channels) -> Result<Image, String> {
+    caught(|| decode(file, channels))
+}
+
+/// The JPEG decoder asserts some of what a damaged file can break. Nothing that it was working on is used afterwards.
+fn caught<T>(decode: impl FnOnce() -> Result<T, String> + UnwindSafe) -> Result<T, String> {
+    catch_unwind(decode).unwrap_or_else(|_| Err("its parts contradict each other".to_owned()))
+}
+
+fn decode(file: &[u8], channels: Channels) -> Result<Image, String> {
     let mut decoder = decoder(file)?;
     let orientation = orientation(&mut decoder);
     let (width, height) = decoder.dimensions();
