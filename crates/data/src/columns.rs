@@ -35,16 +35,16 @@ impl<'a> Batch<'a> {
         Ok(Files { files, whole })
     }
 
-    /// Numbers without a fraction, of any integer type, wide enough for all of them.
-    pub(crate) fn integers(&self, column: &str) -> Result<Vec<Option<i128>>> {
+    /// Numbers without a fraction, of any integer type; those over 2⁶³ are none that anybody could mean, and are cut there.
+    pub(crate) fn integers(&self, column: &str) -> Result<Vec<Option<i64>>> {
         let array = self.column(column)?;
         integers(array).ok_or_else(|| self.wrong_type(column, "a column of integers", array))
     }
 
     /// For each row a list of integers, or of truth values as 0 and 1.
-    pub(crate) fn integer_lists(&self, column: &str) -> Result<Lists<Option<i128>>> {
+    pub(crate) fn integer_lists(&self, column: &str) -> Result<Lists<Option<i64>>> {
         let (ranges, array) = self.lists(column)?;
-        let flags = || Some(array.as_boolean_opt()?.iter().map(|flag| flag.map(i128::from)).collect());
+        let flags = || Some(array.as_boolean_opt()?.iter().map(|flag| flag.map(i64::from)).collect());
         let items = integers(&array).or_else(flags);
         Ok(Lists { ranges, items: items.ok_or_else(|| self.wrong_type(column, "lists of integers", &array))? })
     }
@@ -160,11 +160,11 @@ fn range(list: &ListArray, row: usize) -> Option<Range<usize>> {
     Some(start?..end?)
 }
 
-fn integers(array: &dyn Array) -> Option<Vec<Option<i128>>> {
+fn integers(array: &dyn Array) -> Option<Vec<Option<i64>>> {
     macro_rules! of {
         ($($kind:ident),*) => {
             $(if let Some(values) = array.as_primitive_opt::<types::$kind>() {
-                return Some(values.iter().map(|value| value.map(i128::from)).collect());
+                return Some(values.iter().map(|value| value.map(|value| i64::try_from(value).unwrap_or(i64::MAX))).collect());
             })*
         };
     }

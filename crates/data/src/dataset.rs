@@ -10,7 +10,7 @@ use record::hex;
 use sha2::{Digest, Sha256};
 
 use crate::root::{Root, parquet_files};
-use crate::{Columns, Error, ExpectedFile, Manifest, Result, Split, Validation};
+use crate::{Columns, Error, ExpectedFile, Fault, Manifest, Result, Split, Validation};
 
 /// A data set that was found: its manifest and its files.
 #[derive(Debug, Clone)]
@@ -163,7 +163,8 @@ impl Dataset {
             Validation::Folder(_) => "own validation".to_owned(),
             Validation::Carved(carve) => format!("validation {} of train, seed {}", carve.fraction, carve.seed),
         });
-        reading.extend(tolerate.iter().map(|fault| format!("{fault} tolerated")));
+        let all = [Fault::Image, Fault::Box, Fault::Mask, Fault::Point];
+        reading.extend(all.iter().filter(|fault| tolerate.contains(fault)).map(|fault| format!("{fault} tolerated")));
         reading
     }
 }

@@ -27,7 +27,8 @@ pub fn header(file: &[u8]) -> Result<(usize, usize, Channels), String> {
 }
 
 /// Decodes a JPEG or PNG file of any colour type to 8 bits a channel, upright as its EXIF data say. So does the
-/// `datasets` library, whose users made the labels.
+/// `datasets` library, whose users made the labels. Colours become grey by the weights of ITU-R BT.709, as the `image`
+/// crate has it.
 ///
 /// # Errors
 ///

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 
 use record::fs::FileError;
 
-use crate::{BoxForm, Channels, Split, TaskKind};
+use crate::resize::LARGEST_SIDE;
+use crate::{BoxForm, Channels, Resize, Split, TaskKind};
 
 /// The result of reading a data set.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -168,18 +169,15 @@ pub enum Error {
         found: TaskKind,
     },
 
-    /// Another number of classes than the manifest names.
-    #[error(
-        "{}: expected {expected} classes as in the manifest, found names of {found} in the `huggingface` key",
-        file.display()
-    )]
+    /// Other classes than the manifest, or another file, has; or not as many as the task needs.
+    #[error("{}: the classes in the `huggingface` key: expected {expected}, found {found}", file.display())]
     Classes {
         /// The file.
         file: PathBuf,
-        /// What the manifest says.
-        expected: usize,
-        /// What the file has.
-        found: usize,
+        /// What they should be.
+        expected: String,
+        /// What they are.
+        found: String,
     },
 
     /// No names of classes anywhere.
@@ -208,7 +206,7 @@ pub enum Error {
 
     /// Boxes that are right only when read in another form.
     #[error(
-        "data set {name:?}: {wrong} of {total} boxes make no sense as {form}, and all of them do as {other}\n  hint: say \
+        "data set {name:?}: {wrong} of {total} boxes make no sense as {form}, and {wrong_as_other} as {other}\n  hint: say \
          `form = \"{other}\"` in the manifest"
     )]
     Form {
@@ -220,6 +218,8 @@ pub enum Error {
         other: BoxForm,
         /// Boxes without area, or outside of their image.
         wrong: usize,
+        /// The same in the other form.
+        wrong_as_other: usize,
         /// All boxes.
         total: usize,
     },
@@ -262,7 +262,7 @@ pub enum Error {
     },
 
     /// A label that is no index into the classes.
-    #[error("{place}: expected a label from 0 to {}, found {found}", classes - 1)]
+    #[error("{place}: expected a label from 0 to {}, found {found}", classes.saturating_sub(1))]
     Label {
         /// Where.
         place: Cell,
@@ -319,6 +319,13 @@ pub enum Error {
         name: String,
         /// The split.
         split: Split,
+    },
+
+    /// A size that no image can get.
+    #[error("expected sides of 1 to {LARGEST_SIDE} pixels to resize images to, found {found:?}")]
+    Resize {
+        /// What was asked for.
+        found: Resize,
     },
 
     /// A limit of no training examples.

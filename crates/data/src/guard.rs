@@ -2,7 +2,7 @@
 //!
 //! A parquet file describes itself in Thrift structures: a footer, and a header before each page. The parquet crate
 //! skips what it does not know element by element, however many there are said to be, and makes room for as many bytes
-//! as a page is said to have. So a few wrong bytes could take hours, or all memory. Here each structure is walked with
+//! as a page is said to have, and for as many values. So a few wrong bytes could take hours, or all memory. Here each structure is walked with
 //! at most as many elements as it has bytes, and each page's size is held against a limit.
 //!
 //! Sources: the compact protocol of Apache Thrift, and `parquet.thrift` of the parquet format.
@@ -12,6 +12,8 @@ use std::io::{self, Read, Seek, SeekFrom};
 
 /// Bytes that a page may decompress to. Writers make pages of about one MiB, or of one value where it is larger.
 const LARGEST_PAGE: i64 = 256 << 20;
+/// Values that a column may have in a row group. A few bytes can stand for any number of equal ones.
+const MOST_VALUES: i64 = 1 << 24;
 /// Structures in structures, at most.
 const DEPTH: usize = 16;
 
@@ -36,6 +38,7 @@ pub(crate) fn footer(file: &mut File) -> io::Result<Result<(), String>> {
 /// Says what is wrong with the headers of the pages in the `length` bytes from `at`, if anything.
 pub(crate) fn pages(file: &mut File, mut at: u64, length: u64) -> io::Result<Result<(), String>> {
     let end = file.seek(SeekFrom::End(0))?.min(at.saturating_add(length));
+    let mut values = 0_i64;
     while at < end {
         let wrong = |what: &str| Ok(Err(format!("the page at byte {at} {what}")));
         // A header has some tens of bytes, and more only where it holds the smallest and largest value.
@@ -55,6 +58,14 @@ pub(crate) fn pages(file: &mut File, mut at: u64, length: u64) -> io::Result<Res
         if !(0..=LARGEST_PAGE).contains(&unpacked) {
             return wrong(&format!("has {unpacked} bytes, expected at most {LARGEST_PAGE}"));
         }
+        // The headers of a page of data, of a dictionary, and of a page of the second version.
+        let counts = [5, 7, 8].map(|kind| header.field(kind).and_then(|kind| kind.integer(1)).unwrap_or(0));
+        values = counts.into_iter().fold(values, |sum, count| sum.saturating_add(count.max(0)));
+        if values > MOST_VALUES {
+            return wrong(&format!(
+                "ends at value {values} of its column, expected at most {MOST_VALUES} in a row group"
+            ));
+        }
         let Ok(packed) = u64::try_from(packed) else { return wrong("has a negative size") };
         at = at.saturating_add(length).saturating_add(packed);
     }
@@ -71,15 +82,22 @@ fn read(file: &mut File, at: u64, length: u64) -> io::Result<Vec<u8>> {
 /// A Thrift value; of those that nothing is asked of, nothing is kept.
 enum Value {
     Integer(i64),
-    Structure(Vec<(i16, i64)>),
+    Structure(Vec<(i16, Value)>),
     Other,
 }
 
 impl Value {
-    /// The number in field `id` of a structure: the last, as the parquet crate has it.
-    fn integer(&self, id: i16) -> Option<i64> {
+    /// Field `id` of a structure: the last, as the parquet crate has it.
+    fn field(&self, id: i16) -> Option<&Self> {
         match self {
-            Self::Structure(fields) => fields.iter().rfind(|field| field.0 == id).map(|field| field.1),
+            Self::Structure(fields) => fields.iter().rfind(|field| field.0 == id).map(|field| &field.1),
+            _ => None,
+        }
+    }
+
+    fn integer(&self, id: i16) -> Option<i64> {
+        match self.field(id)? {
+            Self::Integer(value) => Some(*value),
             _ => None,
         }
     }
@@ -134,9 +152,7 @@ impl Walk<'_> {
                 0 => i16::try_from(self.zigzag()?).ok()?,
                 step => id.checked_add(i16::from(step))?,
             };
-            if let Value::Integer(value) = self.value(head & 0xf, depth)? {
-                fields.push((id, value));
-            }
+            fields.push((id, self.value(head & 0xf, depth)?));
         }
     }
 
@@ -219,6 +235,14 @@ mod tests {
         assert_eq!(pages(&mut file, 4, 10).unwrap(), Ok(()));
         let expected = "the page at byte 14 has 1073741824 bytes, expected at most 268435456";
         assert_eq!(pages(&mut file, 4, 21).unwrap(), Err(expected.to_owned()));
+        // Two pages of data with 2²³ + 1 values each.
+        let many = [0x15, 0x00, 0x15, 0x00, 0x15, 0x00, 0x2c, 0x15, 0x82, 0x80, 0x80, 0x08, 0x00, 0x00];
+        file.seek(SeekFrom::Start(100)).unwrap();
+        file.write_all(&[many, many].concat()).unwrap();
+        assert_eq!(pages(&mut file, 100, 14).unwrap(), Ok(()));
+        let expected =
+            "the page at byte 114 ends at value 16777218 of its column, expected at most 16777216 in a row group";
+        assert_eq!(pages(&mut file, 100, 28).unwrap(), Err(expected.to_owned()));
         assert_eq!(pages(&mut file, 16, 50).unwrap(), Err("the page at byte 16 has no size".to_owned()));
     }
 }

@@ -78,7 +78,7 @@ impl Label for u32 {
     ) -> Result<Vec<Option<u32>>> {
         let [column] = *Self::columns(&reading.manifest.columns) else { return Ok(Vec::new()) };
         let labels = batch.integers(column)?;
-        let label = |(index, label): (usize, &Option<i128>)| {
+        let label = |(index, label): (usize, &Option<i64>)| {
             wanted(index).then(|| class(reading, *label, || batch.cell(index, column))).transpose()
         };
         labels.iter().enumerate().map(label).collect()
@@ -131,7 +131,7 @@ impl Label for Vec<Object> {
                 let (expected, found) = (format!("{} items as in {boxes:?}", corners.len()), found.to_string());
                 return Err(Error::Value { place: batch.cell(index, category), expected, found });
             }
-            let object = |(item, (corners, class_of)): (usize, (&Option<[f32; 4]>, &Option<i128>))| {
+            let object = |(item, (corners, class_of)): (usize, (&Option<[f32; 4]>, &Option<i64>))| {
                 let [a, b, c, d] = corners.ok_or_else(|| Error::Value {
                     place: batch.cell(index, boxes),
                     expected: format!("four numbers for object {item}"),
@@ -179,18 +179,20 @@ impl Label for Vec<Object> {
     }
 }
 
-/// Boxes of which many make no sense as the manifest reads them, and all do as the other form.
+/// Refuses boxes of which many make no sense as the manifest reads them, and nearly all do as the other form.
 fn check_form(reading: &Reading<'_>, form: BoxForm, rows: &[Row<Vec<Object>>]) -> Result<()> {
     let other = |[left, top, right, bottom]: [f32; 4]| match form {
         BoxForm::Xywh => [left, top, right - left, bottom - top],
         BoxForm::Xyxy => [left, top, left + right, top + bottom],
     };
     let objects = || rows.iter().flat_map(|row| row.raw.iter().map(move |object| (object.corners, row.size)));
-    let wrong = objects().filter(|&(corners, size)| box_fault(corners, size).is_some()).count();
-    let total = objects().count();
-    if wrong * 20 > total && objects().all(|(corners, size)| box_fault(other(corners), size).is_none()) {
+    let faults = |of: &dyn Fn([f32; 4]) -> [f32; 4]| {
+        objects().filter(|&(corners, size)| box_fault(of(corners), size).is_some()).count()
+    };
+    let (total, wrong, wrong_as_other) = (objects().count(), faults(&|corners| corners), faults(&other));
+    if wrong * 20 > total && wrong_as_other * 10 < wrong {
         let other = if form == BoxForm::Xywh { BoxForm::Xyxy } else { BoxForm::Xywh };
-        return Err(Error::Form { name: reading.name.to_owned(), form, other, wrong, total });
+        return Err(Error::Form { name: reading.name.to_owned(), form, other, wrong, wrong_as_other, total });
     }
     Ok(())
 }
@@ -348,7 +350,7 @@ impl Label for Vec<Point> {
             };
             let points = found.iter().enumerate().map(point).collect::<Result<Vec<Point>>>()?;
             if let Some((column, counts)) = &counts
-                && counts.get(index).copied().flatten() != Some(points.len() as i128)
+                && counts.get(index).copied().flatten() != Some(points.len() as i64)
             {
                 let found = counts.get(index).copied().flatten().map_or("null".to_owned(), |count| count.to_string());
                 let expected = format!("{}, the number of points", points.len());
@@ -385,7 +387,7 @@ impl Label for Vec<Point> {
     }
 }
 
-fn class(reading: &Reading<'_>, value: Option<i128>, place: impl Fn() -> Cell) -> Result<u32> {
+fn class(reading: &Reading<'_>, value: Option<i64>, place: impl Fn() -> Cell) -> Result<u32> {
     let classes = reading.classes.len();
     let value = value.ok_or_else(|| Error::Null { place: place(), expected: "a label" })?;
     u32::try_from(value).ok().filter(|class| (*class as usize) < classes).ok_or_else(|| Error::Label {

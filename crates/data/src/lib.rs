@@ -24,6 +24,7 @@ mod guard;
 mod label;
 mod lock;
 mod manifest;
+mod pattern;
 mod reading;
 mod resize;
 mod root;
@@ -42,6 +43,7 @@ pub use lock::{ExpectedFile, Lock};
 pub use manifest::{
     BoxForm, Carve, CarveSource, Channels, Columns, Fault, Hub, Manifest, Splits, TaskKind, Validation,
 };
+pub use pattern::fits;
 pub use reading::Warning;
 pub use resize::Resize;
 pub use root::{EXTERNAL_VARIABLE, MEMORY, MEMORY_VARIABLE, Root};

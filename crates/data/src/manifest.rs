@@ -8,6 +8,7 @@ use std::path::Path;
 use serde::de::{self, Deserializer, MapAccess, Visitor, value::MapAccessDeserializer};
 use serde::{Deserialize, Serialize};
 
+use crate::pattern::fits;
 use crate::written::Written;
 use crate::{Error, ExpectedFile, Lock, Result, Split};
 
@@ -57,6 +58,7 @@ impl Manifest {
         if let Some(lock) = Lock::read(&Lock::beside(path))? {
             lock.check(&manifest).map_err(|reason| Error::Lock { path: Lock::beside(path), reason })?;
             manifest.files = lock.files;
+            manifest.check_files().map_err(|reason| Error::Lock { path: Lock::beside(path), reason })?;
         }
         Ok(manifest)
     }
@@ -89,22 +91,16 @@ impl Manifest {
 
     /// What keys must have in common.
     fn check(&self) -> Result<(), String> {
-        let classes = self.classes.len();
-        match &self.columns {
-            Columns::Classification { .. } if classes == 1 => {
-                return Err("`classes`: expected at least 2 classes, found 1".to_owned());
+        if !self.classes.is_empty() {
+            self.check_classes(&self.classes)
+                .map_err(|expected| format!("`classes`: expected {expected}, found {}", self.classes.len()))?;
+        }
+        if let Columns::Segmentation { values, void, colours, void_colours, .. } = &self.columns {
+            if colours.is_none() && !void_colours.is_empty() {
+                return Err("`columns.void_colours` needs `columns.colours` beside it".to_owned());
             }
-            Columns::Segmentation { .. } if classes > 255 => {
-                return Err(format!("`classes`: expected at most 255 classes in a mask of bytes, found {classes}"));
-            }
-            Columns::Segmentation { values, void, colours, void_colours, .. } => {
-                one_meaning("values", values.as_deref(), void, classes)?;
-                one_meaning("colours", colours.as_deref(), void_colours, classes)?;
-            }
-            Columns::CrowdCounting { .. } if classes != 0 => {
-                return Err(format!("`classes`: expected none for counting, found {classes}"));
-            }
-            _ => {}
+            one_meaning("values", values.as_deref().unwrap_or_default(), void)?;
+            one_meaning("colours", colours.as_deref().unwrap_or_default(), void_colours)?;
         }
         let folders = self.splits.folders();
         if let Some(hub) = &self.hub {
@@ -115,7 +111,46 @@ impl Manifest {
                 return Err(format!("`hub.files`: there is nothing for the folder {missing:?} of `[splits]`"));
             }
         }
+        self.check_files()
+    }
+
+    /// That the files that are listed are those that `[hub]` names, with some for each folder.
+    fn check_files(&self) -> Result<(), String> {
+        if self.files.is_empty() {
+            return Ok(());
+        }
+        for (folder, pattern) in self.hub.iter().flat_map(|hub| &hub.files) {
+            let mut files = self.files.iter().filter(|file| file.path.split('/').next() == Some(folder)).peekable();
+            if files.peek().is_none() {
+                return Err(format!("`files`: there is nothing for the folder {folder:?} of `hub.files`"));
+            }
+            if let Some(other) = files.find(|file| !fits(pattern, file.source.as_ref().unwrap_or(&file.path))) {
+                return Err(format!("`files`: {:?} is not {pattern:?} of `hub.files`", other.path));
+            }
+        }
         Ok(())
+    }
+
+    /// That `classes` are as many as the task needs, and as the columns have values for; else what they should be.
+    pub(crate) fn check_classes(&self, classes: &[String]) -> Result<(), String> {
+        let count = classes.len();
+        match &self.columns {
+            Columns::Classification { .. } if count < 2 => Err("at least 2 classes".to_owned()),
+            Columns::Detection { .. } if count < 1 => Err("at least 1 class".to_owned()),
+            Columns::Segmentation { .. } if !(1..=255).contains(&count) => Err("1 to 255 classes".to_owned()),
+            Columns::Segmentation { values: Some(values), .. } if values.len() != count => {
+                Err(format!("{} classes, as `columns.values` has", values.len()))
+            }
+            Columns::Segmentation { colours: Some(colours), .. } if colours.len() != count => {
+                Err(format!("{} classes, as `columns.colours` has", colours.len()))
+            }
+            Columns::Segmentation { values: None, colours: None, void, .. } => {
+                let meant = void.iter().find(|value| usize::from(**value) < count);
+                meant.map_or(Ok(()), |value| Err(format!("at most {value} classes, as {value} is void")))
+            }
+            Columns::CrowdCounting { .. } if count > 0 => Err("none for counting".to_owned()),
+            _ => Ok(()),
+        }
     }
 
     /// The task that the set is for.
@@ -129,17 +164,8 @@ impl Manifest {
     }
 }
 
-/// That each class has a value in `key`, and no value two meanings.
-fn one_meaning<T: Copy + Eq + fmt::Debug>(
-    key: &str,
-    values: Option<&[T]>,
-    void: &[T],
-    classes: usize,
-) -> Result<(), String> {
-    let values = values.unwrap_or_default();
-    if !values.is_empty() && classes != 0 && values.len() != classes {
-        return Err(format!("`columns.{key}`: expected one for each of {classes} classes, found {}", values.len()));
-    }
+/// That no value in `key` has two meanings.
+fn one_meaning<T: Copy + Eq + fmt::Debug>(key: &str, values: &[T], void: &[T]) -> Result<(), String> {
     let all = [values, void].concat();
     match all.iter().enumerate().find(|(index, value)| all[..*index].contains(value)) {
         Some((_, value)) => Err(format!("`columns.{key}`: expected one meaning of each, found {value:?} twice")),

@@ -5,6 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::augment::View;
+use crate::{Error, Result};
 
 /// The size that images get when a set is read, their labels with them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -20,7 +21,27 @@ pub enum Resize {
     Longer(usize),
 }
 
+/// The longest side that images can be resized to.
+pub(crate) const LARGEST_SIDE: usize = 1 << 16;
+
 impl Resize {
+    /// Whether images can get such a size.
+    ///
+    /// # Errors
+    ///
+    /// Where a side is 0, or over 65,536 pixels.
+    pub fn check(self) -> Result<()> {
+        let sides = match self {
+            Self::Exact(size) | Self::Cover(size) => size,
+            Self::Shorter(side) | Self::Longer(side) => [side, side],
+        };
+        if sides.iter().all(|side| (1..=LARGEST_SIDE).contains(side)) {
+            Ok(())
+        } else {
+            Err(Error::Resize { found: self })
+        }
+    }
+
     /// What is seen of an image of `source` (`[height, width]`).
     pub fn view(self, source: [usize; 2]) -> View {
         let scaled = |to: usize, of: usize| {

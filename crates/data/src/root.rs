@@ -19,8 +19,9 @@ pub struct Root {
     pub folder: PathBuf,
     /// A folder of data sets outside of the project, which comes before the embedded ones.
     pub external: Option<PathBuf>,
-    /// Bytes of memory for the decoded images of a set, and again for the encoded ones of a set whose decoded images
-    /// do not fit. Results do not depend on it.
+    /// Bytes of memory for the decoded images of a set, and as much for the encoded ones while it is opened, and after it
+    /// where the decoded ones do not fit. Results do not depend on it; but of a set that does not fit, damaged images
+    /// are found when they are needed.
     pub memory: u64,
 }
 
@@ -32,11 +33,11 @@ pub const MEMORY_VARIABLE: &str = "WRS_BENCH_MEMORY_GIB";
 
 impl Root {
     /// The project in `folder`, and the folder that [`EXTERNAL_VARIABLE`] names where it is set
-    /// and not empty.
+    /// and not empty; the memory that [`MEMORY_VARIABLE`] says where it is a number of at least 0.
     pub fn from_env(folder: impl Into<PathBuf>) -> Self {
         let external = std::env::var_os(EXTERNAL_VARIABLE).filter(|value| !value.is_empty()).map(PathBuf::from);
         let memory = std::env::var(MEMORY_VARIABLE).ok().and_then(|value| value.parse::<f64>().ok());
-        let memory = memory.map_or(MEMORY, |gib| (gib * f64::from(1 << 30)) as u64);
+        let memory = memory.filter(|gib| *gib >= 0.0).map_or(MEMORY, |gib| (gib * f64::from(1 << 30)) as u64);
         Self { folder: folder.into(), external, memory }
     }
 

@@ -8,6 +8,7 @@ use rayon::prelude::*;
 
 use crate::augment::Transform;
 use crate::carve::{carve, limit};
+use crate::decode::LARGEST_IMAGE;
 use crate::label::Label;
 use crate::reading::{Faults, Reading, Row};
 use crate::spool::Spool;
@@ -89,6 +90,7 @@ impl<L: Label> Set<L> {
         if options.examples == Some(0) {
             return Err(Error::LimitZero);
         }
+        options.resize.map_or(Ok(()), Resize::check)?;
         let dataset = Dataset::find(root, name)?;
         if dataset.manifest.task() != L::TASK {
             return Err(Error::Task { name: name.to_owned(), expected: L::TASK, found: dataset.manifest.task() });
@@ -105,7 +107,7 @@ impl<L: Label> Set<L> {
         let roles = roles::<L>(&reading, &dataset, &files, options.examples)?;
         let mut rows: [Vec<Row<L::Raw>>; 3] = Default::default();
         for (file, roles) in roles.iter().enumerate() {
-            read_file::<L>(&reading, &dataset, file, roles, &mut spool, &mut rows)?;
+            read_file::<L>(&reading, &dataset, file, roles, options.resize, &mut spool, &mut rows)?;
         }
         let channels = dataset.manifest.channels;
         let channels = channels.or_else(|| (L::TASK != TaskKind::Classification).then_some(Channels::Rgb));
@@ -262,21 +264,42 @@ impl Set<u32> {
     }
 }
 
-/// The names of the classes: the manifest's, or those of the first file.
+/// The names of the classes: the manifest's, or those that all files have.
 fn class_names<L: Label>(dataset: &Dataset, files: &[&Path]) -> Result<Vec<String>> {
     let manifest = &dataset.manifest;
     let Some(column) = L::class_column(&manifest.columns) else { return Ok(Vec::new()) };
-    let Some(first) = files.first() else { return Ok(manifest.classes.clone()) };
-    let found = Table::open(first, None)?.class_names(column);
-    match found {
-        _ if !manifest.classes.is_empty() => match found {
-            Some(found) if found.len() != manifest.classes.len() => {
-                Err(Error::Classes { file: first.to_path_buf(), expected: manifest.classes.len(), found: found.len() })
-            }
-            _ => Ok(manifest.classes.clone()),
+    let wrong = |file: &Path, expected: &str, found: &[String]| {
+        Err(Error::Classes { file: file.to_path_buf(), expected: expected.to_owned(), found: format!("{found:?}") })
+    };
+    let mut first: Option<Vec<String>> = None;
+    for file in files {
+        let Some(names) = Table::open(file, None)?.class_names(column) else { continue };
+        match &first {
+            None => first = Some(names),
+            Some(first) if *first != names => return wrong(file, &format!("{first:?} as in the first file"), &names),
+            Some(_) => {}
+        }
+    }
+    let Some(path) = files.first() else { return Ok(manifest.classes.clone()) };
+    match first {
+        None if manifest.classes.is_empty() => {
+            Err(Error::NoClasses { file: path.to_path_buf(), column: column.to_owned() })
+        }
+        None => Ok(manifest.classes.clone()),
+        Some(found) if manifest.classes.is_empty() => match manifest.check_classes(&found) {
+            Ok(()) => Ok(found),
+            Err(expected) => wrong(path, &expected, &found),
         },
-        Some(found) => Ok(found),
-        None => Err(Error::NoClasses { file: first.to_path_buf(), column: column.to_owned() }),
+        // Names may be spelled another way, but neither be more nor stand in another order.
+        Some(found) => {
+            let moved = |(index, name): (usize, &String)| {
+                manifest.classes.iter().position(|other| other == name).is_some_and(|at| at != index)
+            };
+            if found.len() != manifest.classes.len() || found.iter().enumerate().any(moved) {
+                return wrong(path, &format!("{:?} as in the manifest", manifest.classes), &found);
+            }
+            Ok(manifest.classes.clone())
+        }
     }
 }
 
@@ -336,6 +359,7 @@ fn read_file<L: Label>(
     dataset: &Dataset,
     file: usize,
     roles: &[Option<Split>],
+    resize: Option<Resize>,
     spool: &mut Spool,
     rows: &mut [Vec<Row<L::Raw>>; 3],
 ) -> Result<()> {
@@ -356,6 +380,12 @@ fn read_file<L: Label>(
                 let place = (file, batch.first + index);
                 match decode::header(bytes) {
                     Ok((height, width, channels)) => {
+                        let [tall, wide] = resized([height, width], resize);
+                        if tall as u64 * wide as u64 * 3 > LARGEST_IMAGE {
+                            let expected = format!("an image of at most {LARGEST_IMAGE} bytes after it was resized");
+                            let found = format!("{tall}×{wide} pixels (height × width)");
+                            return Err(Error::Value { place: batch.cell(index, image), expected, found });
+                        }
                         let image = spool.push(bytes)?;
                         rows[split as usize].push(Row { place, size: [height, width], channels, image, raw });
                     }

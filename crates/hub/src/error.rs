@@ -52,6 +52,19 @@ pub enum Error {
         home: String,
     },
 
+    /// A file of the set's name that no fetch has made.
+    #[error(
+        "data set {name:?}: {} is there already, and neither a lock nor the manifest says that it is the hub's\n  hint: it \
+         may have been imported; move it away to fetch the hub's",
+        file.display()
+    )]
+    NotFetched {
+        /// The set.
+        name: String,
+        /// The file.
+        file: PathBuf,
+    },
+
     /// A value in a manifest or a lock that makes no sense to the hub.
     #[error("{}: {key}: expected {expected}, found {found:?}", file.display())]
     Value {
@@ -223,6 +236,7 @@ impl Error {
             Self::Variable { .. }
             | Self::Token { .. }
             | Self::NotOnHub { .. }
+            | Self::NotFetched { .. }
             | Self::Value { .. }
             | Self::Collision { .. }
             | Self::NothingThere { .. }

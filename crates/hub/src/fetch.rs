@@ -1,12 +1,11 @@
 //! A whole set: what is missing is fetched, the lock is written, and the files are seen.
 
-use std::fs::{File, OpenOptions, TryLockError};
 use std::path::{Path, PathBuf};
 
 use data::{ExpectedFile, Lock, Manifest, Root};
 use indicatif::DecimalBytes;
 use rayon::prelude::*;
-use record::fs::{FileError, Part, create_folder, publish};
+use record::fs::{FileError, Part, create_folder, hold, publish};
 
 use crate::download::{Downloads, sha256_of};
 use crate::http::Files;
@@ -43,7 +42,8 @@ pub fn fetch(root: &Root, name: &str, settings: &Settings, progress: &Progress) 
     }
     let not_on_hub = || Error::NotOnHub { name: name.to_owned(), home: manifest.home.clone() };
     manifest.hub.as_ref().ok_or_else(not_on_hub)?;
-    let _held = hold(folder.parent().unwrap_or(&folder), name, progress)?;
+    let waiting = || progress.note(&format!("{name}: another process makes it; waiting for that to end"));
+    let _held = hold(folder.parent().unwrap_or(&folder), waiting)?;
     // Whoever held it may have written the lock of the set.
     let manifest = root.manifest(name)?;
     let path = root.manifests().join(format!("{name}.toml"));
@@ -52,6 +52,11 @@ pub fn fetch(root: &Root, name: &str, settings: &Settings, progress: &Progress) 
     let repository = Repository { id: &hub.repository, manifest: &path, settings };
     let plan = Plan::new(repository, &manifest, hub, lock.as_ref(), progress)?;
     let missing = missing(name, &plan, &folder, progress)?;
+    let unpinned = lock.is_none() && !manifest.files.iter().any(|file| file.sha256.is_some());
+    let found = missing.iter().map(|file| folder.join(&file.path)).find(|path| path.exists());
+    if let Some(file) = found.filter(|_| unpinned) {
+        return Err(Error::NotFetched { name: name.to_owned(), file });
+    }
     if missing.is_empty() {
         progress.note(&format!("{name}: all {} files are in {} already", plan.files.len(), folder.display()));
     } else {
@@ -77,23 +82,6 @@ pub fn fetch(root: &Root, name: &str, settings: &Settings, progress: &Progress) 
         progress.note(&format!("{name}: all {} files are complete and right", plan.files.len()));
     }
     Ok(folder)
-}
-
-/// Waits until nobody else fetches the set whose downloads are in `folder`.
-fn hold(folder: &Path, name: &str, progress: &Progress) -> Result<File> {
-    create_folder(folder)?;
-    let path = folder.join(".lock");
-    let fail = |cause| FileError::new("lock", &path, cause);
-    let file = OpenOptions::new().create(true).truncate(false).write(true).open(&path).map_err(fail)?;
-    match file.try_lock() {
-        Ok(()) => {}
-        Err(TryLockError::WouldBlock) => {
-            progress.note(&format!("{name}: another process fetches it; waiting for that to end"));
-            file.lock().map_err(fail)?;
-        }
-        Err(TryLockError::Error(cause)) => return Err(fail(cause).into()),
-    }
-    Ok(file)
 }
 
 /// The files of `plan` that are not in `folder`, or are not right.

@@ -2,11 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use data::{ExpectedFile, Hub, Lock, Manifest};
+use data::{ExpectedFile, Hub, Lock, Manifest, fits};
 
 use crate::error::There;
 use crate::http::{Heads, is_sha256};
-use crate::path::{PLAIN, fits, is_plain};
+use crate::path::{PLAIN, is_plain};
 use crate::progress::Progress;
 use crate::repository::{Api, Listed, Repository, is_commit};
 use crate::retry::repeat;

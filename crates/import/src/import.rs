@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use data::{Fault, Resize, Root, TaskKind};
 use rayon::prelude::*;
-use record::fs::{NewFolder, create_folder, write_atomic};
+use record::fs::{NewFolder, create_folder, hold, write_atomic};
 
 use crate::check::Complaint;
 use crate::error::{Error, Result};
@@ -75,6 +75,8 @@ pub struct Summary {
 /// a row is wrong and the manifest does not tolerate it. Then nothing is written.
 pub fn import(root: &Root, name: &str, source: &Path, options: &Options) -> Result<Summary> {
     let folder = check_name(root, name)?;
+    let waiting = || eprintln!("{name}: another process makes it; waiting for that to end");
+    let _held = hold(folder.parent().unwrap_or(&folder), waiting)?;
     let manifest_path = root.manifests().join(format!("{name}.toml"));
     let known = if manifest_path.is_file() { Some(root.manifest(name)?) } else { None };
     if known.is_some() && !options.tolerate.is_empty() {
@@ -116,6 +118,10 @@ pub fn import(root: &Root, name: &str, source: &Path, options: &Options) -> Resu
     let text = known.is_none().then(|| manifest::text(name, format, &release, options, counts.channels()));
     // A manifest without files stops nobody from importing again; files without a manifest would.
     if let Some(text) = &text {
+        if manifest_path.exists() {
+            let reason = "expected no manifest as when the import began, found one\n  hint: import again".to_owned();
+            return Err(Error::Disagrees { manifest: manifest_path, reason });
+        }
         write_atomic(&manifest_path, text.as_bytes())?;
     }
     new.publish()?;

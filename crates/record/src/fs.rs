@@ -1,7 +1,7 @@
 //! The only writer of files in the project.
 
 use std::ffi::OsString;
-use std::fs::{File, OpenOptions};
+use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 
@@ -210,6 +210,24 @@ impl NewFolder {
         #[expect(clippy::disallowed_methods, reason = "all files were synced, and no folder with files is replaced")]
         std::fs::rename(self.growing.path(), &self.path).map_err(error)
     }
+}
+
+/// Holds `folder`, which is made where there is none, against other processes until the result is dropped. Where another
+/// one holds it, says so by `waiting` and waits.
+pub fn hold(folder: &Path, waiting: impl FnOnce()) -> Result<File, FileError> {
+    create_folder(folder)?;
+    let path = folder.join(".lock");
+    let fail = |cause| FileError::new("lock", &path, cause);
+    let file = OpenOptions::new().create(true).truncate(false).write(true).open(&path).map_err(fail)?;
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => {
+            waiting();
+            file.lock().map_err(fail)?;
+        }
+        Err(TryLockError::Error(cause)) => return Err(fail(cause)),
+    }
+    Ok(file)
 }
 
 /// Makes `folder` and those above it.

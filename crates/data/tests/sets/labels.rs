@@ -169,6 +169,21 @@ fn wrong_boxes_are_named() {
 }
 
 #[test]
+fn sizes_that_no_image_can_have_are_refused() {
+    let project = project(DETECTION, &objects(&[&[]], &[&[]]));
+    for resize in [Resize::Cover([0, 0]), Resize::Exact([1 << 40; 2]), Resize::Shorter(0)] {
+        let options = Options { examples: None, resize: Some(resize) };
+        let error = Detection::open(&project.root(), "pets", options).unwrap_err().to_string();
+        assert!(error.starts_with("expected sides of 1 to 65536 pixels to resize images to, found "), "{error}");
+    }
+    let options = Options { examples: None, resize: Some(Resize::Shorter(60_000)) };
+    let error = project.tidy(&Detection::open(&project.root(), "pets", options).unwrap_err());
+    let expected =
+        "expected an image of at most 200000000 bytes after it was resized, found 60000×80000 pixels (height × width)";
+    assert_eq!(error, format!("{TEST} \"image\": {expected}"));
+}
+
+#[test]
 fn rounding_is_cut_off_without_a_word() {
     let rows = objects(&[&[[-0.4, 0.0, 9.0, 6.5]]], &[&[0]]);
     let set: Detection = open(&project(DETECTION, &rows)).unwrap();
@@ -181,13 +196,18 @@ fn the_form_of_boxes_is_checked() {
     let corners: [f32; 4] = [4.0, 3.0, 7.0, 5.0];
     assert_eq!(
         complaint::<Vec<Object>>(&project(DETECTION, &objects(&[&[corners; 3]], &[&[0; 3]]))),
-        "data set \"pets\": 3 of 3 boxes make no sense as xywh, and all of them do as xyxy\n  hint: say `form = \"xyxy\"` \
+        "data set \"pets\": 3 of 3 boxes make no sense as xywh, and 0 as xyxy\n  hint: say `form = \"xyxy\"` \
          in the manifest"
     );
+    // A box without area does not hide the others, tolerated or not.
+    let many = [[corners; 20].as_slice(), &[[4.0, 3.0, 4.0, 5.0]]].concat();
+    let tolerant = format!("tolerate = [\"box\"]\n{DETECTION}");
+    let hidden = complaint::<Vec<Object>>(&project(&tolerant, &objects(&[&many], &[&[0; 21]])));
+    assert!(hidden.contains("21 of 21 boxes make no sense as xywh, and 1 as xyxy"), "{hidden}");
     let sizes: [f32; 4] = [4.0, 3.0, 3.0, 2.0];
     let xyxy = DETECTION.replace("xywh", "xyxy");
     let complaint = complaint::<Vec<Object>>(&project(&xyxy, &objects(&[&[sizes; 2]], &[&[0; 2]])));
-    assert!(complaint.contains("2 of 2 boxes make no sense as xyxy, and all of them do as xywh"), "{complaint}");
+    assert!(complaint.contains("2 of 2 boxes make no sense as xyxy, and 0 as xywh"), "{complaint}");
 }
 
 #[test]
@@ -304,6 +324,21 @@ fn counting() -> String {
 fn points(rows: &[&[[f32; 2]]], counts: &[i64]) -> RecordBatch {
     let counts: ArrayRef = Arc::new(Int64Array::from(counts.to_vec()));
     columns([("image", photos(rows.len())), ("points", number_lists(rows)), ("count", counts)])
+}
+
+#[test]
+fn a_byte_of_a_mask_has_one_meaning() {
+    for (columns, expected) in [
+        ("void = [1]", "`classes`: expected at most 1 classes, as 1 is void, found 2"),
+        ("values = [1]", "`classes`: expected 1 classes, as `columns.values` has, found 2"),
+        ("values = [1, 1]", "`columns.values`: expected one meaning of each, found 1 twice"),
+        ("values = [3, 1]\nvoid = [3]", "`columns.values`: expected one meaning of each, found 3 twice"),
+        ("void_colours = [[1, 1, 1]]", "`columns.void_colours` needs `columns.colours` beside it"),
+    ] {
+        let manifest = manifest("segmentation", &format!("mask = \"mask\"\n{columns}"));
+        let error = data::Manifest::parse(&manifest).unwrap_err().to_string();
+        assert_eq!(error.trim(), expected);
+    }
 }
 
 #[test]

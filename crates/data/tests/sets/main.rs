@@ -14,7 +14,7 @@ use data::{Classification, Dataset, Options, Root, Split};
 use image::{ImageFormat, Rgb, RgbImage};
 use record::fs::write_atomic;
 
-use project::{MANIFEST, Project, batch, columns, encode, grey, greys, images, parquet, repository};
+use project::{MANIFEST, Project, batch, columns, encode, grey, greys, images, named_parquet, parquet, repository};
 
 fn pixels(set: &Classification, split: Split, index: usize) -> Vec<u8> {
     set.example(split, index).unwrap().image.pixels.clone()
@@ -180,6 +180,35 @@ fn wrong_columns_are_named() {
         project.put("test", &batch);
         assert_eq!(project.complaint(), expected);
     }
+}
+
+#[test]
+fn names_of_classes_agree_wherever_they_are() {
+    let without = MANIFEST.replace("classes = [\"cat\", \"dog\"]\n", "");
+    let project = |manifest: &str, train: &[&str], test: &[&str]| {
+        let project = Project::bare(manifest);
+        let rows = batch(&greys(0..8), &[0, 1, 0, 1, 0, 1, 0, 1]);
+        write_atomic(&project.file("train"), &named_parquet(&rows, train)).unwrap();
+        write_atomic(&project.file("test"), &named_parquet(&rows, test)).unwrap();
+        project
+    };
+    let (cats, dogs) = (["cat", "dog"], ["dog", "cat"]);
+    assert_eq!(project(&without, &dogs, &dogs).open().unwrap().classes(), dogs);
+    assert_eq!(project(MANIFEST, &["Cat", "Dog"], &["Cat", "Dog"]).open().unwrap().classes(), cats);
+
+    let test = "~/datasets/pets/default/test/0000.parquet: the classes in the `huggingface` key: expected";
+    assert_eq!(
+        project(&without, &cats, &dogs).complaint(),
+        format!("{test} [\"cat\", \"dog\"] as in the first file, found [\"dog\", \"cat\"]")
+    );
+    let train = test.replace("test", "train");
+    assert_eq!(
+        project(MANIFEST, &dogs, &dogs).complaint(),
+        format!("{train} [\"cat\", \"dog\"] as in the manifest, found [\"dog\", \"cat\"]")
+    );
+    assert_eq!(project(&without, &[], &[]).complaint(), format!("{train} at least 2 classes, found []"));
+    let unnamed = Project::with(&without).complaint();
+    assert!(unnamed.contains("there are no names of the classes of \"label\""), "{unnamed}");
 }
 
 #[test]

@@ -9,6 +9,7 @@ use data::{Classification, Error, Options, Root};
 use image::{DynamicImage, GrayImage, ImageFormat, Luma};
 use parquet::arrow::ArrowWriter;
 use parquet::basic::Compression;
+use parquet::file::metadata::KeyValue;
 use parquet::file::properties::WriterProperties;
 use record::fs::write_atomic;
 
@@ -120,7 +121,18 @@ pub(crate) fn columns<const N: usize>(columns: [(&str, ArrayRef); N]) -> RecordB
 }
 
 pub(crate) fn parquet(batch: &RecordBatch) -> Vec<u8> {
-    let properties = WriterProperties::builder().set_compression(Compression::SNAPPY).build();
+    written(batch, None)
+}
+
+/// With names of the classes of `label`, as Hugging Face's `datasets` writes them.
+pub(crate) fn named_parquet(batch: &RecordBatch, classes: &[&str]) -> Vec<u8> {
+    let features = serde_json::json!({"info": {"features": {"label": {"names": classes, "_type": "ClassLabel"}}}});
+    written(batch, Some(vec![KeyValue::new("huggingface".to_owned(), features.to_string())]))
+}
+
+fn written(batch: &RecordBatch, metadata: Option<Vec<KeyValue>>) -> Vec<u8> {
+    let properties =
+        WriterProperties::builder().set_compression(Compression::SNAPPY).set_key_value_metadata(metadata).build();
     let mut writer = ArrowWriter::try_new(Vec::new(), batch.schema(), Some(properties)).unwrap();
     writer.write(batch).unwrap();
     writer.into_inner().unwrap()
