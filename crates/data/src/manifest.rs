@@ -114,16 +114,10 @@ impl Manifest {
         self.check_files()
     }
 
-    /// That the files that are listed are those that `[hub]` names, with some for each folder.
+    /// That the files that are listed are those that `[hub]` names.
     fn check_files(&self) -> Result<(), String> {
-        if self.files.is_empty() {
-            return Ok(());
-        }
         for (folder, pattern) in self.hub.iter().flat_map(|hub| &hub.files) {
-            let mut files = self.files.iter().filter(|file| file.path.split('/').next() == Some(folder)).peekable();
-            if files.peek().is_none() {
-                return Err(format!("`files`: there is nothing for the folder {folder:?} of `hub.files`"));
-            }
+            let mut files = self.files.iter().filter(|file| file.path.split('/').next() == Some(folder));
             if let Some(other) = files.find(|file| !fits(pattern, file.source.as_ref().unwrap_or(&file.path))) {
                 return Err(format!("`files`: {:?} is not {pattern:?} of `hub.files`", other.path));
             }

@@ -103,7 +103,7 @@ fn the_second_of_two_waits_and_finds_all_done() {
     wait_for("the part", || length(&project.part(TRAIN)) == 100_000);
     let mut second = start(&project);
     let mut said = BufReader::new(second.stderr.take().unwrap()).lines().map(Result::unwrap);
-    assert_eq!(said.next().unwrap(), "pets: another process fetches it; waiting for that to end");
+    assert_eq!(said.next().unwrap(), "pets: another process makes it; waiting for that to end");
     let asked = project.hub.requests().len();
     project.hub.release();
     assert!(first.wait_with_output().unwrap().status.success());

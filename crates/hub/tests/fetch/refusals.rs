@@ -107,14 +107,14 @@ fn what_the_hub_does_not_have_is_named() {
 #[test]
 fn manifests_that_do_not_fit_the_hub_are_explained() {
     let named = |path: &str, source: &str| format!("\n[[files]]\npath = {path:?}\nsource = {source:?}\n");
-    let twice = named("train/a.parquet", TRAIN) + &named("train/A.parquet", TEST);
+    let twice = named("train/a.parquet", TRAIN) + &named("train/A.parquet", TRAIN);
     for (name, from, to) in [
         ("no_match", "data/train*.parquet", "data/training-*.parquet"),
         ("collision", "\ntest = \"data/test-*.parquet\"\n", &format!("\ntest = \"data/test-*.parquet\"\n{twice}")),
         (
             "not_listed",
             "\ntest = \"data/test-*.parquet\"\n",
-            &format!("\ntest = \"data/test-*.parquet\"\n{}", named("train/a.parquet", "a")),
+            &format!("\ntest = \"data/test-*.parquet\"\n{}", named("train/a.parquet", "data/train-a.parquet")),
         ),
     ] {
         let project = Project::new();
@@ -137,9 +137,8 @@ fn no_path_leaves_the_folder() {
     for (from, to, key) in [
         (test, file("../evil.parquet", TEST), "files.path"),
         (test, file("/evil.parquet", TEST), "files.path"),
-        (test, file("train//evil.parquet", TEST), "files.path"),
+        (test, file("train//evil.parquet", TRAIN), "files.path"),
         (test, file("train\\evil.parquet", TEST), "files.path"),
-        (test, file("test/a.parquet", "../../api/evil"), "files.source"),
         ("owner/pets", "../pets".to_owned(), "hub.repository"),
         ("owner/pets", "owner/pets/tree".to_owned(), "hub.repository"),
         ("owner/pets", "owner/pets?x".to_owned(), "hub.repository"),
@@ -152,6 +151,11 @@ fn no_path_leaves_the_folder() {
         assert!(matches!(&error, Error::Value { key: found, .. } if found == key), "{to}: {error}");
         assert!(project.hub.requests().is_empty());
     }
+    let project = Project::new();
+    project.change(test, &file("test/a.parquet", "../../api/evil"));
+    let message = project.fetch().unwrap_err().to_string();
+    assert!(message.contains("`files`: \"test/a.parquet\" is not \"data/test-*.parquet\" of `hub.files`"), "{message}");
+    assert!(project.hub.requests().is_empty());
     // What the hub lists is not to be trusted either.
     let project = Project::with(&[("data/train-..\\evil.parquet", bytes(10)), (TEST, bytes(10))], None);
     insta::assert_snapshot!("evil_hub", refusal(&project, &project.settings(), true));
