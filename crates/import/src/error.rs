@@ -139,6 +139,23 @@ pub enum Error {
     File(#[from] FileError),
 }
 
+impl Error {
+    /// Whether something that the user wrote is at fault, an argument or a manifest, and not the release.
+    pub fn is_mistake(&self) -> bool {
+        let data_mistake = |cause: &data::Error| {
+            matches!(
+                cause,
+                data::Error::UnknownDataset { .. } | data::Error::Manifest { .. } | data::Error::Lock { .. }
+            )
+        };
+        match self {
+            Self::Name(_) | Self::Exists { .. } | Self::Disagrees { .. } | Self::TolerateTwice { .. } => true,
+            Self::Data(cause) => data_mistake(cause),
+            _ => false,
+        }
+    }
+}
+
 fn tolerate_hint(fault: Fault) -> String {
     let effect = match fault {
         Fault::Image => "leaves out and counts such images",

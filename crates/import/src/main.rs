@@ -67,7 +67,8 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error:#}");
-            ExitCode::FAILURE
+            let mistake = error.downcast_ref::<import::Error>().is_some_and(import::Error::is_mistake);
+            ExitCode::from(if mistake { 2 } else { 1 })
         }
     }
 }

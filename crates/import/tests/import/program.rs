@@ -23,7 +23,7 @@ fn a_summary_goes_to_standard_output() {
          wrote ~/datasets/pets.toml; edit what is unknown\n"
     );
     let again = run(&project, &["pets", &release]);
-    assert_eq!(again.status.code(), Some(1));
+    assert_eq!(again.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&again.stderr).starts_with("error: data set \"pets\" exists in "));
 }
 
