@@ -1,11 +1,9 @@
 //! The files of a data set, before anything is decoded.
 
-use std::fs::File;
-use std::io;
 use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
-use record::fs::FileError;
+use record::fs::{FileError, read_pieces};
 use record::hex;
 use sha2::{Digest, Sha256};
 
@@ -74,7 +72,7 @@ impl Dataset {
     pub fn digest(&self) -> Result<String> {
         let files: Vec<(&Part, &Path)> =
             self.parts.iter().flat_map(|part| part.files.iter().map(move |file| (part, file.as_path()))).collect();
-        let digests: Vec<Result<[u8; 32]>> = files.par_iter().map(|(_, file)| sha256(file)).collect();
+        let digests: Vec<Result<[u8; 32]>> = files.par_iter().map(|(_, file)| Ok(digest_of(file)?)).collect();
 
         let mut total = Sha256::new();
         // With its length, so that no two lists of fields run together to the same bytes.
@@ -173,23 +171,17 @@ fn file_name(file: &Path) -> String {
     file.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
 }
 
-fn sha256(path: &Path) -> Result<[u8; 32]> {
-    let mut hash = Sha256::new();
-    File::open(path)
-        .and_then(|mut file| io::copy(&mut file, &mut Hashing(&mut hash)))
-        .map_err(|cause| FileError::new("read", path, cause))?;
-    Ok(hash.finalize().into())
+/// SHA-256 of the file at `path`, in lower-case hexadecimal.
+///
+/// # Errors
+///
+/// Where it cannot be read.
+pub fn sha256_of(path: &Path) -> Result<String, FileError> {
+    Ok(hex(&digest_of(path)?))
 }
 
-struct Hashing<'a>(&'a mut Sha256);
-
-impl io::Write for Hashing<'_> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.update(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
+fn digest_of(path: &Path) -> Result<[u8; 32], FileError> {
+    let mut hash = Sha256::new();
+    read_pieces(path, |piece| hash.update(piece))?;
+    Ok(hash.finalize().into())
 }

@@ -35,7 +35,7 @@ mod statistics;
 mod table;
 mod written;
 
-pub use dataset::{Dataset, Part};
+pub use dataset::{Dataset, Part, sha256_of};
 pub use error::{Error, Result};
 pub use example::{Example, Image, Mask, Object, Point, VOID};
 pub use label::Label;

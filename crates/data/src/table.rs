@@ -37,13 +37,8 @@ impl<'a> Table<'a> {
             // The Arrow schema that some writers add turns the same bytes into many types; without
             // it the parquet type alone decides.
             let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
-            let mut pages = handle.try_clone().map_err(unread)?;
             let builder = ParquetRecordBatchReaderBuilder::try_new_with_options(handle, options)
                 .map_err(|cause| damaged(file, cause))?;
-            for column in builder.metadata().row_groups().iter().flat_map(RowGroupMetaData::columns) {
-                let (start, length) = column.byte_range();
-                guard::pages(&mut pages, start, length).map_err(unread)?.map_err(|reason| damaged(file, reason))?;
-            }
             let found = u64::try_from(builder.metadata().file_metadata().num_rows())
                 .map_err(|_| damaged(file, "the number of rows is negative"))?;
             if found > bytes {
@@ -132,6 +127,15 @@ fn project(
             })
         })
         .collect::<Result<Vec<_>>>()?;
+    let unread = |cause| FileError::new("read", file, cause);
+    let mut handle = File::open(file).map_err(unread)?;
+    for column in builder.metadata().row_groups().iter().flat_map(RowGroupMetaData::columns) {
+        let name = column.column_path().parts().first();
+        if columns.iter().any(|column| name.is_some_and(|name| name == root(column))) {
+            let (start, length) = column.byte_range();
+            guard::pages(&mut handle, start, length).map_err(unread)?.map_err(|reason| damaged(file, reason))?;
+        }
+    }
     let mask = ProjectionMask::roots(builder.parquet_schema(), wanted);
     builder.with_batch_size(ROWS).with_projection(mask).build().map_err(|cause| damaged(file, cause))
 }

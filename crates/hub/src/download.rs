@@ -3,6 +3,7 @@
 use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
+use data::sha256_of;
 use record::fs::{Part, read_pieces};
 use sha2::{Digest, Sha256};
 
@@ -180,13 +181,6 @@ impl Downloads<'_> {
         }
         Some(path)
     }
-}
-
-/// The sha256 of the file at `path`.
-pub(crate) fn sha256_of(path: &Path) -> Result<String> {
-    let mut hash = Sha256::new();
-    read_pieces(path, |piece| hash.update(piece))?;
-    Ok(digest(hash))
 }
 
 fn cut(length: u64, file: &RemoteFile, reason: &str) -> Failure {

@@ -2,12 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
-use data::{ExpectedFile, Lock, Manifest, Root};
+use data::{ExpectedFile, Lock, Manifest, Root, sha256_of};
 use indicatif::DecimalBytes;
 use rayon::prelude::*;
 use record::fs::{FileError, Part, create_folder, hold, publish};
 
-use crate::download::{Downloads, sha256_of};
+use crate::download::Downloads;
 use crate::http::Files;
 use crate::plan::{Plan, RemoteFile};
 use crate::progress::Progress;
