@@ -39,7 +39,7 @@ fn resnet18() -> Result<(Params, GradStore)> {
             let [running_mean, running_var] =
                 [params.buffer("running_mean", out, 0.0)?, params.buffer("running_var", out, 1.0)?];
             params.get("conv.weight", (out, inputs, kernel, kernel), init)?;
-            let role = Role::ScaleInvariant(Normalization { running_mean, running_var, bias: None });
+            let role = Role::ScaleInvariant(vec![Normalization { running_mean, running_var, bias: None }]);
             params.set_role("conv.weight", role).map_err(candle_core::Error::wrap)?;
             for name in ["bn.weight", "bn.bias"] {
                 params.get(name, out, init)?;

@@ -375,12 +375,15 @@ impl Slot {
 
     /// Scales running statistics and bias behind a weight whose rows were scaled by `factors`.
     fn follow(&self, factors: Option<Factors>) -> Result<(), Error> {
-        let (Some(factors), Role::ScaleInvariant(normalization)) = (factors, &self.parameter.role) else {
+        let (Some(factors), Role::ScaleInvariant(normalizations)) = (factors, &self.parameter.role) else {
             return Ok(());
         };
-        let Normalization { running_mean, running_var, bias } = normalization;
-        for (var, power) in [(Some(running_mean), 1), (Some(running_var), 2), (bias.as_ref(), 1)] {
-            let Some(var) = var else { continue };
+        let followers = |of: &Normalization| {
+            let Normalization { running_mean, running_var, bias } = of.clone();
+            [(Some(running_mean), 1), (Some(running_var), 2), (bias, 1)]
+        };
+        for (var, power) in normalizations.iter().flat_map(followers) {
+            let Some(var) = &var else { continue };
             match &factors {
                 Factors::OnHost(factors) => change(var, |values| {
                     for (channel, value) in values.iter_mut().enumerate() {

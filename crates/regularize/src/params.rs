@@ -51,7 +51,9 @@ pub enum Role {
     /// positive number without changing the network in training mode: each output channel goes through
     /// a normalization by the batch's own statistics before anything else than positively homogeneous
     /// maps (ReLU, max- or average-pooling).
-    ScaleInvariant(Normalization),
+    ///
+    /// With what normalizes each output channel: one batch norm, or several where layers share the weight.
+    ScaleInvariant(Vec<Normalization>),
     /// Any other trainable parameter: the last linear layer, biases, γ and β.
     Other,
     /// Not trained by gradients: running statistics.
@@ -66,7 +68,8 @@ pub struct Normalization {
     pub running_mean: Var,
     /// Running variance of the normalization behind the weight, `[out]`.
     pub running_var: Var,
-    /// Bias between weight and normalization, `[out]`, where there is one.
+    /// Bias between weight and normalization, `[out]`, where there is one; of several normalizations that share a
+    /// bias, one names it.
     pub bias: Option<Var>,
 }
 
@@ -127,10 +130,10 @@ impl Params {
         name: &str,
         shape: impl Into<Shape>,
         init: Init,
-        normalization: Normalization,
+        normalizations: Vec<Normalization>,
     ) -> std::result::Result<Weight, Error> {
         let (shape, reparametrization) = (shape.into(), self.lock().reparametrization);
-        let role = Role::ScaleInvariant(normalization);
+        let role = Role::ScaleInvariant(normalizations);
         if reparametrization != Reparametrization::Normalized {
             let stored = self.get(name, shape, init)?;
             self.set_role(name, role)?;
@@ -180,10 +183,12 @@ impl Params {
             return Err(Error::parameter(&full, "expected an existing parameter to give a role, found none"));
         };
         let entry = &mut store.entries[at];
-        if let Role::ScaleInvariant(normalization) = &role {
+        if let Role::ScaleInvariant(normalizations) = &role {
             let filters = entry.var.dims().first().copied().unwrap_or(0);
-            let bias = normalization.bias.iter();
-            for statistic in [&normalization.running_mean, &normalization.running_var].into_iter().chain(bias) {
+            let statistics = |of: &Normalization| {
+                [Some(of.running_mean.clone()), Some(of.running_var.clone()), of.bias.clone()].into_iter().flatten()
+            };
+            for statistic in normalizations.iter().flat_map(statistics) {
                 if statistic.dims() != [filters] {
                     let message = format!(
                         "has shape {:?}, {filters} filters, but its normalization has statistics of shape {:?}",
@@ -196,6 +201,16 @@ impl Params {
         }
         entry.role = role;
         Ok(())
+    }
+
+    /// Says that no weight is scale-invariant: for a network whose batch norms are frozen, that is, normalize by
+    /// their running statistics in training too.
+    pub fn freeze_normalizations(&self) {
+        for entry in &mut self.lock().entries {
+            if let Role::ScaleInvariant(_) = entry.role {
+                entry.role = Role::Other;
+            }
+        }
     }
 
     /// These parameters as candle's `VarBuilder`: a layer of candle-nn that asks for a name gets the

@@ -35,7 +35,7 @@ impl ConvBn {
         let normalization =
             Normalization { running_mean: running_mean.clone(), running_var: running_var.clone(), bias: None };
         let shape = (outputs, inputs / geometry.groups.max(1), kernel, kernel);
-        let weight = conv.scale_invariant("weight", shape, init, normalization)?;
+        let weight = conv.scale_invariant("weight", shape, init, vec![normalization])?;
         let norm = BatchNorm {
             weight: bn.get("weight", outputs, Init::Const(1.0))?,
             bias: bn.get("bias", outputs, Init::Const(0.0))?,

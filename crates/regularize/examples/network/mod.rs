@@ -61,7 +61,7 @@ pub(crate) fn tell_roles(params: &Params) -> std::result::Result<(), Error> {
             running_var: layer.buffer("norm.running_var", outputs, 1.0)?,
             bias: None,
         };
-        layer.set_role("conv.weight", Role::ScaleInvariant(normalization))?;
+        layer.set_role("conv.weight", Role::ScaleInvariant(vec![normalization]))?;
     }
     Ok(())
 }

@@ -55,7 +55,7 @@ pub(crate) fn followed_by_norm(params: &Params, weight: &str, filters: usize) ->
     let (running_mean, running_var) = statistics(params, filters);
     let normalization =
         Normalization { running_mean: running_mean.clone(), running_var: running_var.clone(), bias: None };
-    params.set_role(weight, Role::ScaleInvariant(normalization)).unwrap();
+    params.set_role(weight, Role::ScaleInvariant(vec![normalization])).unwrap();
     (running_mean, running_var)
 }
 
@@ -101,7 +101,7 @@ pub(crate) fn network(layers: &[Layer], method: &Method) -> Params {
         });
         let (running_mean, running_var) = statistics(&layer, dims[0]);
         let normalization = Normalization { running_mean, running_var, bias };
-        layer.scale_invariant("weight", *dims, init, normalization).unwrap();
+        layer.scale_invariant("weight", *dims, init, vec![normalization]).unwrap();
     }
     params
 }

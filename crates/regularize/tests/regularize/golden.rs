@@ -108,7 +108,7 @@ fn reparametrized(method: Method, case: &str, starts: &[(&str, &str)], expected:
     let dims = tensor(&file, "weight").dims().to_vec();
     let (running_mean, running_var) = statistics(&params, dims[0]);
     let normalization = Normalization { running_mean, running_var, bias: None };
-    let weight = params.scale_invariant("weight", dims, Init::Const(1.0), normalization).unwrap();
+    let weight = params.scale_invariant("weight", dims, Init::Const(1.0), vec![normalization]).unwrap();
     let var = |name: &str| params.trainable().into_iter().find(|p| p.name == name).unwrap().var;
     for (name, start) in starts {
         var(name).set(&tensor(&file, start)).unwrap();

@@ -83,13 +83,41 @@ fn statistics_and_bias_follow_the_weight() {
     let running_var = params.buffer("var", 2, 2.0).unwrap();
     let bias = Some(params.trainable()[1].var.clone());
     let normalization = Normalization { running_mean: running_mean.clone(), running_var: running_var.clone(), bias };
-    params.set_role("w", Role::ScaleInvariant(normalization)).unwrap();
+    params.set_role("w", Role::ScaleInvariant(vec![normalization])).unwrap();
     // Filters of norm 4 come to norm 1.
     Optimizer::new(&params, Sgd::default(), Method::Wrs(Wrs::default()), 0.0).unwrap();
     assert_eq!(values(&params.trainable()[0].var), [0.5; 8]);
     assert_eq!(values(&params.trainable()[1].var), [0.75; 2]);
     assert_eq!(values(&running_mean), [0.125; 2]);
     assert_eq!(values(&running_var), [0.125; 2]);
+}
+
+#[test]
+fn statistics_of_every_normalization_follow_a_shared_weight() {
+    let params = Params::new(0, &Device::Cpu);
+    params.get("w", (2, 4), Init::Const(2.0)).unwrap();
+    let normalizations = ["fine", "coarse"].map(|level| Normalization {
+        running_mean: params.pp(level).buffer("mean", 2, 0.5).unwrap(),
+        running_var: params.pp(level).buffer("var", 2, 2.0).unwrap(),
+        bias: None,
+    });
+    params.set_role("w", Role::ScaleInvariant(normalizations.to_vec())).unwrap();
+    Optimizer::new(&params, Sgd::default(), Method::Wrs(Wrs::default()), 0.0).unwrap();
+    for normalization in &normalizations {
+        assert_eq!(values(&normalization.running_mean), [0.125; 2]);
+        assert_eq!(values(&normalization.running_var), [0.125; 2]);
+    }
+}
+
+#[test]
+fn weights_before_frozen_normalizations_are_not_rescaled() {
+    let params = Params::new(0, &Device::Cpu);
+    params.get("w", (2, 4), Init::Const(2.0)).unwrap();
+    followed_by_norm(&params, "w", 2);
+    params.freeze_normalizations();
+    assert!(params.trainable().iter().all(|p| matches!(p.role, Role::Other)));
+    Optimizer::new(&params, Sgd::default(), Method::Wrs(Wrs::default()), 0.0).unwrap();
+    assert_eq!(values(&params.trainable()[0].var), [2.0; 8]);
 }
 
 #[test]
@@ -159,7 +187,7 @@ fn a_bias_follows_wherever_it_stands() {
         let var = |name: &str| params.all().into_iter().find(|p| p.name == name).unwrap().var;
         let (running_mean, running_var) = statistics(&params, 2);
         let normalization = Normalization { running_mean, running_var, bias: Some(var("bias")) };
-        params.set_role("w", Role::ScaleInvariant(normalization)).unwrap();
+        params.set_role("w", Role::ScaleInvariant(vec![normalization])).unwrap();
         let method = Method::Wrs(Wrs { target: Target::Constant(2.0), ..Wrs::default() });
         let mut optimizer = Optimizer::new(&params, Adam { lr: 0.3, ..Adam::default() }, method, 0.0).unwrap();
         for step in 0..3 {

@@ -34,7 +34,7 @@ fn lone_weight(dims: &[usize], method: &Method) -> (Params, Weight) {
     let (running_mean, running_var) = statistics(&params, dims[0]);
     let normalization = Normalization { running_mean, running_var, bias: None };
     let init = Init::Randn { mean: 0.0, stdev: 0.4 };
-    let weight = params.scale_invariant("weight", dims, init, normalization).unwrap();
+    let weight = params.scale_invariant("weight", dims, init, vec![normalization]).unwrap();
     (params, weight)
 }
 
