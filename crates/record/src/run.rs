@@ -77,14 +77,14 @@ pub struct Headline {
     pub higher_is_better: bool,
 }
 
-/// One epoch of training.
+/// Training up to the end of an epoch that was evaluated.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct EpochRow {
     /// From 0.
     pub epoch: u64,
     /// Steps taken when it ended.
     pub step: u64,
-    /// Mean training loss over the epoch's examples.
+    /// Mean training loss over the epoch's examples, and those of epochs before it that were not evaluated.
     pub train_loss: f64,
     /// Scores on the validation split.
     pub validation: Scores,

@@ -18,7 +18,7 @@ const VERSION: u32 = 2;
 pub(crate) struct Progress {
     /// Steps taken.
     pub(crate) step: u64,
-    /// Training loss summed over the steps of the current epoch.
+    /// Training loss summed over the steps since the last evaluation.
     pub(crate) loss_sum: f64,
     /// Lines of `log.jsonl` that belong to these steps.
     pub(crate) log_lines: usize,

@@ -21,10 +21,22 @@ pub struct Settings {
     /// Norm diagnostics are logged at every so many steps.
     #[serde(default = "default_log_every")]
     pub log_every: u64,
+    /// Scores on validation are taken after every so many epochs, and after the last.
+    #[serde(default = "default_evaluate_every", skip_serializing_if = "is_default_evaluate_every")]
+    pub evaluate_every: u64,
 }
 
 fn default_log_every() -> u64 {
     20
+}
+
+fn default_evaluate_every() -> u64 {
+    1
+}
+
+/// The default is not written, so that it is not part of the id: specs were there before the key was.
+fn is_default_evaluate_every(every: &u64) -> bool {
+    *every == default_evaluate_every()
 }
 
 /// A spec that can be run.
@@ -60,9 +72,12 @@ impl<T: Task> Planned<T> {
 pub fn plan<T: Task>(spec: &Spec, root: &Root) -> Result<Planned<T>, Error> {
     let task: T::Config = read("task", &spec.task)?;
     let settings: Settings = read("train", &spec.train)?;
-    for (key, value) in
-        [("epochs", settings.epochs), ("batch", settings.batch as u64), ("log_every", settings.log_every)]
-    {
+    for (key, value) in [
+        ("epochs", settings.epochs),
+        ("batch", settings.batch as u64),
+        ("log_every", settings.log_every),
+        ("evaluate_every", settings.evaluate_every),
+    ] {
         if value == 0 {
             return Err(Error::spec("train", format!("`{key}` must be at least 1, found 0")));
         }

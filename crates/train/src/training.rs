@@ -4,7 +4,7 @@ use crate::checkpoint::{self, LogLine, Progress};
 use crate::error::Error;
 use crate::evaluation::evaluate;
 use crate::loader::{Loader, examples};
-use crate::plan::{Planned, plan};
+use crate::plan::{Planned, Settings, plan};
 use crate::provenance;
 use crate::task::Task;
 use candle_core::{Device, Tensor};
@@ -48,7 +48,7 @@ pub enum Event<'a> {
         /// Loss of the step.
         loss: f64,
     },
-    /// An epoch ended.
+    /// An epoch ended, and validation was scored.
     Epoch(&'a EpochRow),
 }
 
@@ -191,7 +191,9 @@ impl<'a, T: Task> Run<'a, T> {
         self.progress.step += 1;
         self.progress.loss_sum += value;
         (self.options.event)(&Event::Step { step: step + 1, steps: self.steps(), loss: value });
-        if (step + 1).is_multiple_of(per_epoch) {
+        let Settings { epochs, evaluate_every, .. } = self.planned.settings;
+        let is_evaluated = (epoch + 1).is_multiple_of(evaluate_every) || epoch + 1 == epochs;
+        if (step + 1).is_multiple_of(per_epoch) && is_evaluated {
             return self.end_epoch(epoch);
         }
         if self.saved.elapsed() >= self.options.checkpoint_every {
@@ -243,7 +245,9 @@ impl<'a, T: Task> Run<'a, T> {
             let reason = format!("the validation score `{name}` became {score}");
             return Ok(Some(Outcome::Diverged { epoch, step: step - 1, reason }));
         }
-        let train_loss = self.progress.loss_sum / self.steps_per_epoch() as f64;
+        let Settings { epochs, evaluate_every, .. } = self.planned.settings;
+        let since = if epoch + 1 == epochs { epoch % evaluate_every + 1 } else { evaluate_every };
+        let train_loss = self.progress.loss_sum / (since * self.steps_per_epoch()) as f64;
         let row = EpochRow { epoch, step, train_loss, validation };
         (self.options.event)(&Event::Epoch(&row));
         self.log.push(LogLine::Epoch(row));

@@ -11,7 +11,7 @@ mod resnet;
 mod vgg;
 
 pub use backbone::{Backbone, Classifier};
-pub use layers::{Conv, ConvBn, Linear};
+pub use layers::{Conv, ConvBn, Linear, SharedConvBn};
 pub use metrics::TopOne;
 pub use pyramid::{Pyramid, PyramidConfig};
 pub use resnet::{Block, ResNet, ResNetConfig, Stem};

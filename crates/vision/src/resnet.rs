@@ -75,19 +75,20 @@ impl ResNetConfig {
     }
 
     /// The networks of arXiv 1512.03385 §4.1: `depth` 18 or 34 with basic blocks, 50, 101 or 152 with
-    /// bottlenecks; 64 channels wide, four stages.
+    /// bottlenecks; 64 channels wide, four stages. And 10, of one basic block a stage, which is not in the paper.
     ///
     /// # Errors
     ///
     /// Where `depth` is none of those.
     pub fn imagenet(depth: usize) -> std::result::Result<Self, Error> {
         let (block, blocks) = match depth {
+            10 => (Block::Basic, [1, 1, 1, 1]),
             18 => (Block::Basic, [2, 2, 2, 2]),
             34 => (Block::Basic, [3, 4, 6, 3]),
             50 => (Block::Bottleneck, [3, 4, 6, 3]),
             101 => (Block::Bottleneck, [3, 4, 23, 3]),
             152 => (Block::Bottleneck, [3, 8, 36, 3]),
-            depth => return Err(error(format!("expected `depth` 18, 34, 50, 101 or 152, found {depth}"))),
+            depth => return Err(error(format!("expected `depth` 10, 18, 34, 50, 101 or 152, found {depth}"))),
         };
         Ok(Self { stem: Stem::ImageNet, block, blocks: blocks.into(), width: 64, output_stride: None })
     }

@@ -307,7 +307,7 @@ fn impossible_networks_are_refused() {
     let params = Params::new(0, &Device::Cpu);
     let message = |depth| ResNetConfig::cifar(depth, 16).unwrap_err().to_string();
     assert!(message(9).contains("8, 14, 20") && message(2).contains("found 2"));
-    assert!(ResNetConfig::imagenet(20).unwrap_err().to_string().contains("18, 34, 50, 101 or 152, found 20"));
+    assert!(ResNetConfig::imagenet(20).unwrap_err().to_string().contains("10, 18, 34, 50, 101 or 152, found 20"));
 
     let cifar = ResNetConfig::cifar(8, 4).unwrap();
     let imagenet = ResNetConfig::imagenet(18).unwrap();
