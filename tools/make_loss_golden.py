@@ -8,7 +8,7 @@ import json, os, sys
 import torch
 import torch.nn.functional as F
 from safetensors.torch import save_file
-from torchvision.ops import sigmoid_focal_loss
+from torchvision.ops import generalized_box_iou_loss, sigmoid_focal_loss
 
 out, seed = sys.argv[1], int(sys.argv[2])
 os.makedirs(out, exist_ok=True)
@@ -49,4 +49,15 @@ for alpha, gamma in ((0.25, 2.0), (-1, 2.0), (0.6, 1.5), (0.5, 0.0)):
     targets = (torch.rand(3, 7, 5) < 0.4).float()
     loss = sigmoid_focal_loss(logits, targets, alpha, gamma, reduction="sum")
     add(f"focal/alpha {alpha} gamma {gamma}", dict(alpha=None if alpha < 0 else alpha, gamma=gamma), logits, targets, loss)
+# Boxes against boxes: overlapping, apart, inside each other, sharing sides, the same, without area.
+corners = torch.rand(24, 2, 2, 2) * 100
+boxes, targets = torch.cat([corners.amin(2), corners.amax(2)], 2).unbind(1)
+boxes[6:12] = targets[6:12] + torch.randn(6, 4)
+boxes[12:16, :2] = targets[12:16, :2]
+boxes[16:18] = targets[16:18]
+boxes[18:20] = torch.cat([targets[18:20, :2] + 0.1, targets[18:20, 2:] - 0.1], 1)
+boxes[20:22, 2:] = boxes[20:22, :2]
+targets[21:23, 2:] = targets[21:23, :2]
+boxes = boxes.clone().requires_grad_()
+add("giou", {}, boxes, targets, generalized_box_iou_loss(boxes, targets, reduction="sum"))
 save_file({k: t.contiguous() for k, t in blob.items()}, f"{out}/losses.safetensors", metadata=meta)

@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod activation;
+mod boxes;
 mod candle;
 mod candle_loss;
 mod columns;
@@ -22,6 +23,7 @@ mod shared;
 mod values;
 
 pub use activation::{add, leaky_relu, relu, relu6};
+pub use boxes::generalized_box_iou_loss;
 pub use concat::concat;
 pub use conv::{Conv2d, conv2d};
 pub use feature_map::FeatureMap;

@@ -100,7 +100,7 @@ fn losses() {
     let file = SafeTensors::deserialize(&bytes).unwrap();
     let cases = cases(&bytes);
     let of = |loss: &str| cases.keys().filter(|case| case.starts_with(loss)).count();
-    assert!(of("cross_entropy") >= 12 && of("bce") >= 2 && of("focal") >= 4);
+    assert!(of("cross_entropy") >= 12 && of("bce") >= 2 && of("focal") >= 4 && of("giou") == 1);
     on_each(|kernels| {
         for (case, settings) in &cases {
             let named = |part: &str| tensor(&file, &format!("{case}/{part}"));
@@ -122,6 +122,7 @@ fn losses() {
                         FocalLoss { alpha: settings["alpha"].as_f64(), gamma: settings["gamma"].as_f64().unwrap() };
                     ops::sigmoid_focal_loss(&logits, &targets, focal)
                 }
+                "giou" => ops::generalized_box_iou_loss(&logits, &targets).and_then(|losses| losses.sum_all()),
                 other => panic!("unknown loss {other}"),
             };
             let loss = loss.unwrap();

@@ -44,6 +44,32 @@ fn finite_differences_of_losses() {
 }
 
 #[test]
+fn finite_differences_of_boxes() {
+    // Far from each other's sides, where the slope jumps: overlapping, inside, around, apart in one direction or both.
+    let boxes = [0.0, 0.0, 2.0, 2.0, 0.5, 0.5, 1.0, 1.5, -1.0, -1.0, 4.0, 5.0, 6.0, 0.0, 7.0, 1.0, 6.0, 6.0, 7.0, 8.0];
+    let targets = [1.0, 0.7, 3.0, 3.0, 0.0, 0.0, 2.0, 2.0, 0.0, 0.0, 2.0, 2.0, 1.0, -1.0, 3.0, 3.0, 1.0, 1.0, 3.0, 3.0];
+    let targets = tensor(targets.to_vec(), &[5, 4]);
+    check_gradient("giou", &[tensor(boxes.to_vec(), &[5, 4])], |i| ops::generalized_box_iou_loss(&i[0], &targets));
+}
+
+#[test]
+fn boxes_without_area_have_a_finite_loss() {
+    on_each(|kernels| {
+        let boxes = var(&tensor(vec![1.0, 1.0, 1.0, 1.0, 0.0, 0.0, 2.0, 2.0, 3.0, 3.0, 3.0, 5.0], &[3, 4]));
+        let targets = tensor(vec![1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 3.0, 3.0, 3.0, 5.0], &[3, 4]);
+        let losses = ops::generalized_box_iou_loss(&boxes, &targets).unwrap();
+        let gradients = losses.sum_all().unwrap().backward().unwrap();
+        let gradient = values(gradients.get(&boxes).unwrap());
+        let finite = values(&losses).into_iter().chain(gradient).all(f32::is_finite);
+        assert!(finite, "{kernels:?}");
+        let empty = Tensor::zeros((0, 4), DType::F32, &Device::Cpu).unwrap();
+        assert_eq!(ops::generalized_box_iou_loss(&empty, &empty).unwrap().dims(), [0]);
+        let message = ops::generalized_box_iou_loss(&boxes, &empty).unwrap_err().to_string();
+        assert!(message.contains("found [3, 4] and [0, 4]"), "{message}");
+    });
+}
+
+#[test]
 fn extreme_logits_stay_finite() {
     on_each(|kernels| {
         let logits = var(&tensor(vec![1e30, -1e30, 0.0, -1e30, 1e30, 0.0], &[2, 3]));
