@@ -1,3 +1,3 @@
 //! Object detection: boxes of objects in images, ranked by COCO's average precision.
 
-mod metric;
+pub mod metric;
