@@ -20,7 +20,12 @@ const DETECTIONS: usize = 100;
 /// # Errors
 ///
 /// Where tensors cannot be read.
-pub fn detect(levels: &[Level], images: usize, size: [usize; 2], suppression: Suppression) -> Result<Vec<Vec<Detection>>> {
+pub fn detect(
+    levels: &[Level],
+    images: usize,
+    size: [usize; 2],
+    suppression: Suppression,
+) -> Result<Vec<Vec<Detection>>> {
     let mut found = vec![Vec::new(); images];
     for level in levels {
         let (classes, boxes) = (level.classes.flatten_all()?.to_vec1::<f32>()?, level.boxes.flatten_all()?.to_vec1()?);
@@ -45,15 +50,18 @@ fn candidates(level: &Level, classes: &[f32], boxes: &[f32], [height, width]: [u
         let [x, y] = grid.place(pixel);
         for (class, logit) in logits.iter().enumerate() {
             let score = (sigmoid(*logit) * sigmoid(centre_ness)).sqrt();
-            // Not-a-number is not, either.
-            if !(score > LOWEST_SCORE) {
+            if score.is_nan() || score <= LOWEST_SCORE {
                 continue;
             }
             let [left, top, right, bottom] =
                 [left, top, right, bottom].map(|distance| distance.min(LARGEST).exp() * grid.stride as f32);
             let within = |place: f32, length: usize| place.clamp(0.0, length as f32);
-            let corners =
-                [within(x - left, width), within(y - top, height), within(x + right, width), within(y + bottom, height)];
+            let corners = [
+                within(x - left, width),
+                within(y - top, height),
+                within(x + right, width),
+                within(y + bottom, height),
+            ];
             if corners.iter().all(|corner| corner.is_finite()) {
                 candidates.push(Detection { class: class as u32, score, corners });
             }

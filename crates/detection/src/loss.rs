@@ -43,7 +43,8 @@ pub fn loss(levels: &[Level], objects: &[Vec<Object>]) -> Result<Tensor> {
     let total: f64 = targets.centre_ness.iter().copied().map(f64::from).sum();
     let centre_ness = Tensor::from_vec(targets.centre_ness, found, device)?;
     let regression = ((giou * &centre_ness)?.sum_all()? / total)?;
-    let divergence = (ops::binary_cross_entropy_with_logits(&boxes.narrow(1, 4, 1)?.squeeze(1)?, &centre_ness)? - entropy)?;
+    let divergence =
+        (ops::binary_cross_entropy_with_logits(&boxes.narrow(1, 4, 1)?.squeeze(1)?, &centre_ness)? - entropy)?;
     (focal / found as f64)? + regression + divergence
 }
 

@@ -1,5 +1,6 @@
 //! The network.
 
+use crate::assign::Grid;
 use crate::config::ModelConfig;
 use candle_core::{Result, Tensor};
 use candle_nn::init::Init;
@@ -33,6 +34,13 @@ pub struct Level {
     pub boxes: Tensor,
 }
 
+impl Level {
+    /// Its pixels in the image.
+    pub fn grid(&self) -> Grid {
+        Grid { size: self.size, stride: self.stride }
+    }
+}
+
 /// Share of the pixels that are taken for objects at first (arXiv 1708.02002 §4.1).
 const PRIOR: f64 = 0.01;
 
@@ -42,7 +50,12 @@ impl Detector {
     /// # Errors
     ///
     /// Where there is no network of that size.
-    pub fn new(params: &Params, channels: usize, classes: usize, config: ModelConfig) -> std::result::Result<Self, Error> {
+    pub fn new(
+        params: &Params,
+        channels: usize,
+        classes: usize,
+        config: ModelConfig,
+    ) -> std::result::Result<Self, Error> {
         let ModelConfig { depth, width, stride, levels, convs, freeze_norms, .. } = config;
         let backbone = params.pp("backbone");
         let resnet = ResNetConfig { width, ..ResNetConfig::imagenet(depth)? };

@@ -46,7 +46,9 @@ fn a_shape_mismatch_names_the_parameter() {
     assert!(params.set_role("b", Role::Other).unwrap_err().to_string().contains("`b`"));
     let statistic = params.buffer("running", 3, 0.0).unwrap();
     let normalization = Normalization { running_mean: statistic.clone(), running_var: statistic, bias: None };
-    assert!(params.set_role("a", Role::ScaleInvariant(vec![normalization])).unwrap_err().to_string().contains("2 filters"));
+    assert!(
+        params.set_role("a", Role::ScaleInvariant(vec![normalization])).unwrap_err().to_string().contains("2 filters")
+    );
 }
 
 #[test]

@@ -1,0 +1,174 @@
+//! Object detection as a [`Task`].
+
+use crate::config::Config;
+use crate::detect::detect;
+use crate::loss::loss;
+use crate::metric::{AveragePrecision, Detection};
+use crate::model::Detector;
+use anyhow::{Result, anyhow};
+use candle_core::{Device, Tensor};
+use data::augment::{Augmentation, Follow, Normalise, Transform, View};
+use data::{Manifest, Object, Root, Split};
+use ops::Statistics;
+use random::Rng;
+use record::Scores;
+use regularize::Params;
+use train::{Headline, Task};
+
+/// See the crate's documentation.
+pub struct ObjectDetection {
+    config: Config,
+    set: data::Detection,
+    normalise: Normalise,
+    augmentation: Augmentation,
+}
+
+/// A normalised image `[h, w, c]` and its objects.
+pub struct Example {
+    pixels: Vec<f32>,
+    /// In pixels of what the network sees.
+    seen: Vec<Object>,
+    original: Original,
+}
+
+/// Images `[n, h, w, c]` and their objects.
+pub struct Batch {
+    images: Tensor,
+    seen: Vec<Vec<Object>>,
+    originals: Vec<Original>,
+}
+
+/// The image as it is in the data set.
+struct Original {
+    view: View,
+    objects: Vec<Object>,
+}
+
+impl Original {
+    /// Detections in what the network saw, an image that was resized to fit, as detections in the image itself.
+    fn detections(&self, mut detections: Vec<Detection>) -> Vec<Detection> {
+        let [down, across] = [0, 1].map(|axis| self.view.source[axis] as f32 / self.view.scaled[axis] as f32);
+        let [height, width] = self.view.source.map(|side| side as f32);
+        for detection in &mut detections {
+            let [left, top, right, bottom] = detection.corners;
+            let (x, y) = (|x: f32| (x * across).min(width), |y: f32| (y * down).min(height));
+            detection.corners = [x(left), y(top), x(right), y(bottom)];
+        }
+        detections
+    }
+}
+
+impl Task for ObjectDetection {
+    type Config = Config;
+    type Example = Example;
+    type Batch = Batch;
+    type Model = Detector;
+    /// Of each image, in its own pixels.
+    type Prediction = Vec<Vec<Detection>>;
+    type Meter = AveragePrecision;
+
+    const NAME: &'static str = "detection";
+    const VERSION: u32 = 1;
+    const HEADLINE: Headline =
+        Headline { score: "AP", title: "AP %", scale: 100.0, higher_is_better: true, perfect: 1.0 };
+
+    fn open(config: Config, root: &Root, dataset: &str) -> Result<Self> {
+        config.check().map_err(|message| anyhow!(message))?;
+        let set = data::Detection::open(root, dataset, data::Options { examples: config.examples, resize: None })?;
+        for warning in set.warnings() {
+            eprintln!("warning: {dataset}: {warning}");
+        }
+        let normalise = Normalise::new(set.mean(), set.std());
+        let augmentation = Augmentation { size: Some(config.size), ..config.augmentation };
+        Ok(Self { config, set, normalise, augmentation })
+    }
+
+    fn manifest(&self) -> &Manifest {
+        self.set.manifest()
+    }
+
+    fn digest(&self) -> &str {
+        self.set.digest()
+    }
+
+    fn model_line(&self) -> String {
+        let model = &self.config.model;
+        let [height, width] = self.config.size;
+        format!(
+            "FCOS on ResNet-{} of width {}, {} levels of {} channels from stride {}, {width}×{height} pixels{}",
+            model.depth,
+            model.width,
+            model.levels,
+            model.channels,
+            model.stride,
+            if model.freeze_norms { ", frozen batch norms" } else { "" }
+        )
+    }
+
+    fn augmentation_line(&self) -> String {
+        self.augmentation.to_string()
+    }
+
+    fn len(&self, split: Split) -> usize {
+        self.set.len(split)
+    }
+
+    fn example(&self, split: Split, index: usize, rng: &mut Rng) -> Result<Example> {
+        let example = self.set.example(split, index)?;
+        let source = [example.image.height, example.image.width];
+        let transform = match split {
+            Split::Train => self.augmentation.draw(source, rng),
+            Split::Validation | Split::Test => View::fit(source, self.config.size).into(),
+        };
+        let [height, width] = self.config.size;
+        let mut pixels = vec![0.0; height * width * self.normalise.channels()];
+        transform.apply(&example.image.pixels, &self.normalise, &mut pixels);
+        let Transform { view, .. } = transform;
+        let original = Original { view, objects: example.label.clone() };
+        Ok(Example { pixels, seen: example.label.follow(&view), original })
+    }
+
+    fn collate(&self, examples: Vec<Example>, device: &Device) -> Result<Batch> {
+        let [height, width] = self.config.size;
+        let shape = (examples.len(), height, width, self.normalise.channels());
+        let mut pixels = Vec::with_capacity(examples.iter().map(|example| example.pixels.len()).sum());
+        let (mut seen, mut originals) = (Vec::new(), Vec::new());
+        for example in examples {
+            pixels.extend_from_slice(&example.pixels);
+            seen.push(example.seen);
+            originals.push(example.original);
+        }
+        Ok(Batch { images: Tensor::from_vec(pixels, shape, device)?, seen, originals })
+    }
+
+    fn model(&self, params: &Params) -> Result<Detector> {
+        Ok(Detector::new(params, self.normalise.channels(), self.set.classes().len(), self.config.model)?)
+    }
+
+    fn loss(&self, model: &Detector, batch: &Batch) -> Result<Tensor> {
+        Ok(loss(&model.forward(&batch.images, Statistics::Batch)?, &batch.seen)?)
+    }
+
+    fn predict(&self, model: &Detector, batch: &Batch) -> Result<Vec<Vec<Detection>>> {
+        let levels = model.forward(&batch.images, Statistics::Running)?;
+        let found = detect(&levels, batch.originals.len(), self.config.size, self.config.suppression)?;
+        Ok(found.into_iter().zip(&batch.originals).map(|(found, original)| original.detections(found)).collect())
+    }
+
+    fn truth(&self, batch: &Batch) -> Result<Vec<Vec<Detection>>> {
+        let detection = |object: &Object| Detection { class: object.class, score: 1.0, corners: object.corners };
+        let of = |original: &Original| original.objects.iter().filter(|o| !o.ignore).map(detection).collect();
+        Ok(batch.originals.iter().map(of).collect())
+    }
+
+    fn observe(&self, prediction: &Vec<Vec<Detection>>, batch: &Batch, meter: &mut AveragePrecision) -> Result<()> {
+        for (detections, original) in prediction.iter().zip(&batch.originals) {
+            meter.observe(detections, &original.objects);
+        }
+        Ok(())
+    }
+
+    fn scores(&self, meter: AveragePrecision) -> Scores {
+        meter.scores()
+    }
+}
