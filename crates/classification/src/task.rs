@@ -3,6 +3,7 @@
 use crate::config::{Config, ModelConfig};
 use anyhow::{Error, Result, anyhow};
 use candle_core::{Device, Tensor};
+use canvas::{Canvas, Colour};
 use data::augment::{Augmentation, Normalise};
 use data::{Manifest, Root, Split};
 use ops::{CrossEntropy, Statistics};
@@ -46,6 +47,9 @@ impl Task for Classification {
     const VERSION: u32 = 3;
     const HEADLINE: Headline =
         Headline { score: "top1", title: "top-1 %", scale: 100.0, higher_is_better: true, perfect: 1.0 };
+    const PICTURES: Option<&'static str> = Some(
+        "Under each image are its class and the most probable one with its probability: blue is right, orange is wrong.",
+    );
 
     fn open(config: Config, root: &Root, dataset: &str) -> Result<Self> {
         let augmentation = Augmentation { padding: config.padding, flip: config.flip, ..Augmentation::default() };
@@ -137,4 +141,24 @@ impl Task for Classification {
     fn scores(&self, meter: TopOne) -> Scores {
         Scores::from([("top1".into(), meter.accuracy()), ("loss".into(), meter.loss())])
     }
+
+    fn picture(&self, split: Split, index: usize, prediction: &Tensor) -> Result<Canvas> {
+        let example = self.set.example(split, index)?;
+        let logits: Vec<f32> = prediction.flatten_all()?.to_vec1()?;
+        let (predicted, probability) = most_probable(&logits);
+        let class = |index: usize| self.set.classes().get(index).map_or("?", String::as_str);
+        let truth = example.label as usize;
+        let mut picture = Canvas::of(&example.image);
+        picture.caption(class(truth), Colour::White);
+        let colour = if predicted == truth { Colour::Blue } else { Colour::Orange };
+        picture.caption(&format!("predicted {} {probability:.2}", class(predicted)), colour);
+        Ok(picture)
+    }
+}
+
+/// The class with the largest of `logits`, the first of equal ones as in [`TopOne`], and its softmax.
+fn most_probable(logits: &[f32]) -> (usize, f32) {
+    let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let class = logits.iter().position(|logit| *logit == largest).unwrap_or(0);
+    (class, 1.0 / logits.iter().map(|logit| (logit - largest).exp()).sum::<f32>())
 }

@@ -2,6 +2,7 @@
 
 use crate::error::Error;
 use crate::evaluation::test;
+use crate::pictures::pictures;
 use crate::plan::plan;
 use crate::task::Task;
 use crate::training::{Event, Options, train};
@@ -44,6 +45,17 @@ enum Command {
         /// Folder of the run
         folder: PathBuf,
     },
+    /// Draw what a finished run predicts of some examples, spread evenly over the test split
+    Pictures {
+        /// Folder of the run
+        folder: PathBuf,
+        /// Folder that the PNG files are written to
+        #[arg(long, value_name = "DIR")]
+        out: PathBuf,
+        /// Number of examples
+        #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=1000))]
+        count: u16,
+    },
 }
 
 /// The `main` of a task binary.
@@ -56,6 +68,9 @@ pub fn main<T: Task>() -> ExitCode {
         Command::Run { folder, stop_on_eof } => rayon::scope(|_| run::<T>(&RunFolder::new(folder), stop_on_eof)),
         Command::Test { folder } => {
             rayon::scope(|_| test::<T>(&RunFolder::new(folder), &Root::from_env(".")).map(drop))
+        }
+        Command::Pictures { folder, out, count } => {
+            rayon::scope(|_| pictures::<T>(&RunFolder::new(folder), &Root::from_env("."), &out, usize::from(count)))
         }
     };
     match result {

@@ -1,14 +1,13 @@
 //! Scores of a model on a split.
 
-use crate::checkpoint::read_weights;
 use crate::error::{Error, Result};
+use crate::finished::{self, Finished};
 use crate::loader::{Loader, examples};
-use crate::plan::plan;
 use crate::provenance;
 use crate::task::Task;
 use candle_core::Device;
 use data::{Root, Split};
-use record::{Outcome, RunFolder, SCHEMA, Scores, TestRecord};
+use record::{RunFolder, SCHEMA, Scores, TestRecord};
 
 /// Scores `model` on all examples of `split`, `batch` at a time; the scores do not depend on `batch`.
 ///
@@ -45,37 +44,16 @@ pub fn evaluate<T: Task>(
 ///
 /// # Errors
 ///
-/// Where the run has not finished, or its weights are not those of its record.
+/// Where the run has not finished, or its weights are not here or not those of its record.
 pub fn test<T: Task>(folder: &RunFolder, root: &Root) -> std::result::Result<TestRecord, Error> {
     if let Some(test) = folder.read_test()? {
         return Ok(test);
     }
-    let Some(record) = folder.read_record()? else {
-        return Err(Error::Other(anyhow::anyhow!(
-            "{}: expected a finished run, found no record",
-            folder.path().display()
-        )));
-    };
-    if record.outcome != Outcome::Finished {
-        return Err(Error::Other(anyhow::anyhow!(
-            "{}: the run diverged, so there is nothing to test",
-            folder.path().display()
-        )));
-    }
     let started = provenance::now();
-    let planned = plan::<T>(&record.spec, root)?;
-    let task = T::open(planned.task.clone(), root, &planned.spec.dataset)?;
-    let params = planned.params();
-    let model = task.model(&params)?;
-    read_weights(&folder.weights(), &params)?;
-    let weights = params.digest()?;
-    if weights != record.weights {
-        let message = format!("expected the weights of the record, {}, found {weights}", record.weights);
-        return Err(Error::content(&folder.weights(), message));
-    }
+    let Finished { record, planned, task, model } = finished::open::<T>(folder, root)?;
     let scores = evaluate(&task, &model, Split::Test, planned.settings.batch, provenance::threads(), &Device::Cpu)?;
     let provenance = provenance::provenance(task.digest(), started, 0);
-    let test = TestRecord { schema: SCHEMA, id: record.id, weights, scores, provenance };
+    let test = TestRecord { schema: SCHEMA, id: record.id, weights: record.weights, scores, provenance };
     folder.write_test(&test)?;
     Ok(test)
 }

@@ -1,7 +1,9 @@
 //! The contract of a task.
 
 use crate::error::Result;
+use anyhow::bail;
 use candle_core::{Device, Tensor};
+use canvas::Canvas;
 use data::{Root, Split};
 use random::Rng;
 use record::Scores;
@@ -34,6 +36,9 @@ pub trait Task: Sized + Sync {
     const VERSION: u32;
     /// The score that ranks methods.
     const HEADLINE: Headline;
+    /// What the colours of a [`Task::picture`] mean, in a sentence for legends and reports; without it, the task draws
+    /// none.
+    const PICTURES: Option<&'static str> = None;
 
     /// Opens the data set `dataset`.
     fn open(config: Self::Config, root: &Root, dataset: &str) -> Result<Self>;
@@ -82,6 +87,12 @@ pub trait Task: Sized + Sync {
 
     /// The scores of all that was observed, [`Task::HEADLINE`] among them.
     fn scores(&self, meter: Self::Meter) -> Scores;
+
+    /// Draws example `index` of `split` with what is true of it and `prediction`, which is of a batch of that example
+    /// alone. Its colours are those of [`Task::PICTURES`].
+    fn picture(&self, _split: Split, _index: usize, _prediction: &Self::Prediction) -> Result<Canvas> {
+        bail!("the task {} draws no pictures", Self::NAME)
+    }
 }
 
 /// The score that ranks methods, and its direction.

@@ -1,0 +1,55 @@
+//! Pictures of what a finished run predicts.
+
+use crate::error::Error;
+use crate::finished::{self, Finished};
+use crate::loader::examples;
+use crate::task::Task;
+use anyhow::anyhow;
+use candle_core::Device;
+use canvas::Canvas;
+use data::{Root, Split};
+use record::RunFolder;
+use record::fs::write_atomic;
+use std::path::Path;
+
+/// Draws `count` examples of the test split with what the finished run in `run` predicts of them, spread evenly over the
+/// split (example ⌊k·len/count⌋ for k from 0), so that nobody chooses them. Writes `<split>-<index>.png` for each and
+/// `sheet.png` with all of them to the folder `out`, which is made where there is none, and leaves other files in it alone.
+///
+/// # Errors
+///
+/// Where the task draws no pictures, the run has not finished, its weights are not here or not those of its record, or a
+/// file cannot be written.
+pub fn pictures<T: Task>(run: &RunFolder, root: &Root, out: &Path, count: usize) -> Result<(), Error> {
+    let legend = T::PICTURES.ok_or_else(|| anyhow!("the task {} draws no pictures", T::NAME))?;
+    let finished = finished::open::<T>(run, root)?;
+    let (split, len) = (Split::Test, finished.task.len(Split::Test));
+    let count = count.min(len);
+    let drawn = (0..count).map(|k| {
+        let index = (k as u128 * len as u128 / count as u128) as usize;
+        draw(&finished, split, index).map(|picture| (index, picture))
+    });
+    let drawn: Vec<(usize, Canvas)> = drawn.collect::<Result<_, _>>()?;
+    for (index, picture) in &drawn {
+        write(&out.join(format!("{split}-{index}.png")), picture)?;
+    }
+    let title = format!(
+        "{} run {}: {count} of {len} examples of the {split} split, spread evenly over it.",
+        T::NAME,
+        finished.record.id
+    );
+    let pictures: Vec<Canvas> = drawn.into_iter().map(|(_, picture)| picture).collect();
+    write(&out.join("sheet.png"), &canvas::sheet(&[&title, legend], &pictures))
+}
+
+fn draw<T: Task>(finished: &Finished<T>, split: Split, index: usize) -> Result<Canvas, Error> {
+    let Finished { task, model, .. } = finished;
+    let batch = task.collate(examples(task, split, &[index], 0, "evaluate", 0)?, &Device::Cpu)?;
+    let prediction = ops::no_grad(|| task.predict(model, &batch))?;
+    Ok(task.picture(split, index, &prediction)?)
+}
+
+fn write(path: &Path, picture: &Canvas) -> Result<(), Error> {
+    let file = picture.png().map_err(|cause| anyhow!("cannot draw {}: {cause}", path.display()))?;
+    Ok(write_atomic(path, &file)?)
+}
