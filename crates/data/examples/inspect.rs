@@ -20,15 +20,18 @@ const EXAMPLES: usize = 20_000;
 fn main() -> Result<()> {
     let name = std::env::args().nth(1).context("expected the name of a data set, such as fashion-mnist-12k")?;
     let root = Root::from_env(".");
-    match root.manifest(&name)?.task() {
-        TaskKind::Classification => inspect(&root, &name, |_: &u32| 1, "labels"),
-        TaskKind::Detection => inspect(&root, &name, |objects: &Vec<Object>| objects.len(), "boxes"),
-        TaskKind::Segmentation => {
-            let judged = |mask: &Mask| mask.classes.iter().filter(|class| **class != VOID).count();
-            inspect(&root, &name, judged, "pixels with a class")
-        }
-        TaskKind::CrowdCounting => inspect(&root, &name, |points: &Vec<Point>| points.len(), "points"),
+    for task in root.manifest(&name)?.tasks() {
+        match task {
+            TaskKind::Classification => inspect(&root, &name, |_: &u32| 1, "labels"),
+            TaskKind::Detection => inspect(&root, &name, |objects: &Vec<Object>| objects.len(), "boxes"),
+            TaskKind::Segmentation => {
+                let judged = |mask: &Mask| mask.classes.iter().filter(|class| **class != VOID).count();
+                inspect(&root, &name, judged, "pixels with a class")
+            }
+            TaskKind::CrowdCounting => inspect(&root, &name, |points: &Vec<Point>| points.len(), "points"),
+        }?;
     }
+    Ok(())
 }
 
 fn inspect<L: Label>(root: &Root, name: &str, count: impl Fn(&L) -> usize + Sync, what: &str) -> Result<()> {

@@ -8,7 +8,7 @@ use record::hex;
 use sha2::{Digest, Sha256};
 
 use crate::root::{Root, parquet_files};
-use crate::{Columns, Error, ExpectedFile, Fault, Manifest, Result, Split, Validation};
+use crate::{Columns, Error, ExpectedFile, Fault, Manifest, Result, Source, Split, Stored, Validation};
 
 /// A data set that was found: its manifest and its files.
 #[derive(Debug, Clone)]
@@ -17,20 +17,29 @@ pub struct Dataset {
     pub name: String,
     /// What the set is.
     pub manifest: Manifest,
+    /// Its files; of a derived set those of the set that it is derived from.
+    pub(crate) files: Files,
+}
+
+/// The files of a set.
+#[derive(Debug, Clone)]
+pub(crate) struct Files {
+    /// How they are read.
+    pub(crate) stored: Stored,
     /// The splits that have files, in the order train, validation, test. A validation split that
     /// is carved has none of its own.
-    pub parts: Vec<Part>,
+    pub(crate) parts: Vec<Part>,
 }
 
 /// The files of a split.
 #[derive(Debug, Clone)]
-pub struct Part {
+pub(crate) struct Part {
     /// What the files are for.
-    pub split: Split,
+    pub(crate) split: Split,
     /// The folder that they are in, without the way to it.
-    pub folder: String,
+    pub(crate) folder: String,
     /// The parquet files, sorted by name.
-    pub files: Vec<PathBuf>,
+    pub(crate) files: Vec<PathBuf>,
 }
 
 impl Dataset {
@@ -43,9 +52,39 @@ impl Dataset {
     /// files than the manifest lists.
     pub fn find(root: &Root, name: &str) -> Result<Self> {
         let manifest = root.manifest(name)?;
-        let folders = manifest.splits.folders();
-        let place = root.find(name, &manifest)?;
-        let parts = folders
+        let files = match &manifest.source {
+            Source::Stored(stored) => Files::find(root, name, stored)?,
+            Source::Scenes(scenes) => scenes.source_files(root, name)?,
+        };
+        Ok(Self { name: name.to_owned(), manifest, files })
+    }
+
+    /// The identity of what is read: SHA-256, in hexadecimal, over the parts of the manifest that
+    /// decide how the files are read (splits, carving, columns, channels, number of classes), and
+    /// for each file its split, its name and the SHA-256 of its bytes. Neither the place of the
+    /// files nor the prose of the manifest matters. Of scenes, it is over the set that they are made of, their settings,
+    /// and the [version](crate::scenes::VERSION) of what makes them.
+    ///
+    /// # Errors
+    ///
+    /// Where a file cannot be read, or has another SHA-256 than the manifest says.
+    pub fn digest(&self) -> Result<String> {
+        let digest = self.files.digest()?;
+        Ok(match &self.manifest.source {
+            Source::Stored(_) => digest,
+            Source::Scenes(scenes) => {
+                hex(&fields(scenes.settings(&self.files.stored.classes).into_iter().chain([digest])))
+            }
+        })
+    }
+}
+
+impl Files {
+    pub(crate) fn find(root: &Root, name: &str, stored: &Stored) -> Result<Self> {
+        let place = root.find(name, stored)?;
+        let parts = stored
+            .splits
+            .folders()
             .iter()
             .map(|&(split, folder)| {
                 let path = place.join(folder);
@@ -56,33 +95,17 @@ impl Dataset {
                 Ok(Part { split, folder: folder.to_owned(), files })
             })
             .collect::<Result<Vec<_>>>()?;
-        let dataset = Self { name: name.to_owned(), manifest, parts };
-        dataset.check_listed(&place)?;
-        Ok(dataset)
+        let files = Self { stored: stored.clone(), parts };
+        files.check_listed(&place)?;
+        Ok(files)
     }
 
-    /// The identity of what is read: SHA-256, in hexadecimal, over the parts of the manifest that
-    /// decide how the files are read (splits, carving, columns, channels, number of classes), and
-    /// for each file its split, its name and the SHA-256 of its bytes. Neither the place of the
-    /// files nor the prose of the manifest matters.
-    ///
-    /// # Errors
-    ///
-    /// Where a file cannot be read, or has another SHA-256 than the manifest says.
-    pub fn digest(&self) -> Result<String> {
+    fn digest(&self) -> Result<String> {
         let files: Vec<(&Part, &Path)> =
             self.parts.iter().flat_map(|part| part.files.iter().map(move |file| (part, file.as_path()))).collect();
         let digests: Vec<Result<[u8; 32]>> = files.par_iter().map(|(_, file)| Ok(digest_of(file)?)).collect();
 
-        let mut total = Sha256::new();
-        // With its length, so that no two lists of fields run together to the same bytes.
-        let mut field = |bytes: &[u8]| {
-            total.update((bytes.len() as u64).to_le_bytes());
-            total.update(bytes);
-        };
-        for text in self.reading() {
-            field(text.as_bytes());
-        }
+        let mut all: Vec<Vec<u8>> = self.reading().into_iter().map(String::into_bytes).collect();
         for ((part, file), digest) in files.into_iter().zip(digests) {
             let digest = digest?;
             let expected = self.expected(part, file).and_then(|expected| expected.sha256.as_deref());
@@ -95,15 +118,13 @@ impl Dataset {
                     found: hex(&digest),
                 });
             }
-            field(part.split.name().as_bytes());
-            field(file_name(file).as_bytes());
-            field(&digest);
+            all.extend([part.split.name().into(), file_name(file).into_bytes(), digest.to_vec()]);
         }
-        Ok(hex(&total.finalize()))
+        Ok(hex(&fields(all)))
     }
 
-    /// All files in the order of [`parts`](Self::parts), each with its split.
-    pub(crate) fn files(&self) -> impl Iterator<Item = (Split, &Path)> {
+    /// All files in the order of `parts`, each with its split.
+    pub(crate) fn all(&self) -> impl Iterator<Item = (Split, &Path)> {
         self.parts.iter().flat_map(|part| part.files.iter().map(|file| (part.split, file.as_path())))
     }
 
@@ -116,11 +137,11 @@ impl Dataset {
     /// What the manifest says of `file` in `part`, if anything.
     pub(crate) fn expected(&self, part: &Part, file: &Path) -> Option<&ExpectedFile> {
         let path = format!("{}/{}", part.folder, file_name(file));
-        self.manifest.files.iter().find(|expected| expected.path == path)
+        self.stored.files.iter().find(|expected| expected.path == path)
     }
 
     fn check_listed(&self, place: &Path) -> Result<()> {
-        if self.manifest.files.is_empty() {
+        if self.stored.files.is_empty() {
             return Ok(());
         }
         for part in &self.parts {
@@ -130,7 +151,7 @@ impl Dataset {
                 }
             }
         }
-        match self.manifest.files.iter().map(|listed| place.join(&listed.path)).find(|path| !path.is_file()) {
+        match self.stored.files.iter().map(|listed| place.join(&listed.path)).find(|path| !path.is_file()) {
             Some(file) => Err(Error::MissingFile { file }),
             None => Ok(()),
         }
@@ -138,7 +159,7 @@ impl Dataset {
 
     /// The parts of the manifest that decide what is read from given files.
     fn reading(&self) -> Vec<String> {
-        let Manifest { classes, channels, columns, splits, tolerate, .. } = &self.manifest;
+        let Stored { classes, channels, columns, splits, tolerate, .. } = &self.stored;
         let mut reading = vec![
             format!("{} classes", classes.len()),
             channels.map_or_else(|| "channels as in the files".to_owned(), |channels| channels.to_string()),
@@ -165,6 +186,16 @@ impl Dataset {
         reading.extend(all.iter().filter(|fault| tolerate.contains(fault)).map(|fault| format!("{fault} tolerated")));
         reading
     }
+}
+
+/// SHA-256 of fields, each with its length, so that no two lists of fields run together to the same bytes.
+fn fields(fields: impl IntoIterator<Item = impl AsRef<[u8]>>) -> [u8; 32] {
+    let mut total = Sha256::new();
+    for field in fields {
+        total.update((field.as_ref().len() as u64).to_le_bytes());
+        total.update(field);
+    }
+    total.finalize().into()
 }
 
 fn file_name(file: &Path) -> String {

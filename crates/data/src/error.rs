@@ -166,7 +166,20 @@ pub enum Error {
         /// What it was opened for.
         expected: TaskKind,
         /// What it is for.
-        found: TaskKind,
+        found: Tasks,
+    },
+
+    /// A setting of scenes that does not fit the set that they are made of.
+    #[error("data set {name:?}: `scenes.{key}`: expected {expected}, found {found}")]
+    Scenes {
+        /// The set of scenes.
+        name: String,
+        /// The setting.
+        key: &'static str,
+        /// What fits.
+        expected: String,
+        /// What is there.
+        found: String,
     },
 
     /// Other classes than the manifest, or another file, has; or not as many as the task needs.
@@ -351,6 +364,17 @@ pub struct Cell {
 impl fmt::Display for Cell {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: row {}, column {:?}", self.file.display(), self.row, self.column)
+    }
+}
+
+/// What a set is for, in words.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tasks(pub Vec<TaskKind>);
+
+impl fmt::Display for Tasks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<String> = self.0.iter().map(ToString::to_string).collect();
+        f.write_str(&names.join(", "))
     }
 }
 

@@ -5,6 +5,7 @@ use crate::columns::Batch;
 use crate::decode::{self, MaskPixels};
 use crate::error::Cell;
 use crate::reading::{Reading, Row};
+use crate::scenes::Scene;
 use crate::spool::{Span, Spool};
 use crate::table::Table;
 use crate::{BoxForm, Columns, Error, Fault, Mask, Object, Point, Result, TaskKind, VOID};
@@ -44,6 +45,11 @@ pub trait Label: Follow + Clone + Send + Sync {
 
     /// The label of an image as it is in its file, before anything is resized.
     fn decode(reading: &Reading<'_>, row: &Row<Self::Raw>, spool: &Spool) -> Result<Self>;
+
+    /// What is known of a scene, where there are scenes with such labels.
+    fn of_scene(_scene: &Scene) -> Option<Self> {
+        None
+    }
 }
 
 impl Label for u32 {
@@ -177,6 +183,10 @@ impl Label for Vec<Object> {
     fn decode(_: &Reading<'_>, row: &Row<Vec<Object>>, _: &Spool) -> Result<Self> {
         Ok(row.raw.clone())
     }
+
+    fn of_scene(scene: &Scene) -> Option<Self> {
+        Some(scene.objects())
+    }
 }
 
 /// Refuses boxes of which many make no sense as the manifest reads them, and nearly all do as the other form.
@@ -295,6 +305,10 @@ impl Label for Mask {
         let classes = classes.into_iter().map(|class| class.unwrap_or(VOID)).collect();
         Ok(Self { height, width, classes })
     }
+
+    fn of_scene(scene: &Scene) -> Option<Self> {
+        Some(scene.mask())
+    }
 }
 
 /// What each byte of a mask means.
@@ -384,6 +398,10 @@ impl Label for Vec<Point> {
 
     fn decode(_: &Reading<'_>, row: &Row<Vec<Point>>, _: &Spool) -> Result<Self> {
         Ok(row.raw.clone())
+    }
+
+    fn of_scene(scene: &Scene) -> Option<Self> {
+        Some(scene.points())
     }
 }
 

@@ -28,24 +28,26 @@ mod pattern;
 mod reading;
 mod resize;
 mod root;
+mod rows;
+pub mod scenes;
 mod set;
 mod split;
 mod spool;
 mod statistics;
+mod stored;
 mod table;
 mod written;
 
-pub use dataset::{Dataset, Part, sha256_of};
+pub use dataset::{Dataset, sha256_of};
 pub use error::{Error, Result};
 pub use example::{Example, Image, Mask, Object, Point, VOID};
 pub use label::Label;
 pub use lock::{ExpectedFile, Lock};
-pub use manifest::{
-    BoxForm, Carve, CarveSource, Channels, Columns, Fault, Hub, Manifest, Splits, TaskKind, Validation,
-};
+pub use manifest::{Manifest, Source, TaskKind};
 pub use pattern::fits;
 pub use reading::Warning;
 pub use resize::Resize;
 pub use root::{EXTERNAL_VARIABLE, MEMORY, MEMORY_VARIABLE, Root};
 pub use set::{Classification, CrowdCounting, Detection, Options, Segmentation, Set};
 pub use split::{Split, UnknownSplit};
+pub use stored::{BoxForm, Carve, CarveSource, Channels, Columns, Fault, Hub, Splits, Stored, Validation};

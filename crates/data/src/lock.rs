@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, Manifest, Result};
+use crate::{Error, Result, Stored};
 
 /// `datasets/<name>.lock`: the files of a set as they were when they were first fetched. It is
 /// committed, so that everybody has the same.
@@ -60,9 +60,9 @@ impl Lock {
     }
 
     /// What a lock and its manifest must agree on.
-    pub(crate) fn check(&self, manifest: &Manifest) -> Result<(), String> {
+    pub(crate) fn check(&self, stored: &Stored) -> Result<(), String> {
         let hint = "\n  hint: delete the lock to pin anew what the manifest names now, then fetch";
-        if let Some(hub) = &manifest.hub
+        if let Some(hub) = &stored.hub
             && hub.is_pinned()
             && hub.revision != self.revision
         {
@@ -71,7 +71,7 @@ impl Lock {
                 hub.revision, self.revision
             ));
         }
-        for pinned in &manifest.files {
+        for pinned in &stored.files {
             let found = self.files.iter().find(|file| file.path == pinned.path);
             if !found.is_some_and(|found| pinned.agrees(found)) {
                 return Err(format!("expected {:?} as in the manifest{hint}", pinned.path));

@@ -1,16 +1,16 @@
 //! `datasets/<name>.toml`: what a data set is, and how its files are read; and `datasets/<name>.lock`:
 //! which files exactly.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
 
-use serde::de::{self, Deserializer, MapAccess, Visitor, value::MapAccessDeserializer};
+use serde::de::Error as _;
 use serde::{Deserialize, Serialize};
 
-use crate::pattern::fits;
-use crate::written::Written;
-use crate::{Error, ExpectedFile, Lock, Result, Split};
+use crate::scenes::Scenes;
+use crate::stored::Stored;
+use crate::written::{Written, WrittenScenes};
+use crate::{Error, Lock, Result};
 
 /// A data set as its manifest describes it. Unknown keys are errors.
 #[derive(Debug, Clone, PartialEq)]
@@ -25,23 +25,17 @@ pub struct Manifest {
     pub home: String,
     /// What a reader must know before comparing numbers: a part, derived, re-encoded.
     pub caveat: Option<String>,
-    /// Names of the classes; a class is an index into them. Without them they are read from the
-    /// `huggingface` key of the files. Empty for counting.
-    pub classes: Vec<String>,
-    /// Channels of the decoded images. Without it, images of classification stay as in the files,
-    /// which must agree; those of other tasks are RGB.
-    pub channels: Option<Channels>,
-    /// The task that the set is for, and the columns that it needs.
-    pub columns: Columns,
-    /// What is left out, and counted, where it would else be an error.
-    pub tolerate: Vec<Fault>,
-    /// Which folders play which role.
-    pub splits: Splits,
-    /// Where the files can be fetched from.
-    pub hub: Option<Hub>,
-    /// The files as they must be: those of the lock where there is one. Where any are listed,
-    /// these and no others are accepted.
-    pub files: Vec<ExpectedFile>,
+    /// Where the examples come from.
+    pub source: Source,
+}
+
+/// Where the examples of a set come from.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Source {
+    /// Files of its own.
+    Stored(Stored),
+    /// The images of another set, put together.
+    Scenes(Scenes),
 }
 
 impl Manifest {
@@ -55,10 +49,10 @@ impl Manifest {
     pub fn read(path: &Path) -> Result<Self> {
         let text = record::fs::read_text(path)?;
         let mut manifest = Self::parse(&text).map_err(|cause| Error::Manifest { path: path.to_path_buf(), cause })?;
-        if let Some(lock) = Lock::read(&Lock::beside(path))? {
-            lock.check(&manifest).map_err(|reason| Error::Lock { path: Lock::beside(path), reason })?;
-            manifest.files = lock.files;
-            manifest.check_files().map_err(|reason| Error::Lock { path: Lock::beside(path), reason })?;
+        if let (Source::Stored(stored), Some(lock)) = (&mut manifest.source, Lock::read(&Lock::beside(path))?) {
+            lock.check(stored).map_err(|reason| Error::Lock { path: Lock::beside(path), reason })?;
+            stored.files = lock.files;
+            stored.check_files().map_err(|reason| Error::Lock { path: Lock::beside(path), reason })?;
         }
         Ok(manifest)
     }
@@ -69,14 +63,15 @@ impl Manifest {
     ///
     /// As [`read`](Self::read), but for the files.
     pub fn parse(text: &str) -> Result<Self, toml::de::Error> {
+        // Two kinds of manifests with keys of their own. What is no TOML is said by the reader of either.
+        if toml::from_str::<toml::Table>(text).is_ok_and(|table| table.contains_key("scenes")) {
+            let WrittenScenes { title, licence, citation, home, caveat, scenes } = toml::from_str(text)?;
+            scenes.check().map_err(toml::de::Error::custom)?;
+            return Ok(Self { title, licence, citation, home, caveat, source: Source::Scenes(scenes) });
+        }
         let written: Written = toml::from_str(text)?;
-        let columns = written.columns.of(written.task).map_err(de::Error::custom)?;
-        let manifest = Self {
-            title: written.title,
-            licence: written.licence,
-            citation: written.citation,
-            home: written.home,
-            caveat: written.caveat,
+        let columns = written.columns.of(written.task).map_err(toml::de::Error::custom)?;
+        let stored = Stored {
             classes: written.classes,
             channels: written.channels,
             columns,
@@ -85,85 +80,31 @@ impl Manifest {
             hub: written.hub,
             files: written.files,
         };
-        manifest.check().map_err(de::Error::custom)?;
-        Ok(manifest)
+        stored.check().map_err(toml::de::Error::custom)?;
+        Ok(Self {
+            title: written.title,
+            licence: written.licence,
+            citation: written.citation,
+            home: written.home,
+            caveat: written.caveat,
+            source: Source::Stored(stored),
+        })
     }
 
-    /// What keys must have in common.
-    fn check(&self) -> Result<(), String> {
-        if !self.classes.is_empty() {
-            self.check_classes(&self.classes)
-                .map_err(|expected| format!("`classes`: expected {expected}, found {}", self.classes.len()))?;
-        }
-        if let Columns::Segmentation { values, void, colours, void_colours, .. } = &self.columns {
-            if colours.is_none() && !void_colours.is_empty() {
-                return Err("`columns.void_colours` needs `columns.colours` beside it".to_owned());
-            }
-            one_meaning("values", values.as_deref().unwrap_or_default(), void)?;
-            one_meaning("colours", colours.as_deref().unwrap_or_default(), void_colours)?;
-        }
-        let folders = self.splits.folders();
-        if let Some(hub) = &self.hub {
-            if let Some(unknown) = hub.files.keys().find(|folder| folders.iter().all(|(_, known)| known != folder)) {
-                return Err(format!("`hub.files`: expected the folders in `[splits]`, found {unknown:?}"));
-            }
-            if let Some((_, missing)) = folders.iter().find(|(_, folder)| !hub.files.contains_key(*folder)) {
-                return Err(format!("`hub.files`: there is nothing for the folder {missing:?} of `[splits]`"));
-            }
-        }
-        self.check_files()
-    }
-
-    /// That the files that are listed are those that `[hub]` names.
-    fn check_files(&self) -> Result<(), String> {
-        for (folder, pattern) in self.hub.iter().flat_map(|hub| &hub.files) {
-            let mut files = self.files.iter().filter(|file| file.path.split('/').next() == Some(folder));
-            if let Some(other) = files.find(|file| !fits(pattern, file.source.as_ref().unwrap_or(&file.path))) {
-                return Err(format!("`files`: {:?} is not {pattern:?} of `hub.files`", other.path));
-            }
-        }
-        Ok(())
-    }
-
-    /// That `classes` are as many as the task needs, and as the columns have values for; else what they should be.
-    pub(crate) fn check_classes(&self, classes: &[String]) -> Result<(), String> {
-        let count = classes.len();
-        match &self.columns {
-            Columns::Classification { .. } if count < 2 => Err("at least 2 classes".to_owned()),
-            Columns::Detection { .. } if count < 1 => Err("at least 1 class".to_owned()),
-            Columns::Segmentation { .. } if !(1..=255).contains(&count) => Err("1 to 255 classes".to_owned()),
-            Columns::Segmentation { values: Some(values), .. } if values.len() != count => {
-                Err(format!("{} classes, as `columns.values` has", values.len()))
-            }
-            Columns::Segmentation { colours: Some(colours), .. } if colours.len() != count => {
-                Err(format!("{} classes, as `columns.colours` has", colours.len()))
-            }
-            Columns::Segmentation { values: None, colours: None, void, .. } => {
-                let meant = void.iter().find(|value| usize::from(**value) < count);
-                meant.map_or(Ok(()), |value| Err(format!("at most {value} classes, as {value} is void")))
-            }
-            Columns::CrowdCounting { .. } if count > 0 => Err("none for counting".to_owned()),
-            _ => Ok(()),
+    /// The tasks that the set is for.
+    pub fn tasks(&self) -> Vec<TaskKind> {
+        match &self.source {
+            Source::Stored(stored) => vec![stored.task()],
+            Source::Scenes(_) => Scenes::TASKS.to_vec(),
         }
     }
 
-    /// The task that the set is for.
-    pub fn task(&self) -> TaskKind {
-        self.columns.task()
-    }
-
-    /// Whether `fault` is left out and counted instead of being an error.
-    pub fn tolerates(&self, fault: Fault) -> bool {
-        self.tolerate.contains(&fault)
-    }
-}
-
-/// That no value in `key` has two meanings.
-fn one_meaning<T: Copy + Eq + fmt::Debug>(key: &str, values: &[T], void: &[T]) -> Result<(), String> {
-    let all = [values, void].concat();
-    match all.iter().enumerate().find(|(index, value)| all[..*index].contains(value)) {
-        Some((_, value)) => Err(format!("`columns.{key}`: expected one meaning of each, found {value:?} twice")),
-        None => Ok(()),
+    /// The files and how they are read, where the set has files of its own.
+    pub fn stored(&self) -> Option<&Stored> {
+        match &self.source {
+            Source::Stored(stored) => Some(stored),
+            Source::Scenes(_) => None,
+        }
     }
 }
 
@@ -192,278 +133,10 @@ impl fmt::Display for TaskKind {
     }
 }
 
-/// Names of the parquet columns, and how their values are meant. A field of a struct is named with
-/// a dot: `objects.bbox`. Images are JPEG or PNG files, as `struct<bytes: binary, path: string>` or
-/// `binary`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Columns {
-    /// An image and its class.
-    Classification {
-        /// Images.
-        image: String,
-        /// Classes, of any integer type.
-        label: String,
-    },
-    /// An image and boxes of objects.
-    Detection {
-        /// Images.
-        image: String,
-        /// For each object four numbers.
-        boxes: String,
-        /// What the four numbers are.
-        form: BoxForm,
-        /// For each object its class, of any integer type.
-        category: String,
-        /// For each object whether it is a crowd that detections are not held against.
-        crowd: Option<String>,
-    },
-    /// An image and a mask of its size.
-    Segmentation {
-        /// Images.
-        image: String,
-        /// Masks: PNG files of one value a pixel, grey or with a palette, or of colours.
-        mask: String,
-        /// The byte of each class; 0, 1, 2, … where nothing is said.
-        values: Option<Vec<u8>>,
-        /// Bytes of pixels that belong to no class and are not judged.
-        void: Vec<u8>,
-        /// The colour of each class, for masks that are coloured. Without it their three channels must be equal, and
-        /// are the byte.
-        colours: Option<Vec<[u8; 3]>>,
-        /// Colours of pixels that belong to no class and are not judged.
-        void_colours: Vec<[u8; 3]>,
-    },
-    /// An image and points to be counted.
-    CrowdCounting {
-        /// Images.
-        image: String,
-        /// For each object its `[x, y]` in pixels of the image.
-        points: String,
-        /// The number of points, held against them.
-        count: Option<String>,
-    },
-}
-
-impl Columns {
-    /// The task that needs such columns.
-    pub fn task(&self) -> TaskKind {
-        match self {
-            Self::Classification { .. } => TaskKind::Classification,
-            Self::Detection { .. } => TaskKind::Detection,
-            Self::Segmentation { .. } => TaskKind::Segmentation,
-            Self::CrowdCounting { .. } => TaskKind::CrowdCounting,
-        }
-    }
-
-    /// The column of images.
-    pub fn image(&self) -> &str {
-        match self {
-            Self::Classification { image, .. }
-            | Self::Detection { image, .. }
-            | Self::Segmentation { image, .. }
-            | Self::CrowdCounting { image, .. } => image,
-        }
-    }
-}
-
-/// What the four numbers of a box are, in pixels of the image.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum BoxForm {
-    /// Left, top, width, height, as in COCO.
-    Xywh,
-    /// Left, top, right, bottom.
-    Xyxy,
-}
-
-impl fmt::Display for BoxForm {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Self::Xywh => "xywh",
-            Self::Xyxy => "xyxy",
-        })
-    }
-}
-
-/// What can be wrong with a row and be tolerated.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Fault {
-    /// An image that cannot be decoded: its row is left out.
-    Image,
-    /// A box without area, or outside of the image: outside parts are cut off, and what has no
-    /// area is left out.
-    Box,
-    /// A byte of a mask that is no class: void.
-    Mask,
-    /// A point outside of the image: left out.
-    Point,
-}
-
-impl fmt::Display for Fault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Self::Image => "image",
-            Self::Box => "box",
-            Self::Mask => "mask",
-            Self::Point => "point",
-        })
-    }
-}
-
-/// Where a set can be fetched from: a data set of the Hugging Face hub.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Hub {
-    /// Owner and name, such as `uoft-cs/cifar10`.
-    pub repository: String,
-    /// The commit, in 40 hexadecimal digits; or a branch, whose commit of the first fetch the lock
-    /// records.
-    pub revision: String,
-    /// For each folder of the set, the files of the repository that go there, with `*` for any part
-    /// of a name: `train = "data/train-*.parquet"`.
-    pub files: BTreeMap<String, String>,
-}
-
-impl Hub {
-    /// Whether `revision` is a commit, not a branch.
-    pub fn is_pinned(&self) -> bool {
-        self.revision.len() == 40 && self.revision.bytes().all(|byte| byte.is_ascii_hexdigit())
-    }
-}
-
-/// The folders under `<name>/default/` that play the three roles.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Splits {
-    /// Folder of the training images.
-    pub train: String,
-    /// Where the validation images come from.
-    pub validation: Validation,
-    /// Folder of the test images.
-    pub test: String,
-}
-
-impl Splits {
-    /// The splits that have folders, in the order train, validation, test.
-    pub fn folders(&self) -> Vec<(Split, &str)> {
-        let mut folders = vec![(Split::Train, self.train.as_str())];
-        if let Validation::Folder(folder) = &self.validation {
-            folders.push((Split::Validation, folder));
-        }
-        folders.push((Split::Test, &self.test));
-        folders
-    }
-}
-
-/// Where the validation images come from.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Validation {
-    /// A folder of their own, written `validation = "folder"`.
-    Folder(String),
-    /// A part of another split, written `validation = { from = "train", fraction = 0.1, seed = 0 }`.
-    Carved(Carve),
-}
-
-/// A stratified part of another split.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Carve {
-    /// The split that loses the examples.
-    pub from: CarveSource,
-    /// The part of each class that is taken: between 0 and 1, both excluded.
-    #[serde(deserialize_with = "fraction")]
-    pub fraction: f64,
-    /// The seed of the choice.
-    pub seed: u64,
-}
-
-/// The splits that validation images can be carved from. Not test: it is read once.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum CarveSource {
-    /// The training split.
-    Train,
-}
-
-/// Channels of decoded images, written 1 or 3.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "i64")]
-pub enum Channels {
-    /// One.
-    Grey,
-    /// Red, green, blue.
-    Rgb,
-}
-
-impl Channels {
-    /// 1 or 3.
-    pub fn count(self) -> usize {
-        match self {
-            Self::Grey => 1,
-            Self::Rgb => 3,
-        }
-    }
-}
-
-impl fmt::Display for Channels {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Grey => "grey",
-            Self::Rgb => "RGB",
-        })
-    }
-}
-
-impl TryFrom<i64> for Channels {
-    type Error = String;
-
-    fn try_from(count: i64) -> Result<Self, String> {
-        match count {
-            1 => Ok(Self::Grey),
-            3 => Ok(Self::Rgb),
-            _ => Err(format!("expected 1 (grey) or 3 (RGB) channels, found {count}")),
-        }
-    }
-}
-
-impl<'de> Deserialize<'de> for Validation {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Either;
-
-        // By hand, since an untagged enum would answer "did not match any variant".
-        impl<'de> Visitor<'de> for Either {
-            type Value = Validation;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a folder or { from = \"train\", fraction = 0.1, seed = 0 }")
-            }
-
-            fn visit_str<E: de::Error>(self, folder: &str) -> Result<Validation, E> {
-                Ok(Validation::Folder(folder.to_owned()))
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Validation, A::Error> {
-                Carve::deserialize(MapAccessDeserializer::new(map)).map(Validation::Carved)
-            }
-        }
-
-        deserializer.deserialize_any(Either)
-    }
-}
-
-fn fraction<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
-    let fraction = f64::deserialize(deserializer)?;
-    if fraction > 0.0 && fraction < 1.0 {
-        Ok(fraction)
-    } else {
-        Err(de::Error::custom(format!("expected a fraction between 0 and 1, found {fraction}")))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{Carve, CarveSource, Validation};
 
     const GOOD: &str = r#"title = "Two"
 task = "classification"
@@ -482,9 +155,10 @@ validation = { from = "train", fraction = 0.25, seed = 3 }
 test = "test"
 "#;
 
-    fn parse(from: &str, to: &str) -> Result<Manifest, String> {
+    fn parse(from: &str, to: &str) -> Result<Stored, String> {
         assert!(GOOD.contains(from));
-        Manifest::parse(&GOOD.replace(from, to)).map_err(|error| error.to_string())
+        let manifest = Manifest::parse(&GOOD.replace(from, to)).map_err(|error| error.to_string())?;
+        Ok(manifest.stored().unwrap().clone())
     }
 
     #[test]

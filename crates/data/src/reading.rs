@@ -6,12 +6,12 @@ use std::sync::Mutex;
 
 use crate::error::Cell;
 use crate::spool::Span;
-use crate::{Channels, Error, Fault, Manifest, Result};
+use crate::{Channels, Error, Fault, Result, Stored};
 
 /// A set that is being read.
 pub struct Reading<'a> {
     pub(crate) name: &'a str,
-    pub(crate) manifest: &'a Manifest,
+    pub(crate) manifest: &'a Stored,
     pub(crate) classes: &'a [String],
     /// All files; rows name them by their index.
     pub(crate) files: &'a [&'a Path],

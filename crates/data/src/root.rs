@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use record::fs::FileError;
 
 use crate::error::{Known, Places};
-use crate::{Error, Manifest, Result};
+use crate::{Error, Manifest, Result, Stored};
 
 /// The environment variable that names a folder of data sets outside of the project.
 pub const EXTERNAL_VARIABLE: &str = "WRS_BENCH_DATA";
@@ -90,15 +90,15 @@ impl Root {
         self.cache().join(name).join("default")
     }
 
-    /// The folder of the files of the set `name`, which `manifest` describes: the first of the places that has any.
+    /// The folder of the files of the set `name`, which `stored` describes: the first of the places that has any.
     ///
     /// # Errors
     ///
     /// Where there is none, or a folder cannot be listed.
-    pub fn find(&self, name: &str, manifest: &Manifest) -> Result<PathBuf> {
+    pub fn find(&self, name: &str, stored: &Stored) -> Result<PathBuf> {
         let places = self.places(name);
         for place in &places {
-            for (_, folder) in manifest.splits.folders() {
+            for (_, folder) in stored.splits.folders() {
                 if !parquet_files(&place.join(folder))?.is_empty() {
                     return Ok(place.clone());
                 }
@@ -108,7 +108,7 @@ impl Root {
             name: name.to_owned(),
             places: Places(places),
             external: self.external.clone(),
-            hub: manifest.hub.is_some(),
+            hub: stored.hub.is_some(),
         })
     }
 

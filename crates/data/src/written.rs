@@ -4,9 +4,11 @@ use serde::Deserialize;
 use serde::de::{self, Deserializer};
 
 use crate::ExpectedFile;
-use crate::manifest::{BoxForm, Channels, Columns, Fault, Hub, Splits, TaskKind, Validation};
+use crate::manifest::TaskKind;
+use crate::scenes::Scenes;
+use crate::stored::{BoxForm, Channels, Columns, Fault, Hub, Splits, Validation};
 
-/// A manifest as TOML has it: which columns there are depends on the task.
+/// The manifest of a set with files: which columns there are depends on the task.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Written {
@@ -27,6 +29,18 @@ pub(crate) struct Written {
     pub(crate) hub: Option<Hub>,
     #[serde(default)]
     pub(crate) files: Vec<ExpectedFile>,
+}
+
+/// The manifest of a set of scenes.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct WrittenScenes {
+    pub(crate) title: String,
+    pub(crate) licence: String,
+    pub(crate) citation: String,
+    pub(crate) home: String,
+    pub(crate) caveat: Option<String>,
+    pub(crate) scenes: Scenes,
 }
 
 #[derive(Deserialize)]

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use data::{ExpectedFile, Lock, Manifest, Root, sha256_of};
+use data::{ExpectedFile, Lock, Manifest, Root, Source, Stored, sha256_of};
 use indicatif::DecimalBytes;
 use rayon::prelude::*;
 use record::fs::{FileError, Part, create_folder, hold, publish};
@@ -23,36 +23,47 @@ const SPARE: u64 = 64 << 20;
 /// Makes the data set `name` complete, and gives the folder that it is in.
 ///
 /// What is here and right is not fetched again, and what was interrupted goes on. Files are seen under their names when
-/// all of them are complete and right: before, a part of a set could be taken for all of it.
+/// all of them are complete and right: before, a part of a set could be taken for all of it. Of a derived set, the set
+/// that it is made of is fetched.
 ///
 /// # Errors
 ///
 /// Where there is no such set, it is on no hub, or a file cannot be had. Parts of files are kept.
 pub fn fetch(root: &Root, name: &str, settings: &Settings, progress: &Progress) -> Result<PathBuf> {
+    let Source::Scenes(scenes) = root.manifest(name)?.source else {
+        return fetch_stored(root, name, settings, progress);
+    };
+    progress.note(&format!("{name}: is made of {}, nothing else to fetch", scenes.from));
+    fetch_stored(root, &scenes.from, settings, progress)
+}
+
+fn fetch_stored(root: &Root, name: &str, settings: &Settings, progress: &Progress) -> Result<PathBuf> {
     let manifest = root.manifest(name)?;
+    let not_on_hub = || Error::NotOnHub { name: name.to_owned(), home: manifest.home.clone() };
+    let stored = manifest.stored().ok_or_else(not_on_hub)?;
     let folder = root.downloads(name);
-    let found = match root.find(name, &manifest) {
+    let found = match root.find(name, stored) {
         Ok(found) => Some(found),
         Err(data::Error::NoFiles { .. }) => None,
         Err(error) => return Err(error.into()),
     };
-    if let Some(found) = found.filter(|found| *found != folder || manifest.hub.is_none()) {
+    if let Some(found) = found.filter(|found| *found != folder || stored.hub.is_none()) {
         progress.note(&format!("{name}: is in {} already, nothing to fetch", found.display()));
         return Ok(found);
     }
-    let not_on_hub = || Error::NotOnHub { name: name.to_owned(), home: manifest.home.clone() };
-    manifest.hub.as_ref().ok_or_else(not_on_hub)?;
+    stored.hub.as_ref().ok_or_else(not_on_hub)?;
     let waiting = || progress.note(&format!("{name}: another process makes it; waiting for that to end"));
     let _held = hold(folder.parent().unwrap_or(&folder), waiting)?;
     // Whoever held it may have written the lock of the set.
     let manifest = root.manifest(name)?;
+    let stored = manifest.stored().ok_or_else(not_on_hub)?;
     let path = root.manifests().join(format!("{name}.toml"));
     let lock = Lock::read(&Lock::beside(&path))?;
-    let hub = manifest.hub.as_ref().ok_or_else(not_on_hub)?;
+    let hub = stored.hub.as_ref().ok_or_else(not_on_hub)?;
     let repository = Repository { id: &hub.repository, manifest: &path, settings };
-    let plan = Plan::new(repository, &manifest, hub, lock.as_ref(), progress)?;
+    let plan = Plan::new(repository, stored, hub, lock.as_ref(), progress)?;
     let missing = missing(name, &plan, &folder, progress)?;
-    let unpinned = lock.is_none() && !manifest.files.iter().any(|file| file.sha256.is_some());
+    let unpinned = lock.is_none() && !stored.files.iter().any(|file| file.sha256.is_some());
     let found = missing.iter().map(|file| folder.join(&file.path)).find(|path| path.exists());
     if let Some(file) = found.filter(|_| unpinned) {
         return Err(Error::NotFetched { name: name.to_owned(), file });
@@ -69,7 +80,7 @@ pub fn fetch(root: &Root, name: &str, settings: &Settings, progress: &Progress) 
         expected(file, obtained.map(|(_, sum)| sum.clone()).or_else(|| file.sha256.clone()))
     });
     let files: Vec<ExpectedFile> = files.collect();
-    if lock.is_none() && !(hub.is_pinned() && pins(&manifest, &files)) {
+    if lock.is_none() && !(hub.is_pinned() && pins(stored, &files)) {
         let lock = Lock { revision: plan.commit.clone(), files };
         lock.write(&Lock::beside(&path))?;
         let lock = Lock::beside(&path);
@@ -205,10 +216,10 @@ fn expected(file: &RemoteFile, sha256: Option<String>) -> ExpectedFile {
     }
 }
 
-/// Whether `manifest` says as much as `files`.
-fn pins(manifest: &Manifest, files: &[ExpectedFile]) -> bool {
+/// Whether `stored` says as much as `files`.
+fn pins(stored: &Stored, files: &[ExpectedFile]) -> bool {
     files.iter().all(|file| {
-        manifest
+        stored
             .files
             .iter()
             .any(|pinned| pinned.path == file.path && pinned.size == file.size && pinned.sha256 == file.sha256)

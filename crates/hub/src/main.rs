@@ -6,6 +6,7 @@ use std::sync::Arc;
 use anyhow::{Context, Result};
 use clap::{Args, Parser, Subcommand};
 use data::Root;
+use data::error::Tasks;
 use hub::{Overview, Progress, Settings, State, fetch, overview};
 use indicatif::DecimalBytes;
 use signal_hook::consts::{SIGINT, SIGTERM};
@@ -90,7 +91,7 @@ fn list(root: &Root, all: bool) -> Result<()> {
     for Overview { name, manifest, state, size } in sets {
         let size = size.map_or_else(|| "?".to_owned(), |size| DecimalBytes(size).to_string());
         let (task, licence) = match manifest {
-            Ok(manifest) => (manifest.task().to_string(), manifest.licence),
+            Ok(manifest) => (Tasks(manifest.tasks()).to_string(), manifest.licence),
             Err(error) => {
                 broken = broken.or(Some(error));
                 ("?".to_owned(), "?".to_owned())

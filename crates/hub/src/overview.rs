@@ -35,6 +35,8 @@ pub enum State {
     Missing,
     /// Nowhere that they could be fetched from.
     ImportOnly,
+    /// It has none: it is made of another set.
+    Derived,
     /// Nobody knows: the manifest cannot be read.
     Unreadable,
 }
@@ -48,6 +50,7 @@ impl fmt::Display for State {
             Self::Partly => "partly",
             Self::Missing => "missing",
             Self::ImportOnly => "import only",
+            Self::Derived => "derived",
             Self::Unreadable => "unreadable manifest",
         })
     }
@@ -67,11 +70,14 @@ fn of(root: &Root, name: String) -> Result<Overview> {
         Ok(manifest) => manifest,
         Err(error) => return Ok(Overview { name, manifest: Err(error.into()), state: State::Unreadable, size: None }),
     };
+    let Some(stored) = manifest.stored() else {
+        return Ok(Overview { name, manifest: Ok(manifest), state: State::Derived, size: Some(0) });
+    };
     let downloads = root.downloads(&name);
-    let folders: Vec<&str> = manifest.splits.folders().into_iter().map(|(_, folder)| folder).collect();
-    let (state, folder) = match root.find(&name, &manifest) {
+    let folders: Vec<&str> = stored.splits.folders().into_iter().map(|(_, folder)| folder).collect();
+    let (state, folder) = match root.find(&name, stored) {
         Ok(found) if found == downloads => {
-            let all = manifest.files.iter().all(|file| found.join(&file.path).is_file());
+            let all = stored.files.iter().all(|file| found.join(&file.path).is_file());
             (if all { State::Here } else { State::Partly }, Some(found))
         }
         Ok(found) => {
@@ -79,12 +85,11 @@ fn of(root: &Root, name: String) -> Result<Overview> {
             (if external.as_ref() == Some(&found) { State::External } else { State::Embedded }, Some(found))
         }
         Err(data::Error::NoFiles { .. }) if has_parts(&downloads, &folders) => (State::Partly, None),
-        Err(data::Error::NoFiles { .. }) if manifest.hub.is_some() => (State::Missing, None),
+        Err(data::Error::NoFiles { .. }) if stored.hub.is_some() => (State::Missing, None),
         Err(data::Error::NoFiles { .. }) => (State::ImportOnly, None),
         Err(error) => return Err(error.into()),
     };
-    let listed =
-        manifest.files.iter().map(|file| file.size).sum::<Option<u64>>().filter(|_| !manifest.files.is_empty());
+    let listed = stored.files.iter().map(|file| file.size).sum::<Option<u64>>().filter(|_| !stored.files.is_empty());
     let there = folder.filter(|_| state != State::Partly).map(|folder| size_of(&folder, &folders));
     Ok(Overview { name, manifest: Ok(manifest), state, size: listed.or(there) })
 }

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use data::{ExpectedFile, Hub, Lock, Manifest, fits};
+use data::{ExpectedFile, Hub, Lock, Stored, fits};
 
 use crate::error::There;
 use crate::http::{Heads, is_sha256};
@@ -34,15 +34,15 @@ pub(crate) struct RemoteFile {
 }
 
 impl Plan {
-    /// What `manifest` and its lock say, and the hub where they do not say everything.
+    /// What `stored` and its lock say, and the hub where they do not say everything.
     pub(crate) fn new(
         repository: Repository<'_>,
-        manifest: &Manifest,
+        stored: &Stored,
         hub: &Hub,
         lock: Option<&Lock>,
         progress: &Progress,
     ) -> Result<Self> {
-        let named = Named::new(repository.manifest, manifest, hub, lock)?;
+        let named = Named::new(repository.manifest, stored, hub, lock)?;
         if let Some(plan) = named.complete()? {
             return Ok(plan);
         }
@@ -79,7 +79,7 @@ struct Named<'a> {
 }
 
 impl<'a> Named<'a> {
-    fn new(path: &Path, manifest: &'a Manifest, hub: &Hub, lock: Option<&Lock>) -> Result<Self> {
+    fn new(path: &Path, stored: &'a Stored, hub: &Hub, lock: Option<&Lock>) -> Result<Self> {
         let place = if lock.is_some() { Lock::beside(path) } else { path.to_path_buf() };
         let check = |file: &Path, good: bool, key: &str, expected, found: &str| match good {
             true => Ok(()),
@@ -97,7 +97,7 @@ impl<'a> Named<'a> {
         if let Some(lock) = lock {
             check(&place, is_commit(&lock.revision), "revision", "a commit of 40 hexadecimal digits", &lock.revision)?;
         }
-        for file in &manifest.files {
+        for file in &stored.files {
             check(&place, is_plain(&file.path), "files.path", PLAIN, &file.path)?;
             if let Some(source) = &file.source {
                 check(&place, is_plain(source), "files.source", PLAIN, source)?;
@@ -108,7 +108,7 @@ impl<'a> Named<'a> {
             }
         }
         let commit = lock.map(|lock| &lock.revision).or_else(|| hub.is_pinned().then_some(&hub.revision)).cloned();
-        Ok(Self { place, commit, files: &manifest.files })
+        Ok(Self { place, commit, files: &stored.files })
     }
 
     /// The plan, where nothing is left to be asked for.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use data::{Fault, Resize, Root, TaskKind};
+use data::{Fault, Resize, Root, Source, Stored, TaskKind};
 use rayon::prelude::*;
 use record::fs::{NewFolder, create_folder, hold, write_atomic};
 
@@ -78,7 +78,7 @@ pub fn import(root: &Root, name: &str, source: &Path, options: &Options) -> Resu
     let waiting = || eprintln!("{name}: another process makes it; waiting for that to end");
     let _held = hold(folder.parent().unwrap_or(&folder), waiting)?;
     let manifest_path = root.manifests().join(format!("{name}.toml"));
-    let known = if manifest_path.is_file() { Some(root.manifest(name)?) } else { None };
+    let known = if manifest_path.is_file() { Some(known(root, name, &manifest_path)?) } else { None };
     if known.is_some() && !options.tolerate.is_empty() {
         return Err(Error::TolerateTwice { manifest: manifest_path });
     }
@@ -167,6 +167,17 @@ fn check_name(root: &Root, name: &str) -> Result<PathBuf> {
     match places.into_iter().find(|place| place.symlink_metadata().is_ok()) {
         Some(path) => Err(Error::Exists { name: name.to_owned(), path }),
         None => Ok(root.downloads(name)),
+    }
+}
+
+/// What the manifest says of the files.
+fn known(root: &Root, name: &str, manifest: &Path) -> Result<Stored> {
+    match root.manifest(name)?.source {
+        Source::Stored(stored) => Ok(stored),
+        Source::Scenes(scenes) => {
+            let reason = format!("expected a set with files, found one that is made of {:?}", scenes.from);
+            Err(Error::Disagrees { manifest: manifest.to_path_buf(), reason })
+        }
     }
 }
 

@@ -1,12 +1,12 @@
 //! The manifest of an imported set: compared where there is one, written where not.
 
-use data::{BoxForm, Columns, Manifest, Split, TaskKind};
+use data::{BoxForm, Columns, Split, Stored, TaskKind};
 
 use crate::import::Options;
 use crate::release::Release;
 
 /// The key by which a manifest and the release contradict each other, and both values.
-pub(crate) fn contradiction(manifest: &Manifest, release: &Release) -> Option<String> {
+pub(crate) fn contradiction(manifest: &Stored, release: &Release) -> Option<String> {
     if manifest.task() != release.task {
         return Some(format!("`task`: expected {}, found {}", manifest.task(), release.task));
     }
@@ -93,7 +93,7 @@ pub(crate) fn text(name: &str, format: &str, release: &Release, options: &Option
 }
 
 /// Bytes that the masks may have.
-pub(crate) fn mask_bytes(manifest: Option<&Manifest>, release: &Release) -> Vec<u8> {
+pub(crate) fn mask_bytes(manifest: Option<&Stored>, release: &Release) -> Vec<u8> {
     let all = || (0..=254).take(release.classes.len()).collect::<Vec<u8>>();
     match manifest.map(|manifest| &manifest.columns) {
         Some(Columns::Segmentation { values, void, .. }) => {

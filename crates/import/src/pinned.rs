@@ -2,13 +2,13 @@
 
 use std::path::Path;
 
-use data::{Manifest, sha256_of};
+use data::{Stored, sha256_of};
 
 use crate::error::{Error, Result};
 use crate::release::Release;
 
 /// That `folder` has the files that `known` lists, where it lists any.
-pub(crate) fn check(known: &Manifest, manifest: &Path, folder: &Path, release: &Release) -> Result<()> {
+pub(crate) fn check(known: &Stored, manifest: &Path, folder: &Path, release: &Release) -> Result<()> {
     let disagrees = |reason: String| Err(Error::Disagrees { manifest: manifest.to_path_buf(), reason });
     for file in &known.files {
         let path = folder.join(&file.path);

@@ -141,10 +141,11 @@ impl Project {
         expected.sort();
         assert_eq!(self.downloads(), expected);
         let manifest = self.root().manifest("pets").unwrap();
-        let mut listed: Vec<&String> = manifest.files.iter().map(|file| &file.path).collect();
+        let stored = manifest.stored().unwrap();
+        let mut listed: Vec<&String> = stored.files.iter().map(|file| &file.path).collect();
         listed.sort();
         assert_eq!(listed, expected.iter().collect::<Vec<_>>());
-        for file in &manifest.files {
+        for file in &stored.files {
             let found = std::fs::read(self.path("datasets/.cache/pets/default").join(&file.path)).unwrap();
             assert_eq!(file.sha256.as_ref().unwrap(), &sha256(&found));
         }

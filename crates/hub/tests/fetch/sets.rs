@@ -162,3 +162,36 @@ fn states_follow_a_set_through_a_fetch() {
     std::fs::remove_file(project.local(TEST)).unwrap();
     assert_eq!(state(&project), State::Partly);
 }
+
+#[test]
+fn a_derived_set_is_fetched_with_what_it_is_made_of() {
+    let project = Project::new();
+    let scenes = r#"title = "Scenes"
+licence = "MIT"
+citation = "nobody"
+home = "https://example.org"
+
+[scenes]
+from = "pets"
+classes = [{ name = "animal", of = ["cat", "dog"] }]
+size = [64, 64]
+objects = [1, 2]
+scale = [1.0, 1.0]
+seed = 0
+examples = { train = 1, validation = 1, test = 1 }
+"#;
+    write_atomic(&project.path("datasets/scenes.toml"), scenes.as_bytes()).unwrap();
+    let overview = overview(&project.root()).unwrap();
+    let found = overview.iter().find(|set| set.name == "scenes").unwrap();
+    assert_eq!((found.state, found.size), (State::Derived, Some(0)));
+    let fetch = |name: &str| hub::fetch(&project.root(), name, &project.settings(), &Progress::hidden());
+    assert_eq!(fetch("scenes").unwrap(), project.path("datasets/.cache/pets/default"));
+    project.assert_complete();
+    let asked = project.hub.requests().len();
+    fetch("scenes").unwrap();
+    assert_eq!(project.hub.requests().len(), asked, "nothing is left to be fetched");
+
+    write_atomic(&project.path("datasets/itself.toml"), scenes.replace("\"pets\"", "\"itself\"").as_bytes()).unwrap();
+    let error = fetch("itself").unwrap_err().to_string();
+    assert!(error.contains("\"itself\" cannot be fetched"), "{error}");
+}

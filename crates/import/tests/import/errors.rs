@@ -229,6 +229,17 @@ fn a_manifest_must_agree() {
     insta::assert_snapshot!(all);
 }
 
+#[test]
+fn a_derived_set_is_not_imported() {
+    let project = Project::new();
+    let scenes = "title = \"Scenes\"\nlicence = \"MIT\"\ncitation = \"nobody\"\nhome = \"https://example.org\"\n[scenes]\n\
+                  from = \"pets\"\nclasses = [{ name = \"animal\", of = [\"cat\"] }]\nsize = [64, 64]\nobjects = [1, 2]\n\
+                  scale = [1.0, 1.0]\nseed = 0\nexamples = { train = 1, validation = 1, test = 1 }\n";
+    project.manifest("scenes", scenes);
+    let complaint = project.complaint("scenes", &folders(), &Options::default());
+    assert!(complaint.contains("expected a set with files, found one that is made of \"pets\""), "{complaint}");
+}
+
 /// With an ellipsis in place of digests, which depend on the version of the encoders.
 fn without_digests(text: &str) -> String {
     let is_digest = |word: &str| word.len() == 64 && word.bytes().all(|byte| byte.is_ascii_hexdigit());

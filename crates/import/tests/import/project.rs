@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Float32Type, Int32Type, Int64Type};
 use arrow_array::{Array, RecordBatch, StructArray};
-use data::{Manifest, Root};
+use data::{Root, Stored};
 use image::{DynamicImage, GrayImage, ImageFormat, Rgb, RgbImage};
 use import::{Options, Summary, import};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
@@ -63,8 +63,8 @@ impl Project {
         write_atomic(&self.path(&format!("datasets/{name}.toml")), text.as_bytes()).unwrap();
     }
 
-    pub(crate) fn read_manifest(&self, name: &str) -> Manifest {
-        Manifest::read(&self.path(&format!("datasets/{name}.toml"))).unwrap()
+    pub(crate) fn read_manifest(&self, name: &str) -> Stored {
+        self.root().manifest(name).unwrap().stored().unwrap().clone()
     }
 
     /// Imports the release as the set `name`.

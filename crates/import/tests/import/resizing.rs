@@ -24,7 +24,7 @@ fn boxes_follow() {
         assert_eq!(image::guess_format(&file).unwrap(), ImageFormat::Jpeg);
         assert_eq!(image::load_from_memory(&file).unwrap().dimensions(), (20, 60));
     }
-    let caveat = project.read_manifest("voc").caveat;
+    let caveat = project.root().manifest("voc").unwrap().caveat;
     assert_eq!(caveat.as_deref(), Some("images resized to 20×60 pixels (width × height)"));
 }
 

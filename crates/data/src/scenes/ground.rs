@@ -1,0 +1,130 @@
+//! What garments lie on: textures, with things in them that are no garments.
+
+use rand::RngExt;
+use random::Rng;
+
+use super::between;
+
+/// A colour, of 0 to 255 a channel.
+pub(super) type Colour = [f32; 3];
+
+/// The number of things on a ground that are no garments, at most.
+const DISTRACTORS: u32 = 6;
+
+/// The colour of each pixel of a ground of `[height, width]`, in their order.
+pub(super) fn ground(size: [usize; 2], rng: &mut Rng) -> Vec<Colour> {
+    let mut pixels = Texture::draw(size, rng).pixels(size);
+    for _ in 0..rng.random_range(0..=DISTRACTORS) {
+        let (texture, thing) = (Texture::draw(size, rng), Distractor::draw(size, rng));
+        for (at, pixel) in pixels.iter_mut().enumerate() {
+            let (row, column) = (at / size[1], at % size[1]);
+            if thing.covers(row as f32, column as f32, texture.level(row, column)) {
+                *pixel = texture.colour(row, column);
+            }
+        }
+    }
+    pixels
+}
+
+/// A colour of any kind.
+pub(super) fn colour(rng: &mut Rng) -> Colour {
+    [0; 3].map(|_| between(0.0, 255.0, rng))
+}
+
+/// Value noise between two colours: random values on grids of several widths, with smooth steps between them.
+struct Texture {
+    grids: Vec<Grid>,
+    ends: [Colour; 2],
+}
+
+/// Random values `width` pixels from each other.
+struct Grid {
+    width: usize,
+    columns: usize,
+    weight: f32,
+    values: Vec<f32>,
+}
+
+impl Texture {
+    fn draw(size: [usize; 2], rng: &mut Rng) -> Self {
+        let mut width = rng.random_range(8..=40_u32) as usize;
+        let fade = between(0.4, 0.9, rng);
+        let (mut grids, mut weight, mut total) = (Vec::new(), 1.0, 0.0);
+        while width >= 2 && grids.len() < 4 {
+            let [rows, columns] = size.map(|side| side / width + 2);
+            let values = (0..rows * columns).map(|_| rng.random::<f32>()).collect();
+            grids.push(Grid { width, columns, weight, values });
+            total += weight;
+            weight *= fade;
+            width /= 2;
+        }
+        grids.iter_mut().for_each(|grid| grid.weight /= total);
+        let from = colour(rng);
+        let to = from.map(|channel| (channel + between(-110.0, 110.0, rng)).clamp(0.0, 255.0));
+        Self { grids, ends: [from, to] }
+    }
+
+    fn pixels(&self, [height, width]: [usize; 2]) -> Vec<Colour> {
+        (0..height).flat_map(|row| (0..width).map(move |column| self.colour(row, column))).collect()
+    }
+
+    /// From 0 to 1. Means of several values are seldom far from the middle, so they are spread.
+    fn level(&self, row: usize, column: usize) -> f32 {
+        let level: f32 = self.grids.iter().map(|grid| grid.weight * grid.value(row, column)).sum();
+        ((level - 0.5) * 1.6 + 0.5).clamp(0.0, 1.0)
+    }
+
+    fn colour(&self, row: usize, column: usize) -> Colour {
+        let level = self.level(row, column);
+        let [from, to] = self.ends;
+        [0, 1, 2].map(|channel| from[channel] + (to[channel] - from[channel]) * level)
+    }
+}
+
+impl Grid {
+    fn value(&self, row: usize, column: usize) -> f32 {
+        let step = |place: usize| {
+            let part = (place % self.width) as f32 / self.width as f32;
+            part * part * (3.0 - 2.0 * part)
+        };
+        let at = row / self.width * self.columns + column / self.width;
+        let [down, right] = [step(row), step(column)];
+        let [a, b, c, d] = [at, at + 1, at + self.columns, at + self.columns + 1].map(|at| self.values[at]);
+        let (upper, lower) = (a + (b - a) * right, c + (d - c) * right);
+        upper + (lower - upper) * down
+    }
+}
+
+/// Something of another texture.
+enum Distractor {
+    /// An ellipse with a ragged edge: its middle and half its height and width.
+    Blob { middle: [f32; 2], half: [f32; 2] },
+    /// What is near a line: a point of it, the direction across it, and half its width.
+    Strip { point: [f32; 2], across: [f32; 2], half: f32 },
+}
+
+impl Distractor {
+    fn draw(size: [usize; 2], rng: &mut Rng) -> Self {
+        let sides = size.map(|side| side as f32);
+        let place = sides.map(|side| between(0.0, side, rng));
+        if rng.random() {
+            Self::Blob { middle: place, half: sides.map(|side| between(0.05, 0.2, rng) * side) }
+        } else {
+            let across = [0; 2].map(|_| between(-1.0, 1.0, rng));
+            Self::Strip { point: place, across, half: between(0.01, 0.05, rng) * sides[0].min(sides[1]) }
+        }
+    }
+
+    fn covers(&self, row: f32, column: f32, level: f32) -> bool {
+        match self {
+            Self::Blob { middle, half } => {
+                let [y, x] = [(row - middle[0]) / half[0], (column - middle[1]) / half[1]];
+                y * y + x * x <= 0.5 + level
+            }
+            Self::Strip { point, across: [down, right], half } => {
+                let distance = (row - point[0]) * down + (column - point[1]) * right;
+                distance * distance <= half * half * (down * down + right * right)
+            }
+        }
+    }
+}
