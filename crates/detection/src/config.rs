@@ -93,6 +93,11 @@ impl Default for Suppression {
 }
 
 impl Config {
+    /// What happens to training images.
+    pub(crate) fn augmentation(&self) -> Augmentation {
+        Augmentation { size: Some(self.size), ..self.augmentation }
+    }
+
     /// Whether the settings make sense.
     ///
     /// # Errors
@@ -103,10 +108,10 @@ impl Config {
         if !size.iter().all(|side| (32..=8192).contains(side)) {
             return Err(format!("`size`: expected height and width from 32 to 8192, found {size:?}"));
         }
-        augmentation.check().map_err(|error| format!("`augmentation`: {error}"))?;
         if let Some(found) = augmentation.size {
             return Err(format!("`augmentation.size`: expected none, since it is `size` = {size:?}; found {found:?}"));
         }
+        self.augmentation().check().map_err(|error| format!("`augmentation`: {error}"))?;
         if ![4, 8, 16, 32].contains(&model.stride) {
             return Err(format!("`model.stride`: expected 4, 8, 16 or 32, found {}", model.stride));
         }

@@ -7,6 +7,7 @@ use crate::metric::{AveragePrecision, Detection};
 use crate::model::Detector;
 use anyhow::{Result, anyhow};
 use candle_core::{Device, Tensor};
+use canvas::{Canvas, Colour, Line};
 use data::augment::{Augmentation, Follow, Normalise, Transform, View};
 use data::{Manifest, Object, Root, Split};
 use ops::Statistics;
@@ -71,6 +72,10 @@ impl Task for ObjectDetection {
     const VERSION: u32 = 1;
     const HEADLINE: Headline =
         Headline { score: "AP", title: "AP %", scale: 100.0, higher_is_better: true, perfect: 1.0 };
+    const PICTURES: Option<&'static str> = Some(
+        "Blue and solid: what is there. Orange and dashed: what was found with a score of at least 0.3, the score beside \
+         the class.",
+    );
 
     fn open(config: Config, root: &Root, dataset: &str) -> Result<Self> {
         config.check().map_err(|message| anyhow!(message))?;
@@ -79,8 +84,7 @@ impl Task for ObjectDetection {
             eprintln!("warning: {dataset}: {warning}");
         }
         let normalise = Normalise::new(set.mean(), set.std());
-        let augmentation = Augmentation { size: Some(config.size), ..config.augmentation };
-        Ok(Self { config, set, normalise, augmentation })
+        Ok(Self { augmentation: config.augmentation(), config, set, normalise })
     }
 
     fn manifest(&self) -> &Manifest {
@@ -171,4 +175,24 @@ impl Task for ObjectDetection {
     fn scores(&self, meter: AveragePrecision) -> Scores {
         meter.scores()
     }
+
+    fn picture(&self, split: Split, index: usize, prediction: &Vec<Vec<Detection>>) -> Result<Canvas> {
+        let example = self.set.example(split, index)?;
+        let class = |index: u32| self.set.classes().get(index as usize).map_or("?", String::as_str);
+        let mut picture = Canvas::of(&example.image);
+        for object in &example.label {
+            let label = if object.ignore { "ignored" } else { class(object.class) };
+            picture.rectangle(object.corners, Colour::Blue, Line::Solid, label);
+        }
+        // The best last, on top of the others.
+        for Detection { class: index, score, corners } in prediction.iter().flatten().rev() {
+            if *score >= DRAWN {
+                picture.rectangle(*corners, Colour::Orange, Line::Dashed, &format!("{} {score:.2}", class(*index)));
+            }
+        }
+        Ok(picture)
+    }
 }
+
+/// Detections of lower scores are not drawn.
+const DRAWN: f32 = 0.3;

@@ -1,0 +1,163 @@
+"""The detector of crates/detection in PyTorch: network, targets, loss."""
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+from torchvision.ops import generalized_box_iou_loss, sigmoid_focal_loss
+
+
+class Block(nn.Module):
+    def __init__(self, inputs, outputs, stride):
+        super().__init__()
+        self.conv1 = nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(outputs)
+        self.conv2 = nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False)
+        self.bn2 = nn.BatchNorm2d(outputs)
+        self.downsample = nn.Identity()
+        if stride != 1 or inputs != outputs:
+            projection = nn.Conv2d(inputs, outputs, 1, stride, bias=False)
+            self.downsample = nn.Sequential(projection, nn.BatchNorm2d(outputs))
+
+    def forward(self, x):
+        y = F.relu(self.bn1(self.conv1(x)))
+        return F.relu(self.bn2(self.conv2(y)) + self.downsample(x))
+
+
+class Body(nn.Module):
+    """The stages of a ResNet of basic blocks: strides 4, 8, 16, 32."""
+
+    def __init__(self, width, blocks):
+        super().__init__()
+        self.conv1, self.bn1 = nn.Conv2d(3, width, 7, 2, 3, bias=False), nn.BatchNorm2d(width)
+        self.stages, inputs = nn.ModuleList(), width
+        for stage, count in enumerate(blocks):
+            outputs, layers = width << stage, []
+            for index in range(count):
+                layers.append(Block(inputs, outputs, 2 if stage > 0 and index == 0 else 1))
+                inputs = outputs
+            self.stages.append(nn.Sequential(*layers))
+
+    def forward(self, x):
+        x = F.max_pool2d(F.relu(self.bn1(self.conv1(x))), 3, 2, 1)
+        maps = []
+        for stage in self.stages:
+            x = stage(x)
+            maps.append(x)
+        return maps
+
+
+class Pyramid(nn.Module):
+    def __init__(self, inputs, channels):
+        super().__init__()
+
+        def layer(inputs, kernel):
+            return nn.Sequential(nn.Conv2d(inputs, channels, kernel, 1, kernel // 2, bias=False), nn.BatchNorm2d(channels))
+
+        self.inner = nn.ModuleList(layer(i, 1) for i in inputs)
+        self.layers = nn.ModuleList(layer(channels, 3) for _ in inputs)
+
+    def forward(self, maps):
+        levels, coarser = [], None
+        for inner, layer, x in reversed(list(zip(self.inner, self.layers, maps))):
+            x = inner(x)
+            if coarser is not None:
+                x = x + F.interpolate(coarser, size=x.shape[2:], mode="nearest")
+            coarser = x
+            levels.append(layer(x))
+        return levels[::-1]
+
+
+class Branch(nn.Module):
+    """Convolutions that all levels share, each with a batch norm of a level's own, and one that predicts."""
+
+    def __init__(self, channels, outputs, convs, levels, bias):
+        super().__init__()
+        self.convs = nn.ModuleList(nn.Conv2d(channels, channels, 3, 1, 1, bias=False) for _ in range(convs))
+        norms = lambda: nn.ModuleList(nn.BatchNorm2d(channels) for _ in range(levels))
+        self.norms = nn.ModuleList(norms() for _ in range(convs))
+        self.last = nn.Conv2d(channels, outputs, 3, 1, 1)
+        nn.init.normal_(self.last.weight, std=0.01)
+        nn.init.constant_(self.last.bias, bias)
+
+    def forward(self, levels):
+        for conv, norms in zip(self.convs, self.norms):
+            levels = [F.relu(norm(conv(x))) for norm, x in zip(norms, levels)]
+        return [self.last(x) for x in levels]
+
+
+class Fcos(nn.Module):
+    """Images to a list of (stride, class logits [n, c, h, w], logarithms of distances and centre-ness [n, 5, h, w])."""
+
+    def __init__(self, blocks, width, stride, channels, convs, classes):
+        super().__init__()
+        self.body = Body(width, blocks)
+        self.first = int(math.log2(stride // 4))
+        inputs = [width << stage for stage in range(self.first, len(blocks))]
+        self.pyramid = Pyramid(inputs, channels)
+        self.classification = Branch(channels, classes, convs, len(inputs), -math.log(99))
+        self.regression = Branch(channels, 5, convs, len(inputs), 0.0)
+
+    def forward(self, images):
+        levels = self.pyramid(self.body(images)[self.first :])
+        outputs = zip(self.classification(levels), self.regression(levels))
+        return [(4 << (self.first + index), *output) for index, output in enumerate(outputs)]
+
+
+def places(stride, height, width):
+    """The place [x, y] of each pixel of a level, [h·w, 2]."""
+    y, x = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
+    return (torch.stack([x, y], -1).reshape(-1, 2) + 0.5) * stride
+
+
+def assign(grids, boxes, ignore):
+    """The index of the object that each pixel is to find; −1: none, −2: ignored. `grids`: (stride, h, w) of each level."""
+    targets, least = [], 0.0
+    for index, (stride, height, width) in enumerate(grids):
+        most = 8.0 * stride if index + 1 < len(grids) else math.inf
+        at = places(stride, height, width)
+        if len(boxes) == 0:
+            targets.append(torch.full((len(at),), -1))
+            least = most
+            continue
+        sides = torch.cat([at[:, None] - boxes[None, :, :2], boxes[None, :, 2:] - at[:, None]], -1)
+        inside = sides.amin(-1) > 0
+        far = sides.amax(-1)
+        off_centre = (at[:, None] - (boxes[None, :, :2] + boxes[None, :, 2:]) / 2).abs().amax(-1)
+        fits = inside & ~ignore & (off_centre < 1.5 * stride) & (far > least) & (far <= most)
+        area = ((boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])).expand(len(at), -1)
+        smallest, best = torch.where(fits, area, math.inf).min(1)
+        target = torch.where(smallest < math.inf, best, -1)
+        targets.append(torch.where((target < 0) & (inside & ignore).any(1), -2, target))
+        least = most
+    return torch.cat(targets)
+
+
+def loss(levels, objects):
+    """`levels` as Fcos gives them; `objects` of each image: boxes [k, 4], classes [k], ignore [k]."""
+    grids = [(stride, *classes.shape[2:]) for stride, classes, _ in levels]
+    rows = lambda maps: torch.cat([x.permute(0, 2, 3, 1).flatten(1, 2) for x in maps], 1)
+    logits, outputs = rows([c for _, c, _ in levels]), rows([b for _, _, b in levels])
+    at = torch.cat([places(*grid) for grid in grids])
+    scale = torch.cat([torch.full((h * w, 1), float(stride)) for stride, h, w in grids])
+    one_hot, counted = torch.zeros_like(logits), []
+    found, corners = [], []
+    for image, (boxes, classes, ignore) in enumerate(objects):
+        target = assign(grids, boxes, ignore)
+        counted.append(target > -2)
+        pixels = torch.nonzero(target >= 0).squeeze(1)
+        one_hot[image, pixels, classes[target[pixels]]] = 1
+        found.append(outputs[image, pixels])
+        corners.append((boxes[target[pixels]] - at[pixels].repeat(1, 2)) / scale[pixels])
+    counted, found, corners = torch.stack(counted), torch.cat(found), torch.cat(corners)
+    focal = sigmoid_focal_loss(logits[counted], one_hot[counted], reduction="sum") / max(len(found), 1)
+    if len(found) == 0:
+        return focal + 0 * outputs.sum()
+    sides = corners.abs()
+    ratio = lambda a, b: torch.minimum(a, b) / torch.maximum(a, b)
+    centre_ness = (ratio(sides[:, 0], sides[:, 2]) * ratio(sides[:, 1], sides[:, 3])).sqrt()
+    predicted = found[:, :4].clamp(max=8.0).exp() * torch.tensor([-1.0, -1.0, 1.0, 1.0])
+    giou = generalized_box_iou_loss(predicted, corners)
+    cross = F.binary_cross_entropy_with_logits(found[:, 4], centre_ness)
+    entropy = F.binary_cross_entropy(centre_ness, centre_ness)
+    return focal + (giou * centre_ness).sum() / centre_ness.sum() + cross - entropy
