@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Compares crates/vision/examples/step.rs with PyTorch in turn, and prints a Markdown table.
+"""Compares crates/vision/examples/step and crates/detection/examples/fcos_step.rs with PyTorch in turn, and prints a Markdown table.
 
 usage: compare.py PYTHON [options]     PYTHON: the interpreter of an environment with PyTorch, see README.md
 """
@@ -12,7 +12,9 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 REPOSITORY = HERE.parent.parent
-BATCHES = {"resnet18": 64, "resnet20": 128, "vgg16_bn": 64}
+BATCHES = {"resnet18": 64, "resnet20": 128, "vgg16_bn": 64, "fcos18": 8}
+# The package and example of a network that is not in the first.
+EXAMPLES = {"fcos18": ("detection", "fcos_step")}
 LAYOUTS = ["nchw", "channels_last"]
 # glibc keeps freed memory, which saves the peer its page faults.
 WARM = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": "-1", "MALLOC_TOP_PAD_": str(64 << 20)}
@@ -20,12 +22,13 @@ COLUMNS = ["network", "mode", "batch", "ops, images/s", *(f"torch {layout}" for 
 COLUMNS += ["ops / torch", "peak memory", "torch, warm memory", "ops / warm torch"]
 
 
-def build():
-    """The path of the example, built."""
-    command = ["cargo", "build", "--release", "-p", "vision", "--example", "step", "--message-format=json"]
+def build(model):
+    """The path of the model's example, built."""
+    package, example = EXAMPLES.get(model, ("vision", "step"))
+    command = ["cargo", "build", "--release", "-p", package, "--example", example, "--message-format=json"]
     built = subprocess.run(command, cwd=REPOSITORY, stdout=subprocess.PIPE, check=True, text=True)
     messages = [json.loads(line) for line in built.stdout.splitlines()]
-    return next(m["executable"] for m in messages if m.get("target", {}).get("name") == "step" and m.get("executable"))
+    return next(m["executable"] for m in messages if m.get("target", {}).get("name") == example and m.get("executable"))
 
 
 def run(command, **environment):
@@ -65,10 +68,10 @@ def main():
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     args = parser.parse_args()
 
-    example = build()
     print(f"{args.threads} threads, medians of {args.rounds} rounds of {args.steps} steps\n")
     print(f"| {' | '.join(COLUMNS)} |\n|{' --- |' * 3}{' ---: |' * (len(COLUMNS) - 3)}", flush=True)
     for model in args.models:
+        example = build(model)
         for batch in [args.batch] if args.batch else [BATCHES[model], 1]:
             for mode in args.modes:
                 case = [model, str(batch), "--threads", str(args.threads), "--steps", str(args.steps)]

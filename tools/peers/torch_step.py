@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
-"""The peer of crates/vision/examples/step.rs: the same networks and steps in PyTorch on the CPU.
+"""The peer of crates/vision/examples/step and crates/detection/examples/fcos_step.rs: the same networks and steps in
+PyTorch on the CPU.
 
-A training step is forward, cross-entropy, backward and SGD with momentum 0.9 and decay 5e-4 on everything.
+A training step is forward, loss, backward and SGD with momentum 0.9 and decay 5e-4 on everything.
 Prints one line of JSON: images per second of the median step, peak resident MiB, the losses of the first steps.
 """
 import argparse
@@ -13,6 +14,8 @@ import time
 import torch
 import torch.nn.functional as F
 from torch import nn
+
+import torch_fcos
 
 WARM_UP = 2
 
@@ -60,10 +63,29 @@ def vgg16_bn():
     return nn.Sequential(*layers, nn.Flatten(), nn.Linear(512, 10))
 
 
+def classification(network):
+    """The network, its images and its loss."""
+
+    def make(batch):
+        labels = torch.randint(0, 10, (batch,))
+        return network(), torch.randn(batch, 3, 32, 32), lambda logits: F.cross_entropy(logits, labels)
+
+    return make
+
+
+def fcos18(batch):
+    corner, side = torch.rand(batch, 20, 2) * torch.tensor([320.0, 240.0]), 10 + 70 * torch.rand(batch, 20, 2)
+    boxes, nothing = torch.cat([corner, corner + side], 2), torch.zeros(20, dtype=torch.bool)
+    objects = [(boxes[image], torch.randint(0, 3, (20,)), nothing) for image in range(batch)]
+    network = torch_fcos.Fcos([2, 2, 2, 2], width=32, stride=8, channels=96, convs=2, classes=3)
+    return network, torch.randn(batch, 3, 240, 320), lambda levels: torch_fcos.loss(levels, objects)
+
+
 MODELS = {
-    "resnet18": lambda: ResNet([64, 128, 256, 512], 2),
-    "resnet20": lambda: ResNet([16, 32, 64], 3),
-    "vgg16_bn": vgg16_bn,
+    "resnet18": classification(lambda: ResNet([64, 128, 256, 512], 2)),
+    "resnet20": classification(lambda: ResNet([16, 32, 64], 3)),
+    "vgg16_bn": classification(vgg16_bn),
+    "fcos18": fcos18,
 }
 
 
@@ -79,8 +101,7 @@ def main():
 
     torch.set_num_threads(args.threads)
     torch.manual_seed(0)
-    network = MODELS[args.model]()
-    images, labels = torch.randn(args.batch, 3, 32, 32), torch.randint(0, 10, (args.batch,))
+    network, images, loss_of = MODELS[args.model](args.batch)
     if args.layout == "channels_last":
         network = network.to(memory_format=torch.channels_last)
         images = images.contiguous(memory_format=torch.channels_last)
@@ -88,7 +109,7 @@ def main():
 
     def train():
         optimizer.zero_grad(set_to_none=True)
-        loss = F.cross_entropy(network(images), labels)
+        loss = loss_of(network(images))
         loss.backward()
         optimizer.step()
         return loss.item()

@@ -33,8 +33,9 @@ pub fn loss(levels: &[Level], objects: &[Vec<Object>]) -> Result<Tensor> {
     let focal = ops::sigmoid_focal_loss(&counted, &one_hot, FocalLoss::default())?;
     let found = targets.found.len();
     if found == 0 {
-        // Boxes have no loss, but a gradient, of zeros, as in any other step.
-        return focal + (boxes.sum_all()? * 0.0)?;
+        // Boxes have no loss, but a gradient, of zeros, as in any other step. (Candle's product with a number has none
+        // where the number is 0.)
+        return focal + (&boxes * boxes.zeros_like()?)?.sum_all()?;
     }
     let boxes = boxes.index_select(&Tensor::new(targets.found.as_slice(), device)?, 0)?;
     let corners = Tensor::from_vec(targets.corners, (found, 4), device)?;

@@ -90,7 +90,7 @@ fn levels() -> (Vec<Level>, Vec<Var>) {
         vars.push(var.clone());
         var.as_tensor().clone()
     };
-    let levels = [8, 16].map(|stride| {
+    let levels = [4, 8].map(|stride| {
         let side = 64 / stride;
         let (classes, boxes) = (rows(2 * side * side, 3, 3.0), rows(2 * side * side, 5, 1.0));
         Level { size: [side, side], stride, classes, boxes }
