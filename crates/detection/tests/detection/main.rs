@@ -5,6 +5,7 @@ mod assign;
 mod detect;
 mod loss;
 mod model;
+mod overfit;
 
 use candle_core::{Device, Tensor};
 use data::Object;
