@@ -73,7 +73,7 @@ impl Task for ObjectDetection {
     const HEADLINE: Headline =
         Headline { score: "AP", title: "AP %", scale: 100.0, higher_is_better: true, perfect: 1.0 };
     const PICTURES: Option<&'static str> = Some(
-        "Blue and solid: what is there. Orange and dashed: what was found with a score of at least 0.3, the score beside \
+        "Blue and solid: what is there. Orange and dashed: what was found with a score of at least 0.5, the score beside \
          the class.",
     );
 
@@ -195,4 +195,4 @@ impl Task for ObjectDetection {
 }
 
 /// Detections of lower scores are not drawn.
-const DRAWN: f32 = 0.3;
+const DRAWN: f32 = 0.5;
