@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use record::fs::FileError;
 
 use crate::resize::LARGEST_SIDE;
+use crate::scenes::WrongSetting;
 use crate::{BoxForm, Channels, Resize, Split, TaskKind};
 
 /// The result of reading a data set.
@@ -169,17 +170,13 @@ pub enum Error {
         found: Tasks,
     },
 
-    /// A setting of scenes that does not fit the set that they are made of.
-    #[error("data set {name:?}: `scenes.{key}`: expected {expected}, found {found}")]
+    /// A setting of scenes that makes no sense, or does not fit the set that they are made of.
+    #[error("data set {name:?}: {wrong}")]
     Scenes {
         /// The set of scenes.
         name: String,
         /// The setting.
-        key: &'static str,
-        /// What fits.
-        expected: String,
-        /// What is there.
-        found: String,
+        wrong: WrongSetting,
     },
 
     /// Other classes than the manifest, or another file, has; or not as many as the task needs.

@@ -12,7 +12,7 @@ use crate::{BoxForm, Columns, Error, Fault, Mask, Object, Point, Result, TaskKin
 
 /// The label of an example: a class (`u32`), objects ([`Vec<Object>`]), a [`Mask`], or points ([`Vec<Point>`]).
 ///
-/// Each is a way to read the columns of a set; its functions take what only this crate has.
+/// Each is a way to read the columns of a set, or the truth of a scene; its functions take what only this crate has.
 pub trait Label: Follow + Clone + Send + Sync {
     /// The task of sets with such labels.
     const TASK: TaskKind;

@@ -1,7 +1,8 @@
 //! Image data sets on the host: manifests, files, decoding and augmentation. No tensors.
 //!
 //! A set is a manifest, `datasets/<name>.toml`, and parquet files laid out as
-//! `<name>/default/<split>/*.parquet`, the way the Hugging Face hub publishes them.
+//! `<name>/default/<split>/*.parquet`, the way the Hugging Face hub publishes them; or another set, whose images are put
+//! together to [`scenes`].
 //!
 //! ```no_run
 //! use data::{Classification, Options, Root, Split};

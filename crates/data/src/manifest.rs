@@ -33,7 +33,7 @@ pub struct Manifest {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Source {
     /// Files of its own.
-    Stored(Stored),
+    Stored(Box<Stored>),
     /// The images of another set, put together.
     Scenes(Scenes),
 }
@@ -87,7 +87,7 @@ impl Manifest {
             citation: written.citation,
             home: written.home,
             caveat: written.caveat,
-            source: Source::Stored(stored),
+            source: Source::Stored(Box::new(stored)),
         })
     }
 

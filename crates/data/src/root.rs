@@ -20,8 +20,8 @@ pub struct Root {
     /// A folder of data sets outside of the project, which comes before the embedded ones.
     pub external: Option<PathBuf>,
     /// Bytes of memory for the decoded images of a set, and as much for the encoded ones while it is opened, and after it
-    /// where the decoded ones do not fit. Results do not depend on it; but of a set that does not fit, damaged images
-    /// are found when they are needed.
+    /// where the decoded ones do not fit; of a derived set, the same again for the set that it is made of. Results do not
+    /// depend on it; but of a set that does not fit, damaged images are found when they are needed.
     pub memory: u64,
 }
 

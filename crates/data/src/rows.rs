@@ -101,15 +101,9 @@ impl<L: Label> Rows<L> {
         Ok(())
     }
 
-    fn reading<T>(&self, faults: &Faults, use_it: impl FnOnce(&Reading<'_>) -> T) -> T {
+    fn reading<T>(&self, faults: &Faults, then: impl FnOnce(&Reading<'_>) -> T) -> T {
         let paths: Vec<&Path> = self.files.all().map(|(_, path)| path).collect();
-        use_it(&Reading {
-            name: &self.name,
-            manifest: &self.files.stored,
-            classes: &self.classes,
-            files: &paths,
-            faults,
-        })
+        then(&Reading { name: &self.name, manifest: &self.files.stored, classes: &self.classes, files: &paths, faults })
     }
 }
 
@@ -266,14 +260,17 @@ fn settle_channels<R>(reading: &Reading<'_>, channels: Option<Channels>, rows: &
     Ok(())
 }
 
-/// Decodes `rows` where they fit into `memory`, which shrinks by what they take; also gives the rows that stay.
+/// The rows of a split that stay, and their examples where they are kept.
+type Decoded<L> = (Vec<Row<<L as Label>::Raw>>, Option<Vec<Example<L>>>);
+
+/// Decodes `rows` where they fit into `memory`, which shrinks by what they take.
 fn decode_part<L: Label>(
     reading: &Reading<'_>,
     spool: &Spool,
     rows: Vec<Row<L::Raw>>,
     resize: Option<Resize>,
     memory: &mut u64,
-) -> Result<(Vec<Row<L::Raw>>, Option<Vec<Example<L>>>)> {
+) -> Result<Decoded<L>> {
     let bytes = |row: &Row<L::Raw>| decoded_bytes::<L>(resized(row.size, resize), row.channels);
     let needed: u64 = rows.iter().map(bytes).sum();
     let fits = needed <= *memory;

@@ -79,6 +79,24 @@ impl Examples {
     }
 }
 
+/// A setting that makes no sense, or does not fit the garments.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`scenes.{key}`: expected {expected}, found {found}")]
+pub struct WrongSetting {
+    /// Its name in `[scenes]`.
+    pub key: String,
+    /// What makes sense.
+    pub expected: String,
+    /// What is there.
+    pub found: String,
+}
+
+impl WrongSetting {
+    pub(crate) fn new(key: &str, expected: impl Into<String>, found: impl Into<String>) -> Self {
+        Self { key: key.to_owned(), expected: expected.into(), found: found.into() }
+    }
+}
+
 /// The class of masks where no object is.
 const BACKGROUND: &str = "background";
 
@@ -106,10 +124,8 @@ impl Scenes {
     }
 
     /// What is wrong with a setting whatever the garments are.
-    pub(crate) fn check(&self) -> Result<(), String> {
-        let wrong = |key: &str, expected: &str, found: String| {
-            Err(format!("`scenes.{key}`: expected {expected}, found {found}"))
-        };
+    pub(crate) fn check(&self) -> Result<(), WrongSetting> {
+        let wrong = |key: &str, expected: &str, found: String| Err(WrongSetting::new(key, expected, found));
         let names: Vec<&str> = self.classes.iter().map(|class| class.name.as_str()).collect();
         if !(1..=254).contains(&names.len()) {
             return wrong("classes", "1 to 254 classes", names.len().to_string());
@@ -121,7 +137,7 @@ impl Scenes {
             return wrong("classes", "names of objects", format!("{BACKGROUND:?}, which masks have beside them"));
         }
         if let Some(class) = self.classes.iter().find(|class| class.of.is_empty()) {
-            return wrong("classes", "a class of garments at least", format!("none for {:?}", class.name));
+            return wrong("classes", "at least one class of garments", format!("none for {:?}", class.name));
         }
         let garments: Vec<&str> = self.classes.iter().flat_map(|class| &class.of).map(String::as_str).collect();
         if let Some(name) = twice(&garments) {
@@ -151,11 +167,9 @@ impl Scenes {
 
     /// The files of the garments, for the set of scenes `name`.
     pub(crate) fn source_files(&self, root: &Root, name: &str) -> Result<Files> {
-        let wrong = |found: String| Error::Scenes {
-            name: name.to_owned(),
-            key: "from",
-            expected: "a set for classification with files of its own".to_owned(),
-            found,
+        let wrong = |found: String| {
+            let expected = "a set for classification with files of its own";
+            Error::Scenes { name: name.to_owned(), wrong: WrongSetting::new("from", expected, found) }
         };
         let from = &self.from;
         let manifest = root.manifest(from).map_err(|error| match error {

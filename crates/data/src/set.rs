@@ -5,11 +5,12 @@ use std::fmt;
 
 use rayon::prelude::*;
 
+use crate::decode::LARGEST_IMAGE;
 use crate::error::Tasks;
 use crate::label::Label;
 use crate::reading::Faults;
 use crate::rows::{Rows, decoded_bytes, resized, resized_example};
-use crate::scenes::Generator;
+use crate::scenes::{Generator, Scenes, WrongSetting};
 use crate::statistics::{Statistics, channel_sums};
 use crate::{
     Channels, Dataset, Error, Example, Manifest, Mask, Object, Point, Resize, Result, Root, Source, Split, Warning,
@@ -42,7 +43,7 @@ pub struct Set<L: Label> {
 
 /// What examples are made of.
 enum Origin<L: Label> {
-    Rows(Rows<L>),
+    Rows(Box<Rows<L>>),
     Scenes(Box<Generator>, Options),
 }
 
@@ -94,9 +95,10 @@ impl<L: Label> Set<L> {
             Source::Stored(_) => {
                 let rows = Rows::open(root, name, files, options, &faults)?;
                 let classes = rows.classes.clone();
-                (Origin::Rows(rows), classes)
+                (Origin::Rows(Box::new(rows)), classes)
             }
             Source::Scenes(scenes) => {
+                check_resized(name, scenes, options.resize)?;
                 let generator = Generator::open(root, name, scenes)?;
                 (Origin::Scenes(Box::new(generator), options), scenes.class_names(L::TASK))
             }
@@ -243,6 +245,17 @@ impl Set<u32> {
         };
         rows[index].raw
     }
+}
+
+/// That scenes are not too large once they were resized.
+fn check_resized(name: &str, scenes: &Scenes, resize: Option<Resize>) -> Result<()> {
+    let [height, width] = resized(scenes.size, resize);
+    if height as u64 * width as u64 * 3 <= LARGEST_IMAGE {
+        return Ok(());
+    }
+    let expected = format!("scenes of at most {LARGEST_IMAGE} bytes after they were resized");
+    let wrong = WrongSetting::new("size", expected, format!("{height}×{width} pixels (height × width)"));
+    Err(Error::Scenes { name: name.to_owned(), wrong })
 }
 
 impl<L: Label> Origin<L> {

@@ -173,7 +173,7 @@ fn check_name(root: &Root, name: &str) -> Result<PathBuf> {
 /// What the manifest says of the files.
 fn known(root: &Root, name: &str, manifest: &Path) -> Result<Stored> {
     match root.manifest(name)?.source {
-        Source::Stored(stored) => Ok(stored),
+        Source::Stored(stored) => Ok(*stored),
         Source::Scenes(scenes) => {
             let reason = format!("expected a set with files, found one that is made of {:?}", scenes.from);
             Err(Error::Disagrees { manifest: manifest.to_path_buf(), reason })

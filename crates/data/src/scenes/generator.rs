@@ -6,7 +6,7 @@ use random::Rng;
 use super::garment::Garment;
 use super::ground::{Colour, colour, ground};
 use super::scene::Scene;
-use super::{LEAST_VISIBLE, Scenes, between};
+use super::{LEAST_VISIBLE, Scenes, WrongSetting, between};
 use crate::error::Tasks;
 use crate::{Classification, Error, Example, Image, Label, Options, Result, Root, Split};
 
@@ -17,8 +17,7 @@ const TRIES: usize = 20;
 #[derive(Debug)]
 pub struct Generator {
     name: String,
-    /// What is made.
-    pub scenes: Scenes,
+    pub(crate) scenes: Scenes,
     garments: Classification,
     /// For each split and each class of scenes, the indices of its garments.
     members: [Vec<Vec<usize>>; 3],
@@ -29,12 +28,13 @@ impl Generator {
     ///
     /// # Errors
     ///
-    /// Where they cannot be read, or are not what `scenes` says.
+    /// Where `scenes` makes no sense, or the garments cannot be read, or are not what it says.
     pub fn open(root: &Root, name: &str, scenes: &Scenes) -> Result<Self> {
+        let failed = |wrong| Error::Scenes { name: name.to_owned(), wrong };
+        scenes.check().map_err(failed)?;
         scenes.source_files(root, name)?;
         let garments = Classification::open(root, &scenes.from, Options::default())?;
-        let wrong =
-            |key, expected: String, found: String| Err(Error::Scenes { name: name.to_owned(), key, expected, found });
+        let wrong = |key, expected: String, found: String| Err(failed(WrongSetting::new(key, expected, found)));
         let (height, width, channels) = garments.uniform_size()?;
         if channels != 1 {
             let found = format!("{:?}, whose images are {}", scenes.from, garments.channels());

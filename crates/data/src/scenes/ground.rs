@@ -16,10 +16,11 @@ pub(super) fn ground(size: [usize; 2], rng: &mut Rng) -> Vec<Colour> {
     let mut pixels = Texture::draw(size, rng).pixels(size);
     for _ in 0..rng.random_range(0..=DISTRACTORS) {
         let (texture, thing) = (Texture::draw(size, rng), Distractor::draw(size, rng));
-        for (at, pixel) in pixels.iter_mut().enumerate() {
-            let (row, column) = (at / size[1], at % size[1]);
-            if thing.covers(row as f32, column as f32, texture.level(row, column)) {
-                *pixel = texture.colour(row, column);
+        for (row, pixels) in pixels.chunks_exact_mut(size[1]).enumerate() {
+            for (column, pixel) in pixels.iter_mut().enumerate() {
+                if thing.covers(row as f32, column as f32, || texture.level(row, column)) {
+                    *pixel = texture.colour(row, column);
+                }
             }
         }
     }
@@ -37,12 +38,16 @@ struct Texture {
     ends: [Colour; 2],
 }
 
-/// Random values `width` pixels from each other.
+/// Random values, some pixels from each other.
 struct Grid {
-    width: usize,
-    columns: usize,
     weight: f32,
+    /// `[rows, stride]`
     values: Vec<f32>,
+    stride: usize,
+    /// For each row of pixels, where the row of values above it begins, and how far it is from there to the next.
+    rows: Vec<(usize, f32)>,
+    /// For each column of pixels, the column of values to the left of it, and how far it is from there to the next.
+    columns: Vec<(usize, f32)>,
 }
 
 impl Texture {
@@ -51,9 +56,7 @@ impl Texture {
         let fade = between(0.4, 0.9, rng);
         let (mut grids, mut weight, mut total) = (Vec::new(), 1.0, 0.0);
         while width >= 2 && grids.len() < 4 {
-            let [rows, columns] = size.map(|side| side / width + 2);
-            let values = (0..rows * columns).map(|_| rng.random::<f32>()).collect();
-            grids.push(Grid { width, columns, weight, values });
+            grids.push(Grid::draw(size, width, weight, rng));
             total += weight;
             weight *= fade;
             width /= 2;
@@ -82,14 +85,23 @@ impl Texture {
 }
 
 impl Grid {
-    fn value(&self, row: usize, column: usize) -> f32 {
-        let step = |place: usize| {
-            let part = (place % self.width) as f32 / self.width as f32;
-            part * part * (3.0 - 2.0 * part)
+    fn draw(size: [usize; 2], width: usize, weight: f32, rng: &mut Rng) -> Self {
+        let [rows, columns] = size.map(|side| side / width + 2);
+        let values = (0..rows * columns).map(|_| rng.random::<f32>()).collect();
+        let steps = |side: usize, stride: usize| {
+            let step = |place: usize| {
+                let part = (place % width) as f32 / width as f32;
+                (place / width * stride, part * part * (3.0 - 2.0 * part))
+            };
+            (0..side).map(step).collect()
         };
-        let at = row / self.width * self.columns + column / self.width;
-        let [down, right] = [step(row), step(column)];
-        let [a, b, c, d] = [at, at + 1, at + self.columns, at + self.columns + 1].map(|at| self.values[at]);
+        Self { weight, values, stride: columns, rows: steps(size[0], columns), columns: steps(size[1], 1) }
+    }
+
+    fn value(&self, row: usize, column: usize) -> f32 {
+        let ((above, down), (left, right)) = (self.rows[row], self.columns[column]);
+        let at = above + left;
+        let [a, b, c, d] = [at, at + 1, at + self.stride, at + self.stride + 1].map(|at| self.values[at]);
         let (upper, lower) = (a + (b - a) * right, c + (d - c) * right);
         upper + (lower - upper) * down
     }
@@ -115,11 +127,13 @@ impl Distractor {
         }
     }
 
-    fn covers(&self, row: f32, column: f32, level: f32) -> bool {
+    /// Whether it is at a pixel, where its texture has `level`.
+    fn covers(&self, row: f32, column: f32, level: impl FnOnce() -> f32) -> bool {
         match self {
             Self::Blob { middle, half } => {
                 let [y, x] = [(row - middle[0]) / half[0], (column - middle[1]) / half[1]];
-                y * y + x * x <= 0.5 + level
+                let distance = y * y + x * x;
+                distance <= 0.5 || (distance <= 1.5 && distance <= 0.5 + level())
             }
             Self::Strip { point, across: [down, right], half } => {
                 let distance = (row - point[0]) * down + (column - point[1]) * right;

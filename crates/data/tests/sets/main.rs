@@ -6,6 +6,7 @@ mod cases;
 mod labels;
 mod project;
 mod real;
+mod scenes;
 
 use std::sync::Arc;
 
