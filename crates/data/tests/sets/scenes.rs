@@ -143,7 +143,7 @@ fn labels_are_what_is_seen() {
 #[test]
 fn garments_have_all_sizes_of_the_range() {
     // One at a time nothing is hidden. Garments fill their image in height or in width.
-    let generator = generator(|scenes| scenes.objects = [1, 1]);
+    let generator = generator(|scenes| (scenes.objects, scenes.scale) = ([1, 1], [0.7, 1.8]));
     let sides = scenes(&generator, Split::Train, 300).into_iter().map(|scene| {
         let [left, top, right, bottom] = scene.objects()[0].corners;
         (right - left).max(bottom - top)
