@@ -1,6 +1,7 @@
 //! The contract of a task.
 
 use crate::error::Result;
+use anyhow::bail;
 use candle_core::{Device, Tensor};
 use data::{Root, Split};
 use random::Rng;
@@ -8,6 +9,7 @@ use record::Scores;
 use regularize::Params;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use std::ffi::OsString;
 
 /// A task: data, model, loss and metric. The training loop, methods, checkpoints and reports are not its
 /// business, and it names none of them.
@@ -82,6 +84,16 @@ pub trait Task: Sized + Sync {
 
     /// The scores of all that was observed, [`Task::HEADLINE`] among them.
     fn scores(&self, meter: Self::Meter) -> Scores;
+
+    /// What `eval` of the task's binary prints: JSON that says how good predictions in files are, whoever made them.
+    /// A task may leave it out.
+    ///
+    /// # Errors
+    ///
+    /// A [`clap::Error`] where `arguments`, those behind `eval`, are wrong or ask for help; a mistake in a file.
+    fn eval(_arguments: &[OsString]) -> Result<String> {
+        bail!("the task {} has no `eval`", Self::NAME)
+    }
 }
 
 /// The score that ranks methods, and its direction.
