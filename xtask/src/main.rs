@@ -2,6 +2,7 @@
 //! and writes reports from records.
 
 mod bench;
+mod eval;
 mod fetch;
 mod import;
 mod methods;
@@ -39,6 +40,8 @@ enum Command {
     Fetch(fetch::Arguments),
     /// Make a data set of an official release: NAME DIR; `--help` lists the options
     Import(import::Arguments),
+    /// Score anybody's predictions in files: `eval detection --help`
+    Eval(eval::Arguments),
     /// Say how far the runs of a comparison are
     Status(status::Arguments),
     /// List the methods and optimizers, or explain one
@@ -105,6 +108,7 @@ fn main() -> ExitCode {
         Command::Report(arguments) => report::report(&arguments),
         Command::Fetch(arguments) => fetch::fetch(&arguments),
         Command::Import(arguments) => import::import(&arguments),
+        Command::Eval(arguments) => eval::eval(&arguments),
         Command::Status(arguments) => status::status(&arguments),
         Command::Methods(arguments) => methods::methods(&arguments),
         Command::Show(arguments) => show::show(&arguments),

@@ -315,3 +315,25 @@ fn import_hands_its_arguments_to_the_importer() {
     let output = run(&["import"], "configs");
     assert!(String::from_utf8_lossy(&output.stderr).contains("is set, but there is no "));
 }
+
+/// The task knows what it is given; here it is a script that says that.
+#[cfg(unix)]
+#[test]
+fn eval_hands_its_arguments_to_the_task() {
+    use std::os::unix::fs::PermissionsExt;
+    let workspace = Workspace::new(CONFIG);
+    workspace.write("bin/detection", "#!/bin/sh\necho \"$@\"\nexit 2\n");
+    std::fs::set_permissions(workspace.path("bin/detection"), std::fs::Permissions::from_mode(0o755)).unwrap();
+    let run = |arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
+        command.args(arguments).current_dir(workspace.path("")).env("WRS_BENCH_BIN", workspace.path("bin"));
+        let output = command.output().unwrap();
+        (String::from_utf8(output.stdout).unwrap(), output.status.code())
+    };
+    for behind in [["--help"].as_slice(), &["--annotations", "a.json", "--results", "../r.json", "--style", "voc"]] {
+        let (said, code) = run(&[["eval", "detection"].as_slice(), behind].concat());
+        assert_eq!((said.trim(), code), (format!("eval {}", behind.join(" ")).as_str(), Some(2)));
+    }
+    let (help, code) = run(&["eval", "--help"]);
+    assert!(help.contains("Usage: cargo xtask eval <TASK> [ARGUMENTS]...") && code == Some(0), "{help}");
+}

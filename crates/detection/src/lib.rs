@@ -6,6 +6,7 @@
 mod assign;
 mod config;
 mod detect;
+mod eval;
 mod loss;
 pub mod metric;
 mod model;
@@ -14,6 +15,7 @@ mod task;
 pub use assign::{Grid, Target, assign, centre_ness};
 pub use config::{Config, ModelConfig, Suppression};
 pub use detect::detect;
+pub use eval::eval;
 pub use loss::loss;
 pub use model::{Detector, Level};
 pub use task::{Batch, Example, ObjectDetection};

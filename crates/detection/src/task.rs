@@ -14,6 +14,7 @@ use ops::Statistics;
 use random::Rng;
 use record::Scores;
 use regularize::Params;
+use std::ffi::OsString;
 use train::{Headline, Task};
 
 /// See the crate's documentation.
@@ -191,6 +192,10 @@ impl Task for ObjectDetection {
             }
         }
         Ok(picture)
+    }
+
+    fn eval(arguments: &[OsString]) -> Result<String> {
+        crate::eval::eval(arguments)
     }
 }
 

@@ -10,6 +10,7 @@ use clap::{Parser, Subcommand};
 use data::Root;
 use record::{RunFolder, Spec};
 use serde_json::json;
+use std::ffi::OsString;
 use std::io::{Read, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -19,7 +20,7 @@ use std::time::{Duration, Instant};
 
 #[derive(Parser)]
 #[command(about = "Trains and tests runs of one task. `RAYON_NUM_THREADS` sets the threads; the folder `datasets` is \
-                   looked for where the command runs. Exit codes: 0 the result exists, 2 bad spec, 75 interrupted \
+                   looked for where the command runs. Exit codes: 0 the result exists, 2 bad spec or argument, 75 interrupted \
                    and resumable, else failure.")]
 struct Cli {
     #[command(subcommand)]
@@ -56,6 +57,13 @@ enum Command {
         #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=1000))]
         count: u16,
     },
+    /// Print how good predictions in files are, as JSON
+    #[command(disable_help_flag = true)]
+    Eval {
+        /// As the task takes them; `--help` lists them
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<OsString>,
+    },
 }
 
 /// The `main` of a task binary.
@@ -72,6 +80,7 @@ pub fn main<T: Task>() -> ExitCode {
         Command::Pictures { folder, out, count } => {
             rayon::scope(|_| pictures::<T>(&RunFolder::new(folder), &Root::from_env("."), &out, usize::from(count)))
         }
+        Command::Eval { arguments } => return eval::<T>(&arguments),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -96,6 +105,26 @@ fn plan_all<T: Task>() -> Result<(), Error> {
     let planned = planned.collect::<Result<Vec<_>, _>>()?;
     say(&serde_json::Value::from(planned).to_string());
     Ok(())
+}
+
+/// Whatever is wrong is in the arguments or in the files that they name.
+fn eval<T: Task>(arguments: &[OsString]) -> ExitCode {
+    match rayon::scope(|_| T::eval(arguments)) {
+        Ok(json) => {
+            say(&json);
+            ExitCode::SUCCESS
+        }
+        Err(error) => match error.downcast_ref::<clap::Error>() {
+            Some(usage) => {
+                let _ = usage.print();
+                usage.exit_code().try_into().map_or(ExitCode::FAILURE, |code: u8| ExitCode::from(code))
+            }
+            None => {
+                eprintln!("error: {error:#}");
+                ExitCode::from(2)
+            }
+        },
+    }
 }
 
 fn run<T: Task>(folder: &RunFolder, stop_on_eof: bool) -> Result<(), Error> {

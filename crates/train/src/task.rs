@@ -10,6 +10,7 @@ use record::Scores;
 use regularize::Params;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use std::ffi::OsString;
 
 /// A task: data, model, loss and metric. The training loop, methods, checkpoints and reports are not its
 /// business, and it names none of them.
@@ -92,6 +93,16 @@ pub trait Task: Sized + Sync {
     /// alone. Its colours are those of [`Task::PICTURES`].
     fn picture(&self, _split: Split, _index: usize, _prediction: &Self::Prediction) -> Result<Canvas> {
         bail!("the task {} draws no pictures", Self::NAME)
+    }
+
+    /// What `eval` of the task's binary prints: JSON that says how good predictions in files are, whoever made them.
+    /// A task may leave it out.
+    ///
+    /// # Errors
+    ///
+    /// A [`clap::Error`] where `arguments`, those behind `eval`, are wrong or ask for help; a mistake in a file.
+    fn eval(_arguments: &[OsString]) -> Result<String> {
+        bail!("the task {} has no `eval`", Self::NAME)
     }
 }
 

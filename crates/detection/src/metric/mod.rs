@@ -2,10 +2,12 @@
 
 mod average_precision;
 mod coco;
+mod json;
 mod voc;
 
 pub use average_precision::AveragePrecision;
 pub use coco::{Coco, STATISTICS, coco};
+pub use json::read;
 pub use voc::{Voc, voc};
 
 /// A box that a network found in an image.

@@ -1,0 +1,96 @@
+//! The verb `eval`: how good anybody's detections are.
+
+use crate::metric::{Boxes, STATISTICS, coco, read, voc};
+use clap::{Parser, ValueEnum};
+use serde::{Serialize, Serializer};
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+/// Scores detections in a file, and prints JSON
+#[derive(Parser)]
+#[command(name = "cargo xtask eval detection", bin_name = "cargo xtask eval detection", no_binary_name = true)]
+#[command(after_help = "A file of annotations has the lists `images`, `annotations` and `categories`, one of results \
+                        is a list of `image_id`, `category_id`, `bbox` (left, top, width, height) and `score`. What is \
+                        undefined, such as the AP of a category without objects, is -1 for COCO and null for VOC.")]
+struct Arguments {
+    /// What is in the images: a JSON file as COCO's instances_val2017.json
+    #[arg(long, value_name = "FILE")]
+    annotations: PathBuf,
+    /// What was found in them: a JSON file of COCO's results format
+    #[arg(long, value_name = "FILE")]
+    results: PathBuf,
+    /// Whose measure
+    #[arg(long, value_enum, default_value = "coco")]
+    style: Style,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Style {
+    /// AP over IoU .50:.05:.95, and the other statistics of pycocotools
+    Coco,
+    /// AP at IoU .50, as PASCAL VOC defines it; `iscrowd` is VOC's difficult
+    Voc,
+}
+
+/// Scores the detections in the file that `arguments` name: JSON.
+///
+/// # Errors
+///
+/// A [`clap::Error`] where the arguments are wrong or ask for help; otherwise the file, the place and the mistake.
+pub fn eval(arguments: &[OsString]) -> train::Result<String> {
+    let Arguments { annotations, results, style } = Arguments::try_parse_from(arguments)?;
+    let (boxes, categories) = read(&annotations, &results)?;
+    let json = match style {
+        Style::Coco => serde_json::to_string_pretty(&of_coco(&boxes, &categories)),
+        Style::Voc => serde_json::to_string_pretty(&of_voc(&boxes, &categories)),
+    };
+    Ok(json?)
+}
+
+#[derive(Serialize)]
+struct Report<T> {
+    stats: Named,
+    ap_per_category: BTreeMap<i64, T>,
+}
+
+/// Values in an order of their own.
+struct Named(Vec<(&'static str, Option<f64>)>);
+
+impl Serialize for Named {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().copied())
+    }
+}
+
+fn of_coco(boxes: &Boxes, categories: &[i64]) -> Report<f64> {
+    let scores = coco(boxes);
+    let or_none = |value: Option<f64>| value.unwrap_or(-1.0);
+    let stats = STATISTICS.into_iter().zip(scores.statistics.map(|value| Some(or_none(value)))).collect();
+    let ap = |class| or_none(scores.per_class.get(&class).copied());
+    Report {
+        stats: Named(stats),
+        ap_per_category: categories.iter().zip(0..).map(|(&id, class)| (id, ap(class))).collect(),
+    }
+}
+
+#[derive(Serialize)]
+struct VocCategory {
+    ap_all_points: f64,
+    ap_11_points: f64,
+    positives: usize,
+}
+
+fn of_voc(boxes: &Boxes, categories: &[i64]) -> Report<Option<VocCategory>> {
+    let scores = voc(boxes);
+    let mean = |of: fn(&crate::metric::Voc) -> f64| {
+        (!scores.is_empty()).then(|| scores.values().map(of).sum::<f64>() / scores.len() as f64)
+    };
+    let stats = vec![("mAP_all_points", mean(|ap| ap.all_points)), ("mAP_11_points", mean(|ap| ap.eleven_points))];
+    let of_class = |class| {
+        let ap = scores.get(&class)?;
+        Some(VocCategory { ap_all_points: ap.all_points, ap_11_points: ap.eleven_points, positives: ap.positives })
+    };
+    let ap_per_category = categories.iter().zip(0..).map(|(&id, class)| (id, of_class(class))).collect();
+    Report { stats: Named(stats), ap_per_category }
+}

@@ -1,0 +1,271 @@
+//! Files in COCO's format, as they come from anybody.
+
+use serde_json::{Value, json};
+use std::ffi::OsString;
+
+/// A file of annotations of two images, two categories and one object.
+fn annotations() -> Value {
+    json!({
+        "info": {"year": 2017}, "licenses": [], "type": "instances",
+        "images": [
+            {"id": 9_000_000_000_i64, "width": 640, "height": 480, "file_name": "b.jpg"},
+            {"id": 139, "width": 640, "height": 480, "file_name": "a.jpg", "coco_url": "http://x"}
+        ],
+        "annotations": [{
+            "id": 1768, "image_id": 139, "category_id": 90, "bbox": [10, 20.5, 40, 30], "iscrowd": 0,
+            "segmentation": [[10.0, 20.5, 50.0, 50.5]], "area": 900.25
+        }],
+        "categories": [{"id": 90, "name": "toothbrush", "supercategory": "indoor"}, {"id": 3, "name": "car"}]
+    })
+}
+
+fn result() -> Value {
+    json!([{"image_id": 139, "category_id": 90, "bbox": [10, 20.5, 40, 30], "score": 0.5, "segmentation": {"size": [1, 2]}}])
+}
+
+/// What `eval` says of two files, given as text; paths are without their folder.
+fn eval_text(annotations: &str, results: &str, style: &str) -> Result<Value, String> {
+    let folder = tempfile::tempdir().unwrap();
+    let paths = [("a.json", annotations), ("r.json", results)].map(|(name, text)| {
+        let path = folder.path().join(name);
+        record::fs::write_atomic(&path, text.as_bytes()).unwrap();
+        path.into_os_string()
+    });
+    let [annotations, results] = paths;
+    let arguments = ["--annotations".into(), annotations, "--results".into(), results, "--style".into(), style.into()];
+    let json = detection::eval(&arguments.map(|argument: OsString| argument));
+    let json = json.map_err(|error| format!("{error:#}").replace(&format!("{}/", folder.path().display()), ""))?;
+    Ok(serde_json::from_str(&json).unwrap())
+}
+
+fn eval(annotations: &Value, results: &Value) -> Result<Value, String> {
+    eval_text(&annotations.to_string(), &results.to_string(), "coco")
+}
+
+fn error(annotations: &Value, results: &Value) -> String {
+    eval(annotations, results).expect_err("an error")
+}
+
+#[test]
+fn ids_of_any_size_and_keys_of_any_kind() {
+    let found = eval(&annotations(), &result()).unwrap();
+    assert!((found["stats"]["AP"].as_f64().unwrap() - 1.0).abs() < 1e-9);
+    assert!((found["ap_per_category"]["90"].as_f64().unwrap() - 1.0).abs() < 1e-9);
+    assert_eq!(found["ap_per_category"]["3"], -1.0);
+    let voc = eval_text(&annotations().to_string(), &result().to_string(), "voc").unwrap();
+    assert_eq!(voc["ap_per_category"]["90"], json!({"ap_all_points": 1.0, "ap_11_points": 1.0, "positives": 1}));
+    assert_eq!(voc["ap_per_category"]["3"], Value::Null);
+    assert_eq!(voc["stats"], json!({"mAP_all_points": 1.0, "mAP_11_points": 1.0}));
+}
+
+#[test]
+fn statistics_are_in_the_order_of_pycocotools_and_categories_in_that_of_ids() {
+    let folder = tempfile::tempdir().unwrap();
+    let [annotations, results] = [("a.json", annotations()), ("r.json", result())].map(|(name, json)| {
+        let path = folder.path().join(name);
+        record::fs::write_atomic(&path, json.to_string().as_bytes()).unwrap();
+        path.into_os_string()
+    });
+    let json = detection::eval(&["--annotations".into(), annotations, "--results".into(), results]).unwrap();
+    let keys: Vec<&str> = json.split('"').skip(1).step_by(2).collect();
+    let expected = "stats AP AP50 AP75 APs APm APl AR1 AR10 AR100 ARs ARm ARl ap_per_category 3 90";
+    assert_eq!(keys, expected.split(' ').collect::<Vec<_>>());
+}
+
+#[test]
+fn area_is_what_the_file_says_and_else_the_box() {
+    let mut file = annotations();
+    let medium = |file: &Value| eval(file, &result()).unwrap()["stats"]["APm"].as_f64().unwrap();
+    assert_eq!(medium(&file), -1.0);
+    file["annotations"][0].as_object_mut().unwrap().remove("area");
+    assert!((medium(&file) - 1.0).abs() < 1e-9);
+    file["annotations"][0]["area"] = Value::Null;
+    assert!((medium(&file) - 1.0).abs() < 1e-9);
+}
+
+#[test]
+fn a_crowd_is_1_or_true() {
+    for (crowd, expected) in [(json!(1), -1.0), (json!(true), -1.0), (json!(0), 1.0), (json!(false), 1.0)] {
+        let mut file = annotations();
+        file["annotations"][0]["iscrowd"] = crowd;
+        let ap = eval(&file, &result()).unwrap()["stats"]["AP"].as_f64().unwrap();
+        assert!((ap - expected).abs() < 1e-9, "{ap}");
+    }
+}
+
+#[test]
+fn empty_lists_are_valid() {
+    let ap =
+        |annotations: &Value, results: &Value| eval(annotations, results).unwrap()["stats"]["AP"].as_f64().unwrap();
+    assert_eq!(ap(&annotations(), &json!([])), 0.0);
+    let mut file = annotations();
+    file["annotations"] = json!([]);
+    assert_eq!(ap(&file, &result()), -1.0);
+    assert_eq!(ap(&file, &json!([])), -1.0);
+    let voc = eval_text(&file.to_string(), &result().to_string(), "voc").unwrap();
+    assert_eq!(voc["stats"], json!({"mAP_all_points": null, "mAP_11_points": null}));
+    assert_eq!(ap(&json!({"images": [], "annotations": [], "categories": []}), &json!([])), -1.0);
+}
+
+/// A file with the value at `pointer` put to `value`.
+fn with(mut file: Value, pointer: &str, value: Value) -> Value {
+    *file.pointer_mut(pointer).unwrap() = value;
+    file
+}
+
+fn without(mut file: Value, pointer: &str, key: &str) -> Value {
+    file.pointer_mut(pointer).unwrap().as_object_mut().unwrap().remove(key);
+    file
+}
+
+#[test]
+fn mistakes_in_annotations_are_named() {
+    let annotation = annotations()["annotations"][0].clone();
+    let image = annotations()["images"][1].clone();
+    for (file, expected) in [
+        (json!([annotation]), "a.json: expected an object with `images`, `annotations` and `categories`, found a list"),
+        (json!("text"), "a.json: expected an object, found string \"text\" (line 1, column 6)"),
+        (
+            without(annotations(), "", "categories"),
+            "a.json: expected the key `categories`, found none (line 1, column ",
+        ),
+        (without(annotations(), "/images/1", "id"), "a.json: images[1]: expected the key `id`, found none (line 1"),
+        (
+            with(annotations(), "/images/1/id", json!("x")),
+            "a.json: images[1].id: expected a whole number, found string \"x\" (l",
+        ),
+        (
+            with(annotations(), "/annotations/0/id", json!(1.5)),
+            "a.json: annotations[0].id: expected a whole number, found floating",
+        ),
+        (
+            with(annotations(), "/annotations", json!({})),
+            "a.json: annotations: expected a list, found an object (line 1",
+        ),
+        (
+            without(annotations(), "/annotations/0", "bbox"),
+            "a.json: annotations[0]: expected the key `bbox`, found none",
+        ),
+        (
+            with(annotations(), "/annotations/0/bbox", json!([1, 2, 3])),
+            "a.json: annotations[0].bbox: expected 4 numbers: left, top, width and height, found 3 (line 1",
+        ),
+        (
+            with(annotations(), "/annotations/0/bbox", json!([1, 2, 3, 4, 5, 6])),
+            "a.json: annotations[0].bbox: expected 4 numbers: left, top, width and height, found 6 (line 1",
+        ),
+        (
+            with(annotations(), "/annotations/0/bbox/2", json!("3")),
+            "a.json: annotations[0].bbox[2]: expected a number, found string",
+        ),
+        (
+            with(annotations(), "/annotations/0/bbox/2", json!(-3)),
+            "a.json: annotations[0] (id 1768): bbox: expected left, top, width and height, both of 0 or more, found [10.0, 20.5, -3.0, 30.0]",
+        ),
+        (
+            with(annotations(), "/annotations/0/area", json!(-3)),
+            "a.json: annotations[0] (id 1768): area: expected 0 or more, found -3",
+        ),
+        (
+            with(annotations(), "/annotations/0/iscrowd", json!(2)),
+            "a.json: annotations[0].iscrowd: expected 0 or 1, found integer `2`",
+        ),
+        (
+            with(annotations(), "/annotations/0/image_id", json!(140)),
+            "a.json: annotations[0] (id 1768): image_id: expected the id of an image of the annotations, found 140",
+        ),
+        (
+            with(annotations(), "/annotations/0/category_id", json!(0)),
+            "a.json: annotations[0] (id 1768): category_id: expected the id of a category of the annotations, found 0",
+        ),
+        (
+            with(annotations(), "/annotations", json!([annotation, annotation])),
+            "a.json: annotations: expected each id once, found 1768 twice",
+        ),
+        (
+            with(annotations(), "/images", json!([image, image])),
+            "a.json: images: expected each id once, found 139 twice",
+        ),
+    ] {
+        let found = error(&file, &result());
+        assert!(found.starts_with(expected), "found    {found}\nexpected {expected}");
+    }
+}
+
+#[test]
+fn mistakes_in_results_are_named() {
+    let two = json!([result()[0], result()[0]]);
+    for (file, expected) in [
+        (json!({"annotations": []}), "r.json: expected a list of detections, found an object"),
+        (json!([[]]), "r.json: [0]: "),
+        (
+            with(two.clone(), "/1/image_id", json!(140)),
+            "r.json: [1]: image_id: expected the id of an image of the annotations, found 140",
+        ),
+        (
+            with(two.clone(), "/1/category_id", json!(1)),
+            "r.json: [1]: category_id: expected the id of a category of the annotations, found 1",
+        ),
+        (
+            with(two.clone(), "/1/score", json!("0.5")),
+            "r.json: [1].score: expected a number, found string \"0.5\" (line 1",
+        ),
+        (with(two.clone(), "/1/score", Value::Null), "r.json: [1].score: expected a number, found null (line 1"),
+        (
+            with(two.clone(), "/1/bbox/3", json!(-0.5)),
+            "r.json: [1]: bbox: expected left, top, width and height, both of 0 or more, found ",
+        ),
+        (without(two, "/1", "score"), "r.json: [1]: expected the key `score`, found none (line 1"),
+    ] {
+        let found = error(&annotations(), &file);
+        assert!(found.starts_with(expected), "found    {found}\nexpected {expected}");
+    }
+}
+
+#[test]
+fn what_is_not_json_has_its_place() {
+    let result = result().to_string();
+    let scored = |score: &str| result.replace("\"score\":0.5", &format!("\"score\":{score}"));
+    for (text, place) in [
+        (
+            scored("NaN"),
+            "r.json: [0].score: expected JSON, which has no NaN and no infinity: expected value (line 1, column ",
+        ),
+        (
+            scored("1e999"),
+            "r.json: [0].score: expected JSON, which has no NaN and no infinity: number out of range (line 1",
+        ),
+        (result.replace(']', ""), "r.json: "),
+        (
+            format!("{result}\n]"),
+            "r.json: expected JSON, which has no NaN and no infinity: trailing characters (line 2, column 1)",
+        ),
+        (
+            String::new(),
+            "r.json: expected JSON, which has no NaN and no infinity: EOF while parsing a value (line 1, column 0)",
+        ),
+    ] {
+        let found = eval_text(&annotations().to_string(), &text, "coco").expect_err("an error");
+        assert!(found.starts_with(place), "found    {found}\nexpected {place}");
+    }
+}
+
+#[test]
+fn arguments_are_checked_and_explained() {
+    let usage = |arguments: &[&str]| {
+        let arguments: Vec<OsString> = arguments.iter().map(OsString::from).collect();
+        let error = detection::eval(&arguments).expect_err("no files are named");
+        let error = error.downcast::<clap::Error>().unwrap();
+        (error.exit_code(), error.to_string())
+    };
+    let (code, help) = usage(&["--help"]);
+    assert_eq!(code, 0);
+    assert!(help.contains("Usage: cargo xtask eval detection") && help.contains("--style"), "{help}");
+    let (code, message) = usage(&["--annotations", "a.json"]);
+    assert!(code == 2 && message.contains("--results <FILE>"), "{message}");
+    let (code, message) = usage(&["--annotations", "a", "--results", "r", "--style", "kitti"]);
+    assert!(code == 2 && message.contains("coco, voc"), "{message}");
+    let missing = detection::eval(&["--annotations", "no/a.json", "--results", "no/r.json"].map(OsString::from));
+    let missing = format!("{:#}", missing.expect_err("there are no such files"));
+    assert!(missing.starts_with("cannot read no/a.json: "), "{missing}");
+}
