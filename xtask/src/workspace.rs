@@ -43,6 +43,21 @@ impl Workspace {
         self.root.join("reports")
     }
 
+    /// The folder of the reports' figures.
+    pub(crate) fn figures(&self) -> PathBuf {
+        self.reports().join("figures")
+    }
+
+    /// Whether the files of the data set `name`, or of the one that its scenes are made of, come with the project: what
+    /// it shows may be shown in it as well.
+    pub(crate) fn embeds(&self, name: &str) -> bool {
+        let folder = self.root.join("datasets");
+        let manifest = std::fs::read_to_string(folder.join(format!("{name}.toml"))).unwrap_or_default();
+        let source =
+            toml::from_str::<Value>(&manifest).ok().and_then(|set| Some(set["scenes"]["from"].as_str()?.to_owned()));
+        folder.join(source.as_deref().unwrap_or(name)).is_dir()
+    }
+
     /// The file of a comparison's records.
     pub(crate) fn records(&self, name: &str) -> PathBuf {
         self.reports().join("records").join(format!("{name}.jsonl"))
