@@ -14,9 +14,9 @@ const COMFORTABLE: usize = 256;
 /// background.
 const HALF: i32 = 1;
 const RIM: i32 = 2;
-/// Pixels of a dash, and from it to the next.
-const DASH: i32 = 9;
-const GAP: i32 = 7;
+/// Pixels of a dash without its ends, and from it to the next.
+const DASH: i32 = 6;
+const GAP: i32 = 10;
 
 /// A picture in the making.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,8 +61,8 @@ impl Canvas {
 
     /// Draws the outline of a rectangle, and where `label` is not empty, the label on a strip of the same colour, which is
     /// moved to where it lies inside of the image. `corners` are left, top, right and bottom in pixels of the image: the
-    /// pixel in column x spans `[x, x + 1)`. What lies outside of the image is not drawn, nor is anything where a corner is
-    /// not a number.
+    /// pixel in column x spans `[x, x + 1)`. What lies outside of the image is not drawn, nor is anything of a rectangle all
+    /// of which does, or with a corner that is not a number.
     pub fn rectangle(&mut self, corners: [f32; 4], colour: Colour, line: Line, label: &str) {
         if corners.iter().any(|corner| corner.is_nan()) {
             return;
@@ -75,6 +75,9 @@ impl Canvas {
         };
         let [left, right] = [left.min(right), left.max(right)].map(|x| place(x, self.image.width));
         let [top, bottom] = [top.min(bottom), top.max(bottom)].map(|y| place(y, self.image.height));
+        if left > self.image.width as i32 || top > self.image.height as i32 || right < 0 || bottom < 0 {
+            return;
+        }
         let edges = [
             (Point::new(left, top), Point::new(right, top)),
             (Point::new(left, bottom), Point::new(right, bottom)),

@@ -4,6 +4,7 @@
 use classification::Classification;
 use record::{Outcome, Record, RunFolder, Spec};
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
@@ -106,6 +107,68 @@ fn the_test_split_is_read_apart_and_once() {
 }
 
 #[test]
+fn pictures_are_drawn_of_a_finished_run() {
+    let (temporary, folder) = folder(&spec());
+    let out = temporary.path().join("new/folder");
+    let draw = |threads: usize, count: &str| {
+        let mut command = command("pictures", &folder, threads);
+        command.arg("--out").arg(&out).args(["--count", count]).output().unwrap()
+    };
+    let files = || {
+        let entries = std::fs::read_dir(&out).unwrap().map(|entry| entry.unwrap().path());
+        let name = |path: &Path| path.file_name().unwrap().to_string_lossy().into_owned();
+        entries.map(|path| (name(&path), std::fs::read(&path).unwrap())).collect::<BTreeMap<_, _>>()
+    };
+    let early = draw(1, "4");
+    assert!(message(&early).contains("expected a finished run, found no record"), "{}", message(&early));
+    assert_eq!((early.status.code(), out.exists()), (Some(1), false));
+    run(&folder, 1);
+
+    let drawn = draw(1, "4");
+    assert_eq!(drawn.status.code(), Some(0), "{}", message(&drawn));
+    let first = files();
+    let names: Vec<&str> = first.keys().map(String::as_str).collect();
+    assert_eq!(names, ["sheet.png", "test-0.png", "test-1250.png", "test-2500.png", "test-3750.png"]);
+    // The image itself is above the captions.
+    let root = data::Root::from_env(workspace());
+    let set = data::Classification::open(&root, "fashion-mnist-12k", data::Options::default()).unwrap();
+    let example = set.example(data::Split::Test, 1250).unwrap();
+    let picture = data::decode::image(&first["test-1250.png"], data::Channels::Grey).unwrap();
+    assert!(picture.width == 280 && picture.height > 280);
+    let enlarged = |i: usize| picture.pixels[(i / 28 * 10 + 5) * 280 + i % 28 * 10 + 5];
+    assert!(example.image.pixels.iter().enumerate().all(|(i, pixel)| enlarged(i) == *pixel));
+
+    record::fs::write_atomic(&out.join("mine.txt"), b"mine").unwrap();
+    assert_eq!(draw(2, "4").status.code(), Some(0));
+    let mut again = files();
+    assert_eq!(again.remove("mine.txt").unwrap(), b"mine");
+    assert!(again == first, "drawn again, a picture differs");
+    assert!(folder.read_test().unwrap().is_none(), "pictures are no scores");
+    assert_eq!(draw(1, "0").status.code(), Some(2));
+    foreign_weights_are_refused(&folder, &|| draw(1, "4"));
+    assert_eq!(files().len(), 6);
+}
+
+fn foreign_weights_are_refused(folder: &RunFolder, draw: &dyn Fn() -> Output) {
+    let weights = std::fs::read(folder.weights()).unwrap();
+    let refused = |expected: &str| {
+        let output = draw();
+        let message = message(&output);
+        assert_eq!(output.status.code(), Some(1), "{message}");
+        assert!(message.contains("weights.safetensors") && message.contains("hint:"), "{message}");
+        assert!(message.contains(expected), "{message}");
+    };
+    std::fs::remove_file(folder.weights()).unwrap();
+    refused("found no such file");
+    let mut others = weights.clone();
+    *others.last_mut().unwrap() ^= 1;
+    record::fs::write_atomic(&folder.weights(), &others).unwrap();
+    refused("expected the weights of the record");
+    record::fs::write_atomic(&folder.weights(), &weights[..weights.len() / 2]).unwrap();
+    refused("damaged");
+}
+
+#[test]
 fn a_run_that_diverges_has_a_record_that_says_so() {
     let mut spec = spec();
     spec["optimizer"]["lr"] = json!(1e30);
@@ -119,6 +182,8 @@ fn a_run_that_diverges_has_a_record_that_says_so() {
     assert_eq!(record.validation(), None);
     let test = command("test", &folder, 1).output().unwrap();
     assert!(message(&test).contains("nothing to test"));
+    let pictures = command("pictures", &folder, 1).args(["--out", "nowhere"]).output().unwrap();
+    assert!(message(&pictures).contains("the run diverged"));
 }
 
 #[test]
@@ -200,7 +265,7 @@ fn filters_have_unit_norm_after_every_step() {
         let (_temporary, folder) = folder(&serde_json::to_value(&spec).unwrap());
         assert!(matches!(stop_at(&folder, step), Err(Error::Interrupted)));
         let tensors = candle_core::safetensors::load(folder.checkpoint(), &candle_core::Device::Cpu).unwrap();
-        let convolutions: std::collections::BTreeMap<_, _> =
+        let convolutions: BTreeMap<_, _> =
             tensors.into_iter().filter(|(name, tensor)| name.starts_with("params/") && tensor.rank() == 4).collect();
         for (name, weight) in convolutions {
             let rows: Vec<Vec<f32>> = weight.flatten_from(1).unwrap().to_vec2().unwrap();

@@ -11,7 +11,7 @@ use data::Root;
 use record::{RunFolder, Spec};
 use serde_json::json;
 use std::io::{Read, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -70,7 +70,7 @@ pub fn main<T: Task>() -> ExitCode {
             rayon::scope(|_| test::<T>(&RunFolder::new(folder), &Root::from_env(".")).map(drop))
         }
         Command::Pictures { folder, out, count } => {
-            rayon::scope(|_| pictures::<T>(&RunFolder::new(folder), &Root::from_env("."), &out, usize::from(count)))
+            rayon::scope(|_| draw::<T>(&RunFolder::new(folder), &out, usize::from(count)))
         }
     };
     match result {
@@ -129,6 +129,12 @@ fn run<T: Task>(folder: &RunFolder, stop_on_eof: bool) -> Result<(), Error> {
         checkpoint_every: Duration::from_secs(20),
     };
     train::<T>(folder, &Root::from_env("."), &options).map(drop)
+}
+
+fn draw<T: Task>(folder: &RunFolder, out: &Path, count: usize) -> Result<(), Error> {
+    let drawn = pictures::<T>(folder, &Root::from_env("."), out, count)?;
+    eprintln!("wrote {drawn} pictures and {}", out.join("sheet.png").display());
+    Ok(())
 }
 
 /// Prints a line; where nobody listens any more there is nothing to say.

@@ -28,7 +28,8 @@ macro_rules! conformance {
             declared_scale_invariance_is_real
             one_batch_can_be_learnt
             scores_do_not_depend_on_the_evaluation_batch
-            perfect_predictions_score_perfectly);
+            perfect_predictions_score_perfectly
+            pictures_can_be_drawn_of_every_split);
     };
     (@tests $task:ty, $spec:expr, $($name:ident)*) => {
         $(#[test]
@@ -293,5 +294,27 @@ pub fn perfect_predictions_score_perfectly<T: Task>(root: &Root, spec: &Spec) ->
     // And an untrained network does not.
     let untrained = evaluate(&opened.task, &opened.model, Split::Test, 64, 2, &Device::Cpu)?;
     ensure!(untrained.get(T::HEADLINE.score) != found.as_ref(), "an untrained network scores perfectly too");
+    Ok(())
+}
+
+/// Of a task that draws, the truth and an untrained network's prediction of an example are drawn, and again the same;
+/// one that draws none says so.
+pub fn pictures_can_be_drawn_of_every_split<T: Task>(root: &Root, spec: &Spec) -> Result<()> {
+    let opened = open::<T>(root, spec)?;
+    for split in Split::ALL {
+        for index in [0, opened.task.len(split) / 2] {
+            let batch = opened.batch(split, index, 1)?;
+            for prediction in [opened.task.truth(&batch)?, opened.task.predict(&opened.model, &batch)?] {
+                match (T::PICTURES, opened.task.picture(split, index, &prediction)) {
+                    (Some(_), picture) => {
+                        let again = opened.task.picture(split, index, &prediction)?;
+                        ensure!(picture? == again, "{split}: a picture drawn twice differs");
+                    }
+                    (None, Ok(_)) => bail!("expected `PICTURES` of a task that draws, found none"),
+                    (None, Err(_)) => {}
+                }
+            }
+        }
+    }
     Ok(())
 }

@@ -15,12 +15,13 @@ use std::path::Path;
 /// Draws `count` examples of the test split with what the finished run in `run` predicts of them, spread evenly over the
 /// split (example ⌊k·len/count⌋ for k from 0), so that nobody chooses them. Writes `<split>-<index>.png` for each and
 /// `sheet.png` with all of them to the folder `out`, which is made where there is none, and leaves other files in it alone.
+/// Returns how many examples were drawn.
 ///
 /// # Errors
 ///
 /// Where the task draws no pictures, the run has not finished, its weights are not here or not those of its record, or a
 /// file cannot be written.
-pub fn pictures<T: Task>(run: &RunFolder, root: &Root, out: &Path, count: usize) -> Result<(), Error> {
+pub fn pictures<T: Task>(run: &RunFolder, root: &Root, out: &Path, count: usize) -> Result<usize, Error> {
     let legend = T::PICTURES.ok_or_else(|| anyhow!("the task {} draws no pictures", T::NAME))?;
     let finished = finished::open::<T>(run, root)?;
     let (split, len) = (Split::Test, finished.task.len(Split::Test));
@@ -39,7 +40,8 @@ pub fn pictures<T: Task>(run: &RunFolder, root: &Root, out: &Path, count: usize)
         finished.record.id
     );
     let pictures: Vec<Canvas> = drawn.into_iter().map(|(_, picture)| picture).collect();
-    write(&out.join("sheet.png"), &canvas::sheet(&[&title, legend], &pictures))
+    write(&out.join("sheet.png"), &canvas::sheet(&[&title, legend], &pictures))?;
+    Ok(count)
 }
 
 fn draw<T: Task>(finished: &Finished<T>, split: Split, index: usize) -> Result<Canvas, Error> {
