@@ -33,6 +33,9 @@ pub(crate) struct Arguments {
     json: bool,
 }
 
+/// Examples on the sheet of a report.
+const PICTURES: &str = "6";
+
 /// Exit code of an interrupted comparison.
 const INTERRUPTED: u8 = 75;
 
@@ -61,13 +64,14 @@ pub(crate) fn bench(arguments: &Arguments) -> Result<ExitCode> {
     if !arguments.json {
         say(record::table(&entries).trim_end());
     }
-    publish(&workspace, &plan, &arguments.which, entries)?;
+    publish(&pool, &arguments.which, entries)?;
     Ok(ExitCode::SUCCESS)
 }
 
 /// Writes records and report of a comparison as its configuration says it; one that was changed on the
 /// command line is only printed.
-fn publish(workspace: &Workspace, plan: &Plan, which: &Which, entries: Vec<Entry>) -> Result<()> {
+fn publish(pool: &Pool<'_>, which: &Which, entries: Vec<Entry>) -> Result<()> {
+    let Pool { workspace, plan, .. } = pool;
     if which.quick || !which.set.is_empty() {
         eprintln!("the report is left as it is: this table is not of the whole configuration");
         return Ok(());
@@ -91,6 +95,9 @@ fn publish(workspace: &Workspace, plan: &Plan, which: &Which, entries: Vec<Entry
         eprintln!("{} records of other settings leave {}", others.len(), path.display());
     }
     record::fs::write_atomic(&path, record::entries_to_jsonl(&all).as_bytes())?;
+    if let Err(error) = pool.draw(&all) {
+        eprintln!("warning: no pictures were drawn: {error:#}");
+    }
     report::write(workspace, &plan.report)
 }
 
@@ -239,6 +246,30 @@ impl<'a> Pool<'a> {
             }
         }
         self.entries()
+    }
+
+    /// Draws what the best of `entries` predicts, for the report on them, where there is something to draw: the task
+    /// draws, the data set comes with the project, and the run was trained here.
+    fn draw(&self, entries: &[Entry]) -> Result<()> {
+        let best = record::pictured(entries);
+        let Some(Entry { record, .. }) = entries.iter().find(|entry| Some(&entry.record.id) == best.as_ref()) else {
+            return Ok(());
+        };
+        let run = self.workspace.run(&record.id);
+        let drawable = record.about.pictures.is_some() && self.workspace.embeds(&record.spec.dataset);
+        if !drawable || !run.weights().exists() {
+            return Ok(());
+        }
+        let out = format!("runs/{}/pictures", record.id);
+        let options = ["--count", PICTURES, "--out", &out];
+        let output = self.start("pictures", run.path(), Stdio::null(), &options)?.wait_with_output()?;
+        if !output.status.success() {
+            bail!("{}", String::from_utf8_lossy(&output.stderr).trim());
+        }
+        let drawn = self.workspace.root.join(out).join("sheet.png");
+        let sheet = std::fs::read(&drawn).with_context(|| format!("cannot read {}", drawn.display()))?;
+        let name = record::sheet(&self.plan.report, &record.id);
+        Ok(record::fs::write_atomic(&self.workspace.figures().join(name), &sheet)?)
     }
 
     fn entries(&self) -> Result<Vec<Entry>> {

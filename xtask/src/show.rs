@@ -2,10 +2,11 @@
 
 use crate::workspace::{Workspace, names};
 use crate::{mistake, say};
-use anyhow::Result;
-use record::{Entry, Outcome, RunFolder, Scores};
+use anyhow::{Context, Result, bail};
+use record::{Entry, Outcome, Record, RunFolder, Scores};
 use std::collections::BTreeMap;
-use std::process::ExitCode;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
@@ -14,15 +15,21 @@ pub(crate) struct Arguments {
     /// Print the record as JSON
     #[arg(long)]
     json: bool,
+    /// Draw what it predicts of some test images into this folder
+    #[arg(long, value_name = "DIR")]
+    pictures: Option<PathBuf>,
 }
+
+/// A run, and the report that has it where its folder is not here.
+type Found = (Entry, Option<String>);
 
 pub(crate) fn show(arguments: &Arguments) -> Result<ExitCode> {
     let workspace = Workspace::find()?;
-    let mut found = BTreeMap::<String, Entry>::new();
+    let mut found = BTreeMap::<String, Found>::new();
     for name in names(&workspace.reports().join("records"), "jsonl") {
         for entry in record::read_entries(&workspace.records(&name))? {
             if entry.record.id.as_str().starts_with(&arguments.id) {
-                found.insert(entry.record.id.to_string(), entry);
+                found.insert(entry.record.id.to_string(), (entry, Some(name.clone())));
             }
         }
     }
@@ -35,20 +42,24 @@ pub(crate) fn show(arguments: &Arguments) -> Result<ExitCode> {
         // A run of this machine before what was committed of another.
         let run = RunFolder::new(folder.path());
         match run.read_record()? {
-            Some(record) => drop(found.insert(id, Entry { record, test: run.read_test()? })),
+            Some(record) => drop(found.insert(id, (Entry { record, test: run.read_test()? }, None))),
             None if !found.contains_key(&id) => unfinished.push(format!("{id} ({})", run.state()?)),
             None => {}
         }
     }
     let mut found = found.into_values();
     match (found.next(), found.next()) {
-        (Some(entry), None) if unfinished.is_empty() => {
+        (Some((entry, report)), None) if unfinished.is_empty() => {
             if arguments.json {
                 say(&serde_json::to_string_pretty(&entry.record)?);
             } else {
                 say(describe(&entry)?.trim_end());
             }
-            Ok(ExitCode::SUCCESS)
+            match (&arguments.pictures, report) {
+                (None, _) => Ok(ExitCode::SUCCESS),
+                (Some(out), None) => draw(&workspace, &entry.record, out),
+                (Some(_), Some(report)) => bail!(lost(&entry.record, &report)),
+            }
         }
         (None, _) if unfinished.is_empty() => Err(mistake(format!(
             "no run has an id that begins with `{}`; `cargo xtask status <task>` lists them",
@@ -56,11 +67,33 @@ pub(crate) fn show(arguments: &Arguments) -> Result<ExitCode> {
         ))),
         (None, _) => Err(mistake(format!("no record yet of {}", unfinished.join(", ")))),
         (first, second) => {
-            let ids = first.into_iter().chain(second).chain(found).map(|entry| entry.record.id.to_string());
+            let ids = first.into_iter().chain(second).chain(found).map(|(entry, _)| entry.record.id.to_string());
             let ids: Vec<String> = ids.chain(unfinished).collect();
             Err(mistake(format!("several ids begin with `{}`: {}", arguments.id, ids.join(", "))))
         }
     }
+}
+
+/// Has the task's binary draw.
+fn draw(workspace: &Workspace, record: &Record, out: &Path) -> Result<ExitCode> {
+    let binary = workspace.binary(&record.task)?;
+    let out = std::path::absolute(out).context("cannot tell the current folder")?;
+    let mut command = Command::new(&binary);
+    command.arg("pictures").arg(workspace.run(&record.id).path()).arg("--out").arg(out);
+    let status = command.current_dir(&workspace.root).status();
+    let status = status.with_context(|| format!("cannot start {}", binary.display()))?;
+    Ok(status.code().and_then(|code| u8::try_from(code).ok()).map_or(ExitCode::FAILURE, ExitCode::from))
+}
+
+/// What to do about a run of which there is only a record.
+fn lost(record: &Record, report: &str) -> String {
+    let Record { id, task, .. } = record;
+    let config = report.strip_prefix(&format!("{task}-")).map(|config| format!(" --config {config}"));
+    format!(
+        "pictures need the weights of the run, but there is no folder runs/{id}: reports/records/{report}.jsonl has its record \
+         only\n  hint: copy the folder from where the run was trained, or train it again with `cargo xtask bench {task}{}`",
+        config.unwrap_or_default()
+    )
 }
 
 fn describe(entry: &Entry) -> Result<String> {

@@ -43,6 +43,16 @@ impl Workspace {
         self.root.join("reports")
     }
 
+    /// The folder of the reports' figures.
+    pub(crate) fn figures(&self) -> PathBuf {
+        self.reports().join("figures")
+    }
+
+    /// Whether the files of the data set `name` come with the project: what it shows may be shown in it as well.
+    pub(crate) fn embeds(&self, name: &str) -> bool {
+        self.root.join("datasets").join(name).is_dir()
+    }
+
     /// The file of a comparison's records.
     pub(crate) fn records(&self, name: &str) -> PathBuf {
         self.reports().join("records").join(format!("{name}.jsonl"))

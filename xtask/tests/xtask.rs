@@ -186,6 +186,50 @@ fn a_comparison_from_nothing_to_its_report() {
     assert_eq!(workspace.read("reports/classification.md"), page, "a quick table reached the report");
 
     a_report_is_checked(&workspace, &page, &records);
+    pictures_are_shown_and_checked(&workspace, &page);
+}
+
+/// Of a comparison whose report shows a sheet.
+fn pictures_are_shown_and_checked(workspace: &Workspace, page: &str) {
+    let sheets = || {
+        let files = std::fs::read_dir(workspace.path("reports/figures")).unwrap();
+        let names = files.map(|file| file.unwrap().file_name().into_string().unwrap());
+        names.filter(|name| name.ends_with(".png")).collect::<Vec<_>>()
+    };
+    let [sheet] = sheets().try_into().unwrap();
+    let id = sheet.strip_prefix("classification-pictures-").and_then(|name| name.strip_suffix(".png")).unwrap();
+    assert!(page.contains(&format!("src=\"figures/{sheet}\"")) && page.contains("blue is right"), "{page}");
+    let path = workspace.path(&format!("reports/figures/{sheet}"));
+    let file = std::fs::read(&path).unwrap();
+
+    let shown = workspace.run(&["show", id, "--pictures", "drawn"]);
+    assert!(shown.status.success(), "{}", String::from_utf8_lossy(&shown.stderr));
+    assert!(String::from_utf8_lossy(&shown.stdout).contains("epoch 2"));
+    assert_eq!(std::fs::read_dir(workspace.path("drawn")).unwrap().count(), 9);
+    assert!(std::fs::read(workspace.path(&format!("runs/{id}/pictures/sheet.png"))).unwrap() == file);
+
+    // A sheet that is missing, and one that no report shows.
+    std::fs::remove_file(&path).unwrap();
+    let (code, message) = workspace.fail(&["report", "--check"]);
+    assert!(code == 1 && message.contains("reports/classification.md is not what its records say"), "{message}");
+    record::fs::write_atomic(&path, &file).unwrap();
+    workspace.succeed(&["report", "--check"]);
+    let other = "reports/figures/classification-pictures-0123456789abcdef.png";
+    workspace.write(other, "");
+    let (code, message) = workspace.fail(&["report", "--check"]);
+    assert!(code == 1 && message.contains(&format!("{other} is shown by no report")), "{message}");
+    workspace.succeed(&["report"]);
+    assert_eq!(sheets(), [sheet.as_str()]);
+    assert_eq!(workspace.read("reports/classification.md"), page);
+
+    // Only the record is here.
+    let [run, elsewhere] = ["runs", "elsewhere"].map(|folder| workspace.path(&format!("{folder}/{id}")));
+    record::fs::create_folder(elsewhere.parent().unwrap()).unwrap();
+    let rename = |from: &Path, to: &Path| assert!(Command::new("mv").args([from, to]).status().unwrap().success());
+    rename(&run, &elsewhere);
+    let (code, message) = workspace.fail(&["show", id, "--pictures", "drawn"]);
+    assert!(code == 1 && message.contains("train it again with `cargo xtask bench classification`"), "{message}");
+    rename(&elsewhere, &run);
 }
 
 fn a_report_is_checked(workspace: &Workspace, page: &str, records: &str) {
@@ -204,6 +248,7 @@ fn a_report_is_checked(workspace: &Workspace, page: &str, records: &str) {
     let (code, message) = workspace.fail(&["report"]);
     assert_eq!(code, 1);
     assert!(message.contains("classification.jsonl"), "{message}");
+    workspace.write("reports/records/classification.jsonl", records);
     let (code, message) = workspace.fail(&["report", "clasification"]);
     assert_eq!(code, 2);
     assert!(message.contains("did you mean `classification`?"), "{message}");

@@ -222,6 +222,15 @@ mod tests {
     }
 
     #[test]
+    fn records_from_before_tasks_drew_stay_as_they_are() {
+        let mut old = fixture::entries().remove(0);
+        old.record.about.pictures = None;
+        let text = entries_to_jsonl(std::slice::from_ref(&old));
+        assert!(!text.contains("pictures"), "{text}");
+        assert_eq!(read(&text).unwrap(), [old]);
+    }
+
+    #[test]
     fn a_missing_file_is_named() {
         let error = read_entries(Path::new("no/such.jsonl")).unwrap_err().to_string();
         assert!(error.starts_with("cannot read no/such.jsonl: "), "{error}");

@@ -3,12 +3,14 @@
 mod appendix;
 mod figures;
 mod page;
+mod pictures;
 mod ranking;
 mod setup;
 mod summary;
 mod words;
 
 pub use page::splice;
+pub use pictures::{is_sheet, pictured, sheet};
 
 use crate::choice::Comparison;
 use crate::run::Entry;
@@ -57,23 +59,28 @@ pub struct Rendered {
     pub appendix: String,
     /// SVG by file name, for the folder `figures` beside the page.
     pub figures: BTreeMap<String, String>,
+    /// The [`sheet`] that the page shows, of those that there are.
+    pub sheet: Option<String>,
 }
 
 /// The report called `name`, a file's stem such as `classification`, on the largest comparison in
 /// `entries`; what is left out is said on the page. `command` is what a reader runs to make it
-/// again.
-pub fn render(name: &str, command: &str, entries: &[Entry]) -> Result<Rendered, ReportError> {
+/// again; `sheets` are the files in the folder `figures` that are a [`sheet`] of this report.
+pub fn render(name: &str, command: &str, entries: &[Entry], sheets: &[String]) -> Result<Rendered, ReportError> {
     let empty = || ReportError::Empty { name: name.to_owned() };
     let comparison = Comparison::of(entries).ok_or_else(empty)?;
     let ranking = Ranking::of(&comparison);
+    let pictures = pictures::embed(name, &ranking, sheets);
+    let (sheet, pictures) = pictures.unzip();
     Ok(Rendered {
         name: name.to_owned(),
         command: command.to_owned(),
-        summary: summary::render(name, &ranking),
+        summary: summary::render(name, &ranking, pictures),
         setup: setup::setup(&ranking),
         limits: setup::limits(&ranking),
         appendix: appendix::render(&ranking),
         figures: figures::draw(name, &ranking),
+        sheet,
     })
 }
 

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 /// Version of [`Record`] and [`TestRecord`] as files. Raise it with any change of their fields or of what
 /// a field means: what a reader would fill in for an older record would be made up, so readers refuse
-/// other versions by name.
+/// other versions by name. Only prose of [`About`] may be added without it, as an option: no number hangs on it.
 pub const SCHEMA: u32 = 2;
 
 /// Named scores of an evaluation, for example `{"top1": 0.91, "loss": 0.27}`.
@@ -180,6 +180,10 @@ pub struct About {
     pub examples: BTreeMap<String, u64>,
     /// Length of training, schedule and augmentation, one line.
     pub recipe: String,
+    /// What the colours of the task's pictures mean, a sentence; `None` of a task that draws none, and of records that
+    /// were written before tasks drew.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pictures: Option<String>,
 }
 
 /// Where a number comes from.

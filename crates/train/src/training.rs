@@ -329,6 +329,7 @@ impl<'a, T: Task> Run<'a, T> {
                 settings.batch,
                 self.task.augmentation_line()
             ),
+            pictures: T::PICTURES.map(str::to_owned),
         }
     }
 }

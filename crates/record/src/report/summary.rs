@@ -8,7 +8,7 @@ use crate::run::Provenance;
 use crate::table;
 use std::collections::BTreeSet;
 
-pub(super) fn render(name: &str, ranking: &Ranking<'_>) -> String {
+pub(super) fn render(name: &str, ranking: &Ranking<'_>, pictures: Option<String>) -> String {
     let rows: Vec<Vec<String>> = ranking.lines.iter().map(|line| linked(ranking, line)).collect();
     let mut parts = vec![
         opening(ranking),
@@ -17,6 +17,7 @@ pub(super) fn render(name: &str, ranking: &Ranking<'_>) -> String {
         bullets(&notes(ranking)),
     ];
     parts.extend(figures::embed(name, ranking));
+    parts.extend(pictures);
     parts.join("\n\n") + "\n"
 }
 

@@ -5,7 +5,7 @@ use serde_json::json;
 const COMMAND: &str = "cargo xtask report classification";
 
 fn rendered(entries: &[Entry]) -> Rendered {
-    render("classification", COMMAND, entries).unwrap()
+    render("classification", COMMAND, entries, &[]).unwrap()
 }
 
 fn page(entries: &[Entry]) -> String {
@@ -84,7 +84,7 @@ fn one_digit_of_a_record_changes_the_page() {
 
 #[test]
 fn no_entries_are_an_error_that_says_what_to_do() {
-    let error = render("classification", COMMAND, &[]).unwrap_err();
+    let error = render("classification", COMMAND, &[], &[]).unwrap_err();
     insta::assert_snapshot!(error, @r"
     expected at least one record to report on in `classification`, found none
       hint: train some runs with `cargo xtask bench classification`
@@ -321,4 +321,44 @@ fn one_epoch_is_a_dot_on_an_axis_of_whole_epochs() {
     let svg = &figures["classification-accuracy-light.svg"];
     assert_eq!(svg.matches("<circle").count(), 4);
     assert!(svg.contains(">1</text>") && !svg.contains(">1.0</text>") && !svg.contains("NaN"), "{svg}");
+}
+
+#[test]
+fn a_sheet_of_the_first_row_is_shown_and_no_other() {
+    let entries = fixture::entries();
+    let id = pictured(&entries).unwrap();
+    let first = entries.iter().find(|entry| entry.record.id == id).unwrap();
+    assert_eq!(first.record.spec.seed, 0);
+    let with = |sheets: &[String], entries: &[Entry]| render("classification", COMMAND, entries, sheets).unwrap();
+    let of_first = sheet("classification", &id);
+    let of_none = "classification-pictures-0123456789abcdef.png".to_owned();
+    let without = rendered(&entries);
+    assert_eq!(without.sheet, None);
+    assert_eq!(with(std::slice::from_ref(&of_none), &entries), without);
+
+    let shown = with(&[of_none.clone(), of_first.clone()], &entries);
+    assert_eq!(shown.sheet.as_ref(), Some(&of_first));
+    let section = shown.summary.strip_prefix(without.summary.trim_end()).unwrap();
+    insta::assert_snapshot!(section.replace(id.as_str(), "ID"));
+    assert!(shown.appendix.contains(&format!("<a id=\"run-{id}\"></a>")), "the link leads nowhere");
+    // Of another seed, where the lowest has none; of an older record, without the legend.
+    let same_row = |entry: &&Entry| entry.record.spec.method == first.record.spec.method;
+    let other = entries.iter().filter(same_row).find(|entry| entry.record.spec.seed == 1).unwrap();
+    let mut old = entries.clone();
+    old.iter_mut().for_each(|entry| entry.record.about.pictures = None);
+    let shown = with(&[sheet("classification", &other.record.id)], &old).summary;
+    assert!(shown.contains(", seed 1, predicts") && shown.ends_with("nobody chose them.\n"), "{shown}");
+
+    let mut none: Vec<Entry> = runs(json!({"name": "none"}), 0.86, 0..3);
+    none.iter_mut().for_each(diverge);
+    assert_eq!((pictured(&none), pictured(&[])), (None, None));
+}
+
+#[test]
+fn a_sheet_is_known_by_its_name() {
+    assert!(is_sheet("a", &sheet("a", &fixture::entries()[0].record.id)));
+    assert!(is_sheet("a-b", "a-b-pictures-0123456789abcdef.png"));
+    for other in ["a-pictures-1.png", "a-b-pictures-0123456789abcdef.png", "a-pictures-0123456789abcdef.svg"] {
+        assert!(!is_sheet("a", other));
+    }
 }
