@@ -47,9 +47,8 @@ impl Task for Classification {
     const VERSION: u32 = 3;
     const HEADLINE: Headline =
         Headline { score: "top1", title: "top-1 %", scale: 100.0, higher_is_better: true, perfect: 1.0 };
-    const PICTURES: Option<&'static str> = Some(
-        "Under each image are its class and the most probable one with its probability: blue is right, orange is wrong.",
-    );
+    const PICTURES: Option<&'static str> =
+        Some("Below each image its class and the predicted one with its probability: blue is right, orange is wrong.");
 
     fn open(config: Config, root: &Root, dataset: &str) -> Result<Self> {
         let augmentation = Augmentation { padding: config.padding, flip: config.flip, ..Augmentation::default() };
