@@ -15,8 +15,6 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-import torch_fcos
-
 WARM_UP = 2
 
 
@@ -74,6 +72,8 @@ def classification(network):
 
 
 def fcos18(batch):
+    import torch_fcos  # which needs torchvision
+
     corner, side = torch.rand(batch, 20, 2) * torch.tensor([320.0, 240.0]), 10 + 70 * torch.rand(batch, 20, 2)
     boxes, nothing = torch.cat([corner, corner + side], 2), torch.zeros(20, dtype=torch.bool)
     objects = [(boxes[image], torch.randint(0, 3, (20,)), nothing) for image in range(batch)]

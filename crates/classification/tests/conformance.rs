@@ -63,3 +63,49 @@ fn weights_that_are_normalised_on_their_way_have_their_gradient_and_invariance()
         }
     }
 }
+
+#[test]
+fn validation_is_scored_after_every_so_many_epochs_and_the_last() {
+    let root = train::conformance::workspace_root(env!("CARGO_MANIFEST_DIR"));
+    let mut spec = compared(json!({"name": "none"}), json!({"name": "sgd", "lr": 0.05}));
+    spec.train = json!({"epochs": 5, "batch": 25, "evaluate_every": 2}).as_object().unwrap().clone();
+    let folder = tempfile::tempdir().unwrap();
+    let run = record::RunFolder::new(folder.path().join("run"));
+    run.write_spec(&spec).unwrap();
+    let losses = std::cell::RefCell::new(Vec::new());
+    let event = |event: &train::Event<'_>| {
+        if let train::Event::Step { loss, .. } = event {
+            losses.borrow_mut().push(*loss);
+        }
+    };
+    let options = train::Options {
+        loader_threads: 1,
+        stop: &|_| false,
+        event: &event,
+        checkpoint_every: std::time::Duration::MAX,
+    };
+    let record = train::train::<Classification>(&run, &root, &options).unwrap();
+    let losses = losses.into_inner();
+    let per_epoch = losses.len() / 5;
+    let mean = |epochs: std::ops::Range<usize>| {
+        let steps = &losses[epochs.start * per_epoch..epochs.end * per_epoch];
+        steps.iter().sum::<f64>() / steps.len() as f64
+    };
+    let expected = [(1, mean(0..2)), (3, mean(2..4)), (4, mean(4..5))];
+    assert_eq!(record.epochs.len(), expected.len());
+    for (row, (epoch, loss)) in record.epochs.iter().zip(expected) {
+        assert_eq!((row.epoch, row.step), (epoch, (epoch + 1) * per_epoch as u64));
+        assert!((row.train_loss - loss).abs() < 1e-9 && row.validation.contains_key("top1"), "{row:?} {loss}");
+    }
+    if let Err(error) = train::conformance::a_resumed_run_gives_the_same_weights::<Classification>(&root, &spec) {
+        panic!("{error:#}");
+    }
+
+    // Specs from before the key was there keep their ids.
+    let every = |every: u64| {
+        let train = json!({"epochs": 5, "batch": 25, "evaluate_every": every}).as_object().unwrap().clone();
+        train::plan::<Classification>(&record::Spec { train, ..spec.clone() }, &root).unwrap()
+    };
+    assert!(!every(1).spec.train.contains_key("evaluate_every"));
+    assert_ne!(every(1).id, every(2).id);
+}

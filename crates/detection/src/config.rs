@@ -112,6 +112,9 @@ impl Config {
             return Err(format!("`augmentation.size`: expected none, since it is `size` = {size:?}; found {found:?}"));
         }
         self.augmentation().check().map_err(|error| format!("`augmentation`: {error}"))?;
+        if ![10, 18, 34, 50, 101, 152].contains(&model.depth) {
+            return Err(format!("`model.depth`: expected 10, 18, 34, 50, 101 or 152, found {}", model.depth));
+        }
         if ![4, 8, 16, 32].contains(&model.stride) {
             return Err(format!("`model.stride`: expected 4, 8, 16 or 32, found {}", model.stride));
         }
@@ -125,6 +128,14 @@ impl Config {
             if !(least..=most).contains(&value) {
                 return Err(format!("`model.{key}`: expected {least} to {most}, found {value}"));
             }
+        }
+        let (coarsest, longer) = (model.stride << (model.levels - 1), size[0].max(size[1]));
+        if coarsest > longer {
+            return Err(format!(
+                "`model.levels`: expected levels of strides up to {longer}, the longer side of `size`; found {}, of which \
+                 the last has stride {coarsest}",
+                model.levels
+            ));
         }
         match *suppression {
             Suppression::Nms { iou } if !(0.0..=1.0).contains(&iou) => {

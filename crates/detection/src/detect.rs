@@ -7,7 +7,7 @@ use crate::model::Level;
 use candle_core::Result;
 use candle_transformers::object_detection::{Bbox, iou, non_maximum_suppression};
 
-/// Detections of a lower score are dropped, as in torchvision's `FCOS` with a threshold for evaluation.
+/// Detections of no higher score are dropped: they come last, and would not change the average precision by much.
 const LOWEST_SCORE: f32 = 0.05;
 /// Of each image's level at most so many detections are considered, those of the highest scores.
 const CONSIDERED: usize = 1000;

@@ -2,7 +2,7 @@
 
 use crate::assign::{Grid, Target, assign, centre_ness};
 use crate::model::Level;
-use candle_core::{Result, Tensor};
+use candle_core::{Result, Tensor, bail};
 use data::Object;
 use ops::FocalLoss;
 
@@ -17,11 +17,18 @@ pub(crate) const LARGEST: f32 = 8.0;
 ///
 /// # Errors
 ///
-/// Where an operation fails.
+/// Where there are not as many lists of objects as images, or an object's class is none.
 pub fn loss(levels: &[Level], objects: &[Vec<Object>]) -> Result<Tensor> {
     let join = |of: fn(&Level) -> &Tensor| Tensor::cat(&levels.iter().map(of).collect::<Vec<_>>(), 0);
     let (logits, boxes) = (join(|level| &level.classes)?, join(|level| &level.boxes)?);
     let (rows, classes) = logits.dims2()?;
+    let pixels: usize = levels.iter().map(|level| level.grid().len()).sum();
+    if rows != pixels * objects.len() {
+        bail!("loss: expected the objects of {} images, found those of {}", rows / pixels.max(1), objects.len());
+    }
+    if let Some(object) = objects.iter().flatten().find(|object| object.class as usize >= classes) {
+        bail!("loss: expected classes below {classes}, the number of classes; found {}", object.class);
+    }
     let targets = Targets::new(levels, objects, classes);
 
     let (n, device) = (targets.counted.len(), logits.device());

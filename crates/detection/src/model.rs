@@ -8,8 +8,9 @@ use ops::{Conv2d, FeatureMap, Statistics};
 use regularize::{Error, Params};
 use vision::{Backbone, Conv, Pyramid, PyramidConfig, ResNet, ResNetConfig, SharedConvBn};
 
-/// See [`ModelConfig`]. Parameters are named as in torchvision's `FCOS`, but for the batch norms of the head,
-/// `<branch>.bn.<layer>.<level>`, and the box branch, whose last convolution gives box and centre-ness.
+/// See [`ModelConfig`]. Parameters of the backbone and the pyramid's levels are named as in torchvision's `FCOS`; those of
+/// the head are `head.<branch>.conv.<layer>`, with a batch norm a level, `head.<branch>.bn.<layer>.<level>`, and its last
+/// convolutions `cls_logits` and `bbox_reg`, which gives box and centre-ness.
 pub struct Detector {
     backbone: ResNet,
     /// The backbone's stages that the pyramid stands on.
@@ -57,10 +58,15 @@ impl Detector {
         config: ModelConfig,
     ) -> std::result::Result<Self, Error> {
         let ModelConfig { depth, width, stride, levels, convs, freeze_norms, .. } = config;
+        if ![4, 8, 16, 32].contains(&stride) || levels == 0 {
+            let message =
+                format!("expected a `stride` of 4, 8, 16 or 32 and `levels` of at least 1; found {stride}, {levels}");
+            return Err(Error::Settings { kind: "detector".into(), message });
+        }
         let backbone = params.pp("backbone");
         let resnet = ResNetConfig { width, ..ResNetConfig::imagenet(depth)? };
         // The first stage has stride 4. Stages coarser than the pyramid's last level are not made.
-        let first = (stride.max(4) / 4).ilog2() as usize;
+        let first = (stride / 4).ilog2() as usize;
         let stages = first..resnet.blocks.len().min(first + levels);
         let resnet = ResNetConfig { blocks: resnet.blocks[..stages.end].to_vec(), ..resnet };
         let body = ResNet::new(&backbone.pp("body"), channels, &resnet)?;

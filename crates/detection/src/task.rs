@@ -5,7 +5,7 @@ use crate::detect::detect;
 use crate::loss::loss;
 use crate::metric::{AveragePrecision, Detection};
 use crate::model::Detector;
-use anyhow::{Result, anyhow};
+use anyhow::Result;
 use candle_core::{Device, Tensor};
 use canvas::{Canvas, Colour, Line};
 use data::augment::{Augmentation, Follow, Normalise, Transform, View};
@@ -47,15 +47,19 @@ struct Original {
 }
 
 impl Original {
-    /// Detections in what the network saw, an image that was resized to fit, as detections in the image itself.
+    /// Detections in what the network saw as detections in the image itself; those outside of it are dropped.
     fn detections(&self, mut detections: Vec<Detection>) -> Vec<Detection> {
-        let [down, across] = [0, 1].map(|axis| self.view.source[axis] as f32 / self.view.scaled[axis] as f32);
-        let [height, width] = self.view.source.map(|side| side as f32);
+        let View { source, scaled, offset, size, flip } = self.view;
+        let place = |axis: usize, at: f32| {
+            let at = (at + offset[axis] as f32) * (source[axis] as f32 / scaled[axis] as f32);
+            at.clamp(0.0, source[axis] as f32)
+        };
         for detection in &mut detections {
             let [left, top, right, bottom] = detection.corners;
-            let (x, y) = (|x: f32| (x * across).min(width), |y: f32| (y * down).min(height));
-            detection.corners = [x(left), y(top), x(right), y(bottom)];
+            let (left, right) = if flip { (size[1] as f32 - right, size[1] as f32 - left) } else { (left, right) };
+            detection.corners = [place(1, left), place(0, top), place(1, right), place(0, bottom)];
         }
+        detections.retain(|Detection { corners: [left, top, right, bottom], .. }| right > left && bottom > top);
         detections
     }
 }
@@ -78,8 +82,11 @@ impl Task for ObjectDetection {
          the class.",
     );
 
+    fn check(config: &Config) -> std::result::Result<(), String> {
+        config.check()
+    }
+
     fn open(config: Config, root: &Root, dataset: &str) -> Result<Self> {
-        config.check().map_err(|message| anyhow!(message))?;
         let set = data::Detection::open(root, dataset, data::Options { examples: config.examples, resize: None })?;
         for warning in set.warnings() {
             eprintln!("warning: {dataset}: {warning}");

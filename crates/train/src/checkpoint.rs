@@ -32,7 +32,7 @@ pub(crate) struct Progress {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum LogLine {
-    /// An epoch ended.
+    /// An epoch ended, and validation was scored.
     Epoch(record::EpochRow),
     /// Norms at a step: medians, and each layer.
     Norms {

@@ -46,7 +46,8 @@ enum Command {
         /// Folder of the run
         folder: PathBuf,
     },
-    /// Draw what a finished run predicts of some examples, spread evenly over the test split
+    /// Draw what a finished run predicts of some examples, spread evenly over the test split, or over validation
+    /// where the run was not tested
     Pictures {
         /// Folder of the run
         folder: PathBuf,

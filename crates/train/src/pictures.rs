@@ -12,8 +12,9 @@ use record::RunFolder;
 use record::fs::write_atomic;
 use std::path::Path;
 
-/// Draws `count` examples of the test split with what the finished run in `run` predicts of them, spread evenly over the
-/// split (example ⌊k·len/count⌋ for k from 0), so that nobody chooses them. Writes `<split>-<index>.png` for each and
+/// Draws `count` examples with what the finished run in `run` predicts of them: of the test split where the run was chosen
+/// and tested, else of the validation split, so that nobody looks at test images before the choice. They are spread evenly
+/// over the split (example ⌊k·len/count⌋ for k from 0), so that nobody chooses them either. Writes `<split>-<index>.png` for each and
 /// `sheet.png` with all of them to the folder `out`, which is made where there is none, and leaves other files in it alone.
 /// Returns how many examples were drawn.
 ///
@@ -24,7 +25,8 @@ use std::path::Path;
 pub fn pictures<T: Task>(run: &RunFolder, root: &Root, out: &Path, count: usize) -> Result<usize, Error> {
     let legend = T::PICTURES.ok_or_else(|| anyhow!("the task {} draws no pictures", T::NAME))?;
     let finished = finished::open::<T>(run, root)?;
-    let (split, len) = (Split::Test, finished.task.len(Split::Test));
+    let split = if run.read_test()?.is_some() { Split::Test } else { Split::Validation };
+    let len = finished.task.len(split);
     let count = count.min(len);
     let drawn = (0..count).map(|k| {
         let index = (k as u128 * len as u128 / count as u128) as usize;

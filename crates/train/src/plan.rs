@@ -71,6 +71,7 @@ impl<T: Task> Planned<T> {
 /// [`Error::Spec`] with the section at fault, where a key, a value or a name is wrong.
 pub fn plan<T: Task>(spec: &Spec, root: &Root) -> Result<Planned<T>, Error> {
     let task: T::Config = read("task", &spec.task)?;
+    T::check(&task).map_err(|message| Error::spec("task", message))?;
     let settings: Settings = read("train", &spec.train)?;
     for (key, value) in [
         ("epochs", settings.epochs),

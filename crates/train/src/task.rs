@@ -41,7 +41,16 @@ pub trait Task: Sized + Sync {
     /// none.
     const PICTURES: Option<&'static str> = None;
 
-    /// Opens the data set `dataset`.
+    /// Whether the settings make sense, as far as that can be told without data: checked before a run has an id.
+    ///
+    /// # Errors
+    ///
+    /// The key at fault, what was expected there, and what was found.
+    fn check(_config: &Self::Config) -> std::result::Result<(), String> {
+        Ok(())
+    }
+
+    /// Opens the data set `dataset`, for settings that were checked.
     fn open(config: Self::Config, root: &Root, dataset: &str) -> Result<Self>;
 
     /// Title, licence and caveat of the data set.

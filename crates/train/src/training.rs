@@ -24,7 +24,7 @@ pub struct Options<'a> {
     pub stop: &'a dyn Fn(u64) -> bool,
     /// Told how training goes.
     pub event: &'a dyn Fn(&Event<'_>),
-    /// Time between checkpoints; one is also written at the end of each epoch.
+    /// Time between checkpoints; one is also written after each evaluation.
     pub checkpoint_every: Duration,
 }
 

@@ -80,7 +80,7 @@ fn the_set_is_for_three_tasks() {
                 points.example(split, index).unwrap(),
             );
             assert!(boxes.image == masks.image && masks.image == points.image);
-            assert!((1..=6).contains(&boxes.label.len()) && boxes.label.len() == points.label.len());
+            assert!((1..=5).contains(&boxes.label.len()) && boxes.label.len() == points.label.len());
             for (object, [x, y]) in boxes.label.iter().zip(&points.label) {
                 let [left, top, right, bottom] = object.corners;
                 assert!(left < *x && *x < right && top < *y && *y < bottom);

@@ -158,6 +158,14 @@ fn images_without_objects_have_a_loss_and_gradients() {
 }
 
 #[test]
+fn objects_that_do_not_fit_are_refused() {
+    let (levels, _) = levels();
+    let message = |objects: &[Vec<Object>]| loss(&levels, objects).unwrap_err().to_string();
+    assert!(message(&[vec![]]).contains("the objects of 2 images, found those of 1"));
+    assert!(message(&[vec![], vec![object(3, [0.0, 0.0, 9.0, 9.0])]]).contains("classes below 3"));
+}
+
+#[test]
 fn saturated_logits_and_many_objects_stay_finite() {
     let (mut levels, _) = levels();
     for level in &mut levels {

@@ -59,9 +59,9 @@ fn accuracy(ranking: &Ranking<'_>) -> Option<Figure> {
         lines,
     };
     Some(Figure {
-        title: format!("Validation {} after each epoch", headline.title),
+        title: format!("Validation {} during training", headline.title),
         description: format!(
-            "Validation {} after each epoch for the chosen settings of {shown}: mean over seeds, with a band from the \
+            "Validation {} during training for the chosen settings of {shown}: mean over seeds, with a band from the \
              lowest to the highest seed. The first epochs may lie outside of the plot.{}",
             headline.title,
             hidden(ranking)

@@ -13,6 +13,9 @@ use rand_distr::StandardNormal;
 use regularize::{Method, Optimizer, Params, Sgd, WeightDecay};
 use vision::{Classifier, ResNet, ResNetConfig, Stem, VggBn, VggConfig};
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const CLASSES: usize = 10;
 const LR: f64 = 0.01;
 

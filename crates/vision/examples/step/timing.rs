@@ -6,9 +6,6 @@ use ops::Kernels;
 use serde::Serialize;
 use std::time::Instant;
 
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 /// Steps before the timed ones: they fill the memory pool.
 const WARM_UP: usize = 2;
 
