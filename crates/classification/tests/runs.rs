@@ -128,12 +128,13 @@ fn pictures_are_drawn_of_a_finished_run() {
     assert_eq!(drawn.status.code(), Some(0), "{}", message(&drawn));
     let first = files();
     let names: Vec<&str> = first.keys().map(String::as_str).collect();
-    assert_eq!(names, ["sheet.png", "test-0.png", "test-1250.png", "test-2500.png", "test-3750.png"]);
+    let expected = ["sheet.png", "validation-0.png", "validation-300.png", "validation-600.png", "validation-900.png"];
+    assert_eq!(names, expected);
     // The image itself is above the captions.
     let root = data::Root::from_env(workspace());
     let set = data::Classification::open(&root, "fashion-mnist-12k", data::Options::default()).unwrap();
-    let example = set.example(data::Split::Test, 1250).unwrap();
-    let picture = data::decode::image(&first["test-1250.png"], data::Channels::Grey).unwrap();
+    let example = set.example(data::Split::Validation, 300).unwrap();
+    let picture = data::decode::image(&first["validation-300.png"], data::Channels::Grey).unwrap();
     assert!(picture.width == 280 && picture.height > 280);
     let enlarged = |i: usize| picture.pixels[(i / 28 * 10 + 5) * 280 + i % 28 * 10 + 5];
     assert!(example.image.pixels.iter().enumerate().all(|(i, pixel)| enlarged(i) == *pixel));
@@ -145,8 +146,12 @@ fn pictures_are_drawn_of_a_finished_run() {
     assert!(again == first, "drawn again, a picture differs");
     assert!(folder.read_test().unwrap().is_none(), "pictures are no scores");
     assert_eq!(draw(1, "0").status.code(), Some(2));
+    // Test images may be looked at when the run was chosen and tested.
+    command("test", &folder, 1).output().unwrap();
+    assert_eq!(draw(1, "4").status.code(), Some(0));
+    assert!(files().contains_key("test-3750.png"));
     foreign_weights_are_refused(&folder, &|| draw(1, "4"));
-    assert_eq!(files().len(), 6);
+    assert_eq!(files().len(), 10);
 }
 
 fn foreign_weights_are_refused(folder: &RunFolder, draw: &dyn Fn() -> Output) {
