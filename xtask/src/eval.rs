@@ -2,13 +2,14 @@
 
 use crate::workspace::Workspace;
 use anyhow::{Context, Result};
-use clap::Args;
+use clap::{Args, CommandFactory};
 use std::ffi::OsString;
 use std::process::{Command, ExitCode};
 
 #[derive(Args)]
 pub(crate) struct Arguments {
     /// Name of the task, such as detection
+    #[arg(allow_hyphen_values = true)]
     task: String,
     // The task knows them, and explains them.
     /// As the task takes them; `--help` lists them
@@ -17,6 +18,14 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) fn eval(arguments: &Arguments) -> Result<ExitCode> {
+    // Behind a task it is the task's own help that is asked for.
+    if ["--help", "-h"].contains(&arguments.task.as_str()) {
+        let mut command = crate::Cli::command();
+        command.build();
+        let help = command.find_subcommand_mut("eval").map(|eval| eval.render_help().to_string());
+        crate::say(help.unwrap_or_default().trim_end());
+        return Ok(ExitCode::SUCCESS);
+    }
     let binary = Workspace::find()?.binary(&arguments.task)?;
     // In the current folder, which the paths may start from.
     let status = Command::new(&binary)

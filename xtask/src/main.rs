@@ -41,6 +41,7 @@ enum Command {
     /// Make a data set of an official release: NAME DIR; `--help` lists the options
     Import(import::Arguments),
     /// Score anybody's predictions in files: `eval detection --help`
+    #[command(disable_help_flag = true)]
     Eval(eval::Arguments),
     /// Say how far the runs of a comparison are
     Status(status::Arguments),
