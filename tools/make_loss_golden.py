@@ -60,4 +60,15 @@ boxes[20:22, 2:] = boxes[20:22, :2]
 targets[21:23, 2:] = targets[21:23, :2]
 boxes = boxes.clone().requires_grad_()
 add("giou", {}, boxes, targets, generalized_box_iou_loss(boxes, targets, reduction="sum"))
+# segmentation_models_pytorch.losses.DiceLoss(mode="multiclass", ignore_index=IGNORE), but for its mean, which takes 0 for
+# classes that are no target; written out, since the package needs others.
+for ignore in (False, True):
+    logits = (torch.randn(ROWS, CLASSES) * 4).requires_grad_()
+    targets = torch.randint(0, CLASSES, (ROWS,))
+    if ignore:
+        targets[torch.rand(ROWS) < 0.3] = IGNORE
+    counted = targets != IGNORE
+    p, g = logits[counted].softmax(1), F.one_hot(targets[counted], CLASSES).float()
+    dice = 1 - 2 * (p * g).sum(0) / (p.sum(0) + g.sum(0))
+    add(f"dice/ignore {ignore}", dict(ignore_index=IGNORE if ignore else None), logits, targets.float(), dice[g.sum(0) > 0].mean())
 save_file({k: t.contiguous() for k, t in blob.items()}, f"{out}/losses.safetensors", metadata=meta)

@@ -87,6 +87,8 @@ impl RunProgress<'_> {
                     .map(|scores| {
                         scores
                             .iter()
+                            // Not those of parts.
+                            .filter(|(name, _)| !name.contains('/'))
                             .map(|(name, score)| format!("{name} {:.4}", score.as_f64().unwrap_or(f64::NAN)))
                             .collect()
                     })

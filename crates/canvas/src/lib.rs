@@ -6,9 +6,9 @@
 //!
 //! let image = data::Image { height: 24, width: 32, channels: 1, pixels: vec![90; 24 * 32] };
 //! let mut picture = Canvas::of(&image);
-//! picture.rectangle([2.0, 3.0, 20.5, 21.0], Colour::Blue, Line::Solid, "cat");
-//! picture.rectangle([3.0, 2.5, 21.0, 20.0], Colour::Orange, Line::Dashed, "cat 0.93");
-//! picture.caption("two boxes", Colour::White);
+//! picture.rectangle([2.0, 3.0, 20.5, 21.0], Colour::BLUE, Line::Solid, "cat");
+//! picture.rectangle([3.0, 2.5, 21.0, 20.0], Colour::ORANGE, Line::Dashed, "cat 0.93");
+//! picture.caption("two boxes", Colour::WHITE);
 //! let sheet = canvas::sheet(&["Blue is true, orange is predicted."], &[picture]);
 //! assert!(sheet.png()?.starts_with(b"\x89PNG"));
 //! # Ok::<(), canvas::ImageError>(())
@@ -22,4 +22,4 @@ mod sheet;
 pub use colour::Colour;
 pub use image::ImageError;
 pub use picture::{Canvas, Line};
-pub use sheet::sheet;
+pub use sheet::{beside, sheet};

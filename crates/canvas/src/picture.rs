@@ -44,13 +44,13 @@ impl Canvas {
         let zoom = COMFORTABLE.div_ceil(image.height.max(image.width).max(1));
         let side = |pixels: usize| (pixels * zoom) as u32;
         let size = Size::new(side(image.width), side(image.height));
-        let mut canvas = Self { raster: Raster::new(size, Colour::Black), image: size, zoom: zoom as u32 };
+        let mut canvas = Self { raster: Raster::new(size, Colour::BLACK), image: size, zoom: zoom as u32 };
         canvas.raster.tile(zoom as u32, image);
         canvas
     }
 
     pub(crate) fn blank(size: Size) -> Self {
-        Self { raster: Raster::new(size, Colour::White), image: size, zoom: 1 }
+        Self { raster: Raster::new(size, Colour::WHITE), image: size, zoom: 1 }
     }
 
     /// Pixels: width and height.
@@ -105,6 +105,25 @@ impl Canvas {
         for line in lines(text, room(self.raster.size().width)) {
             let strip = self.raster.extend(STRIP, colour);
             self.raster.write(strip, colour, &line);
+        }
+    }
+
+    /// Adds lines below the picture that say what each colour means: a strip of the colour with its name on it.
+    pub fn legend(&mut self, entries: &[(Colour, &str)]) {
+        let all = self.raster.size().width;
+        let (mut x, mut line) = (0, None);
+        for (colour, name) in entries {
+            let name: String = name.chars().take(room(all)).collect();
+            let size = Size::new(width(name.chars().count()).min(all), STRIP);
+            let strip = match line {
+                Some(Rectangle { top_left, .. }) if x + size.width <= all => top_left,
+                _ => {
+                    x = 0;
+                    line.insert(self.raster.extend(STRIP, Colour::WHITE)).top_left
+                }
+            };
+            self.raster.write(Rectangle::new(strip + Point::new(x as i32, 0), size), *colour, &name);
+            x += size.width + GAP as u32;
         }
     }
 

@@ -11,6 +11,20 @@ const SPACE: u32 = 12;
 /// Pixels that a sheet is wide at most, unless a picture alone is wider.
 const WIDE: u32 = 1240;
 
+/// `pictures` side by side, as one picture.
+pub fn beside(pictures: &[Canvas]) -> Canvas {
+    let sizes = pictures.iter().map(|picture| picture.raster.size());
+    let (width, height) =
+        sizes.fold((0, 0), |(width, height), size| (width + SPACE + size.width, height.max(size.height)));
+    let mut all = Canvas::blank(Size::new(width.saturating_sub(SPACE), height));
+    let mut x = 0;
+    for picture in pictures {
+        all.raster.paste(Point::new(x as i32, 0), &picture.raster);
+        x += picture.raster.size().width + SPACE;
+    }
+    all
+}
+
 /// `pictures` row by row, in as few rows as fit and those as even as possible, below the lines of `heading`.
 pub fn sheet(heading: &[&str], pictures: &[Canvas]) -> Canvas {
     let sizes: Vec<Size> = pictures.iter().map(|picture| picture.raster.size()).collect();
@@ -29,7 +43,7 @@ pub fn sheet(heading: &[&str], pictures: &[Canvas]) -> Canvas {
     let mut y = SPACE;
     for line in text {
         let strip = Rectangle::new(Point::new(SPACE as i32, y as i32), Size::new(width - 2 * SPACE, STRIP));
-        sheet.raster.write(strip, Colour::White, &line);
+        sheet.raster.write(strip, Colour::WHITE, &line);
         y += STRIP;
     }
     for (row, height) in pictures.chunks(columns).zip(heights) {

@@ -28,9 +28,9 @@ fn pixel(image: &Image, x: usize, y: usize) -> [u8; 3] {
 fn art(image: &Image) -> String {
     let letter = |pixel: [u8; 3]| match pixel {
         [0x80, 0x80, 0x80] => '.',
-        pixel if pixel == Colour::Blue.rgb() => 'B',
-        pixel if pixel == Colour::Orange.rgb() => 'O',
-        pixel if pixel == Colour::Green.rgb() => 'G',
+        pixel if pixel == Colour::BLUE.rgb() => 'B',
+        pixel if pixel == Colour::ORANGE.rgb() => 'O',
+        pixel if pixel == Colour::GREEN.rgb() => 'G',
         _ => '?',
     };
     let row = |y: usize| (0..image.width).step_by(8).map(|x| letter(pixel(image, x, y))).collect::<String>();
@@ -64,9 +64,9 @@ fn an_image_is_enlarged_by_whole_numbers_until_its_longer_side_has_256_pixels() 
 #[test]
 fn a_small_drawing() {
     let mut picture = Canvas::of(&grey(16, 32));
-    picture.rectangle([2.0, 2.0, 14.0, 14.0], Colour::Blue, Line::Solid, "");
-    picture.rectangle([18.0, 2.0, 30.0, 14.0], Colour::Green, Line::Dashed, "");
-    picture.caption("", Colour::Orange);
+    picture.rectangle([2.0, 2.0, 14.0, 14.0], Colour::BLUE, Line::Solid, "");
+    picture.rectangle([18.0, 2.0, 30.0, 14.0], Colour::GREEN, Line::Dashed, "");
+    picture.caption("", Colour::ORANGE);
     let image = seen(&picture);
     assert_eq!([image.width, image.height], [256, 128 + STRIP]);
     let expected = "\
@@ -101,11 +101,11 @@ fn a_label_stays_in_the_image_at_every_border_and_corner() {
         .flat_map(|(x, y)| [Line::Solid, Line::Dashed].map(|line| (x, y, line)))
     {
         let mut with = Canvas::of(&grey(320, 320));
-        with.rectangle([x, y, x, y], Colour::Blue, line, "eight ch");
-        with.caption("below", Colour::White);
+        with.rectangle([x, y, x, y], Colour::BLUE, line, "eight ch");
+        with.caption("below", Colour::WHITE);
         let image = seen(&with);
         // Ink on the strip: white on blue.
-        let [left, top, right, bottom] = extent(&image, Colour::Blue).unwrap();
+        let [left, top, right, bottom] = extent(&image, Colour::BLUE).unwrap();
         assert!(right <= 320 && bottom <= 320, "the strip at {x}, {y} leaves the image");
         assert!(right - left >= 70 && bottom - top >= STRIP, "the strip at {x}, {y} is cut off");
         let free = if line == Line::Solid { y > 20.0 } else { y < 300.0 };
@@ -120,7 +120,7 @@ fn a_label_stays_in_the_image_at_every_border_and_corner() {
 fn a_label_can_be_read_and_what_the_font_has_not_is_a_question_mark() {
     let label = |text: &str| {
         let mut picture = Canvas::of(&grey(320, 320));
-        picture.rectangle([100.0, 100.0, 200.0, 200.0], Colour::Orange, Line::Solid, text);
+        picture.rectangle([100.0, 100.0, 200.0, 200.0], Colour::ORANGE, Line::Solid, text);
         seen(&picture)
     };
     assert_ne!(label("cat"), label("dog"));
@@ -128,7 +128,7 @@ fn a_label_can_be_read_and_what_the_font_has_not_is_a_question_mark() {
     assert_eq!(label("猫 cat\u{1f408}"), label("? cat?"));
     assert_eq!(label("a\nb\tc\u{7f}"), label("a?b?c?"));
     // Of a long one, what fits.
-    let [left, _, right, _] = extent(&label(&"m".repeat(1000)), Colour::Orange).unwrap();
+    let [left, _, right, _] = extent(&label(&"m".repeat(1000)), Colour::ORANGE).unwrap();
     assert!(left < 10 && right > 310, "{left} to {right}");
 }
 
@@ -136,7 +136,7 @@ fn a_label_can_be_read_and_what_the_font_has_not_is_a_question_mark() {
 fn a_caption_goes_on_in_the_next_line() {
     let height = |text: &str| {
         let mut picture = Canvas::of(&grey(256, 256));
-        picture.caption(text, Colour::White);
+        picture.caption(text, Colour::WHITE);
         (picture.size()[1] as usize - 256) / STRIP
     };
     // 31 characters fit.
@@ -147,7 +147,7 @@ fn a_caption_goes_on_in_the_next_line() {
     assert_eq!(height(&format!("{} {}", "m".repeat(20), "m".repeat(63))), 4);
     let captioned = |texts: &[&str]| {
         let mut picture = Canvas::of(&grey(256, 256));
-        texts.iter().for_each(|text| picture.caption(text, Colour::White));
+        texts.iter().for_each(|text| picture.caption(text, Colour::WHITE));
         picture
     };
     let (first, second) = ("a caption that is exactly there", "and goes on");
@@ -175,7 +175,7 @@ fn a_sheet_has_its_pictures_in_even_rows_below_the_heading() {
 fn the_same_picture_is_the_same_file() {
     let draw = || {
         let mut picture = Canvas::of(&grey(28, 28));
-        picture.rectangle([3.0, 3.0, 20.0, 20.0], Colour::Vermilion, Line::Dashed, "boot 0.51");
+        picture.rectangle([3.0, 3.0, 20.0, 20.0], Colour::VERMILION, Line::Dashed, "boot 0.51");
         sheet(&["title"], &[picture]).png().unwrap()
     };
     assert_eq!(draw(), draw());
@@ -187,8 +187,8 @@ fn an_image_that_is_not_what_it_says_is_drawn_in_black() {
     let image = seen(&Canvas::of(&short));
     assert_eq!((pixel(&image, 0, 0), pixel(&image, 255, 255)), ([9; 3], [0; 3]));
     let mut empty = Canvas::of(&Image { height: 0, width: 0, channels: 1, pixels: vec![] });
-    empty.rectangle([0.0, 0.0, 1.0, 1.0], Colour::Blue, Line::Solid, "x");
-    empty.caption("nothing", Colour::White);
+    empty.rectangle([0.0, 0.0, 1.0, 1.0], Colour::BLUE, Line::Solid, "x");
+    empty.caption("nothing", Colour::WHITE);
     assert!(empty.png().is_err());
 }
 
@@ -216,10 +216,10 @@ proptest! {
     ) {
         let mut picture = Canvas::of(&grey(height, width));
         let below = picture.size()[1] as usize;
-        picture.caption("caption", Colour::Orange);
+        picture.caption("caption", Colour::ORANGE);
         let before = seen(&picture);
         let line = if dashed { Line::Dashed } else { Line::Solid };
-        picture.rectangle(corners, Colour::Blue, line, &label);
+        picture.rectangle(corners, Colour::BLUE, line, &label);
         let after = seen(&picture);
         prop_assert_eq!(&after.pixels[below * after.width * 3..], &before.pixels[below * after.width * 3..]);
         let [left, top, right, bottom] = corners;

@@ -148,8 +148,8 @@ impl Task for Classification {
         let class = |index: usize| self.set.classes().get(index).map_or("?", String::as_str);
         let truth = example.label as usize;
         let mut picture = Canvas::of(&example.image);
-        picture.caption(class(truth), Colour::White);
-        let colour = if predicted == truth { Colour::Blue } else { Colour::Orange };
+        picture.caption(class(truth), Colour::WHITE);
+        let colour = if predicted == truth { Colour::BLUE } else { Colour::ORANGE };
         picture.caption(&format!("predicted {} {probability:.2}", class(predicted)), colour);
         Ok(picture)
     }

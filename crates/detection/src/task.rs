@@ -190,12 +190,12 @@ impl Task for ObjectDetection {
         let mut picture = Canvas::of(&example.image);
         for object in &example.label {
             let label = if object.ignore { "ignored" } else { class(object.class) };
-            picture.rectangle(object.corners, Colour::Blue, Line::Solid, label);
+            picture.rectangle(object.corners, Colour::BLUE, Line::Solid, label);
         }
         // The best last, on top of the others.
         for Detection { class: index, score, corners } in prediction.iter().flatten().rev() {
             if *score >= DRAWN {
-                picture.rectangle(*corners, Colour::Orange, Line::Dashed, &format!("{} {score:.2}", class(*index)));
+                picture.rectangle(*corners, Colour::ORANGE, Line::Dashed, &format!("{} {score:.2}", class(*index)));
             }
         }
         Ok(picture)

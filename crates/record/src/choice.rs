@@ -6,7 +6,7 @@
 //! *setting*, which has one run a seed. Of each row the setting with the best mean validation score
 //! is chosen.
 
-use crate::run::{Entry, Headline, Outcome};
+use crate::run::{Entry, Headline, Outcome, Scores};
 use crate::spec::{RunId, Spec, Table, canonical_json};
 use crate::statistics::mean;
 use serde_json::Value;
@@ -167,16 +167,27 @@ impl Setting<'_> {
 
     /// Test scores by seed, of the runs that have one for the weights that they ended with.
     pub(crate) fn test(&self) -> BTreeMap<u64, f64> {
-        let score = |entry: &Entry| {
-            let test = entry.test.as_ref().filter(|test| test.weights == entry.record.weights)?;
-            test.scores.get(&entry.record.headline.score).copied()
-        };
-        self.runs.iter().filter_map(|(seed, entry)| Some((*seed, score(entry)?))).collect()
+        let headline = |entry: &Entry| tested(entry)?.get(&entry.record.headline.score).copied();
+        self.runs.iter().filter_map(|(seed, entry)| Some((*seed, headline(entry)?))).collect()
+    }
+
+    /// Means over seeds of all test scores, by name.
+    pub(crate) fn test_means(&self) -> BTreeMap<&str, f64> {
+        let mut scores: BTreeMap<&str, Vec<f64>> = BTreeMap::new();
+        for (name, score) in self.runs.values().filter_map(|entry| tested(entry)).flatten() {
+            scores.entry(name).or_default().push(*score);
+        }
+        scores.into_iter().filter_map(|(name, scores)| Some((name, mean(&scores)?))).collect()
     }
 
     pub(crate) fn diverged(&self) -> usize {
         self.runs.values().filter(|entry| diverged(entry)).count()
     }
+}
+
+/// The test scores of the weights that a run ended with.
+fn tested(entry: &Entry) -> Option<&Scores> {
+    entry.test.as_ref().filter(|test| test.weights == entry.record.weights).map(|test| &test.scores)
 }
 
 pub(crate) fn diverged(entry: &Entry) -> bool {

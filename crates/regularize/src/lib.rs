@@ -31,6 +31,6 @@ pub use method::{
 pub use optimizer::Optimizer;
 pub use params::{Normalization, Parameter, Params, Role};
 pub use sam::Perturbed;
-pub use schedule::{Cosine, Schedule, Step, Warmup};
+pub use schedule::{Cosine, Polynomial, Schedule, Step, Warmup};
 pub use settings::Table;
 pub use weight::Weight;

@@ -16,6 +16,9 @@ pub enum Schedule {
     Step(Step),
     /// Half a cosine from 1 to `floor`, a step at a time, as `torch.optim.lr_scheduler.CosineAnnealingLR`.
     Cosine(Cosine),
+    /// `(1 − t/T)^power`, a step at a time, as `torch.optim.lr_scheduler.PolynomialLR`: the schedule of DeepLab
+    /// (arXiv 1606.00915 §4.1).
+    Polynomial(Polynomial),
 }
 
 /// Settings of [`Schedule::Constant`].
@@ -50,9 +53,27 @@ pub struct Cosine {
     pub warmup_epochs: f64,
 }
 
+/// Settings of [`Schedule::Polynomial`].
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Polynomial {
+    /// The exponent, at least 0; 0.9 in the paper.
+    #[serde(default = "nine_tenths")]
+    pub power: f64,
+    /// Length of the warm-up in epochs.
+    #[serde(default)]
+    pub warmup_epochs: f64,
+}
+
 fn tenth() -> f64 {
     0.1
 }
+
+fn nine_tenths() -> f64 {
+    0.9
+}
+
+const NAMES: [&str; 4] = ["constant", "step", "cosine", "polynomial"];
 
 impl Schedule {
     /// Reads a schedule from its table, `{ name = "cosine", … }`.
@@ -66,7 +87,8 @@ impl Schedule {
             "constant" => Self::Constant(settings::read("schedule", &name, rest)?),
             "step" => Self::Step(settings::read("schedule", &name, rest)?),
             "cosine" => Self::Cosine(settings::read("schedule", &name, rest)?),
-            _ => return Err(Error::Unknown { kind: "schedule", name, known: vec!["constant", "step", "cosine"] }),
+            "polynomial" => Self::Polynomial(settings::read("schedule", &name, rest)?),
+            _ => return Err(Error::Unknown { kind: "schedule", name, known: NAMES.into() }),
         };
         let at_least_0 = |v: f64| v.is_finite() && v >= 0.0;
         let problem = match &schedule {
@@ -74,6 +96,7 @@ impl Schedule {
             Self::Step(step) if !at_least_0(step.factor) => Some("`factor` must be a number of at least 0"),
             Self::Step(step) if !step.milestones.is_sorted() => Some("`milestones` must be in ascending order"),
             Self::Cosine(cosine) if !at_least_0(cosine.floor) => Some("`floor` must be a number of at least 0"),
+            Self::Polynomial(shape) if !at_least_0(shape.power) => Some("`power` must be a number of at least 0"),
             _ => None,
         };
         match problem {
@@ -88,6 +111,7 @@ impl Schedule {
             Self::Constant(warmup) => settings::write("constant", warmup),
             Self::Step(step) => settings::write("step", step),
             Self::Cosine(cosine) => settings::write("cosine", cosine),
+            Self::Polynomial(shape) => settings::write("polynomial", shape),
         }
     }
 
@@ -97,6 +121,7 @@ impl Schedule {
         if step < warmup {
             return (step + 1) as f64 / warmup as f64;
         }
+        let progress = ((step - warmup) as f64 / (steps - warmup).max(1) as f64).min(1.0);
         match self {
             Self::Constant(_) => 1.0,
             Self::Step(Step { milestones, factor, .. }) => {
@@ -105,9 +130,9 @@ impl Schedule {
                 factor.powi(passed as i32)
             }
             Self::Cosine(Cosine { floor, .. }) => {
-                let progress = (step - warmup) as f64 / (steps - warmup).max(1) as f64;
-                floor + (1.0 - floor) * 0.5 * (1.0 + (std::f64::consts::PI * progress.min(1.0)).cos())
+                floor + (1.0 - floor) * 0.5 * (1.0 + (std::f64::consts::PI * progress).cos())
             }
+            Self::Polynomial(Polynomial { power, .. }) => (1.0 - progress).powf(*power),
         }
     }
 
@@ -116,6 +141,7 @@ impl Schedule {
             Self::Constant(warmup) => warmup.warmup_epochs,
             Self::Step(step) => step.warmup_epochs,
             Self::Cosine(cosine) => cosine.warmup_epochs,
+            Self::Polynomial(shape) => shape.warmup_epochs,
         }
     }
 }
@@ -148,6 +174,20 @@ mod tests {
         }
     }
 
+    /// `PolynomialLR(SGD(lr=1), 5, power=0.9)`, from torch.
+    #[test]
+    fn the_polynomial_is_torchs() {
+        let s = schedule(serde_json::json!({"name": "polynomial"})).unwrap();
+        let factors: Vec<f64> = (0..6).map(|t| s.factor(t, 5, 5)).collect();
+        for (found, expected) in factors.iter().zip(TORCH) {
+            assert!((found - expected).abs() < 1e-12, "{factors:?}");
+        }
+        let s = schedule(serde_json::json!({"name": "polynomial", "power": 2, "warmup_epochs": 1})).unwrap();
+        assert_eq!([0, 1, 2, 3].map(|t| s.factor(t, 6, 2)), [0.5, 1.0, 1.0, 0.5625]);
+        let message = schedule(serde_json::json!({"name": "polynomial", "power": -1})).unwrap_err().to_string();
+        assert!(message.contains("`power` must be a number of at least 0"), "{message}");
+    }
+
     #[test]
     fn warm_up_is_linear_and_the_shape_follows() {
         let s = schedule(serde_json::json!({"name": "cosine", "warmup_epochs": 2, "floor": 0.1})).unwrap();
@@ -177,6 +217,7 @@ mod tests {
             serde_json::json!({"name": "constant", "warmup_epochs": 0.5}),
             serde_json::json!({"name": "step", "milestones": [1.5, 2.0], "factor": 0.2, "warmup_epochs": 0.0}),
             serde_json::json!({"name": "cosine", "floor": 0.0, "warmup_epochs": 1.0}),
+            serde_json::json!({"name": "polynomial", "power": 0.9, "warmup_epochs": 0.0}),
         ] {
             assert_eq!(serde_json::Value::Object(schedule(json.clone()).unwrap().to_table()), json);
         }

@@ -100,7 +100,7 @@ fn losses() {
     let file = SafeTensors::deserialize(&bytes).unwrap();
     let cases = cases(&bytes);
     let of = |loss: &str| cases.keys().filter(|case| case.starts_with(loss)).count();
-    assert!(of("cross_entropy") >= 12 && of("bce") >= 2 && of("focal") >= 4 && of("giou") == 1);
+    assert!(of("cross_entropy") >= 12 && of("bce") >= 2 && of("focal") >= 4 && of("giou") == 1 && of("dice") == 2);
     on_each(|kernels| {
         for (case, settings) in &cases {
             let named = |part: &str| tensor(&file, &format!("{case}/{part}"));
@@ -121,6 +121,11 @@ fn losses() {
                     let focal =
                         FocalLoss { alpha: settings["alpha"].as_f64(), gamma: settings["gamma"].as_f64().unwrap() };
                     ops::sigmoid_focal_loss(&logits, &targets, focal)
+                }
+                "dice" => {
+                    let targets: Vec<u32> = values(&targets).into_iter().map(|target| target as u32).collect();
+                    let ignore = settings["ignore_index"].as_u64().map(|index| index as u32);
+                    ops::dice_loss(&logits, &targets, ignore)
                 }
                 "giou" => ops::generalized_box_iou_loss(&logits, &targets).and_then(|losses| losses.sum_all()),
                 other => panic!("unknown loss {other}"),

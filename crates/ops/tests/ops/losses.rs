@@ -31,6 +31,7 @@ fn finite_differences_of_losses() {
     check_gradient("cross_entropy, all options", &logits, |i| {
         ops::cross_entropy(&i[0], &[0, 255, 2, 4, 255, 3], &options)
     });
+    check_gradient("dice", &logits, |i| ops::dice_loss(&i[0], &[0, 255, 2, 4, 255, 2], Some(255)));
     let (logits, half) = (random("logits", &[4, 3, 2]), random("targets", &[4, 3, 2]));
     let soft = half.affine(0.5, 0.5).unwrap();
     check_gradient("bce", std::slice::from_ref(&logits), |i| ops::binary_cross_entropy_with_logits(&i[0], &soft));
@@ -110,6 +111,9 @@ fn a_batch_without_labels_has_loss_and_gradient_zero() {
         let loss = ops::cross_entropy(&logits, &[7, 1], &options).unwrap();
         assert_eq!(scalar(&loss), 0.0, "{kernels:?}");
         assert_eq!(values(loss.backward().unwrap().get(&logits).unwrap()), [0.0; 6], "{kernels:?}");
+        let dice = ops::dice_loss(&logits, &[7, 7], Some(7)).unwrap();
+        assert_eq!(scalar(&dice), 0.0, "{kernels:?}");
+        assert_eq!(values(dice.backward().unwrap().get(&logits).unwrap()), [0.0; 6], "{kernels:?}");
         // An ignored row next to one that counts.
         let plain = CrossEntropy { ignore_index: Some(7), ..CrossEntropy::default() };
         let loss = ops::cross_entropy(&logits, &[7, 1], &plain).unwrap();
@@ -118,6 +122,10 @@ fn a_batch_without_labels_has_loss_and_gradient_zero() {
         let gradients = loss.backward().unwrap();
         let [a, b, c] = softmax;
         assert_close("gradient", gradients.get(&logits).unwrap(), &tensor(vec![0.0, 0.0, 0.0, a, b, c], &[2, 3]));
+        // Of one row, the Dice coefficient is 2p / (p + 1).
+        let (dice, p) = (ops::dice_loss(&logits, &[7, 1], Some(7)).unwrap(), softmax[1] + 1.0);
+        assert!((scalar(&dice) - (1.0 - 2.0 * p / (p + 1.0))).abs() < 1e-6, "{kernels:?}");
+        assert_eq!(values(dice.backward().unwrap().get(&logits).unwrap())[..3], [0.0; 3], "{kernels:?}");
     });
 }
 
@@ -131,6 +139,7 @@ fn empty_tensors_have_results() {
                 cross_entropy(&logits, &[]),
                 ops::binary_cross_entropy_with_logits(&logits, &logits),
                 ops::sigmoid_focal_loss(&logits, &logits, FocalLoss::default()),
+                ops::dice_loss(&logits, &[], None),
             ] {
                 let loss = loss.unwrap();
                 assert_eq!(scalar(&loss), 0.0, "{kernels:?}");
@@ -164,6 +173,7 @@ fn not_a_number_is_never_hidden() {
             ("bce", ops::binary_cross_entropy_with_logits(&x, &soft)),
             ("bce targets", ops::binary_cross_entropy_with_logits(&soft, &x)),
             ("focal", ops::sigmoid_focal_loss(&x, &soft, FocalLoss { alpha: None, gamma: 0.0 })),
+            ("dice", ops::dice_loss(&x, &[0, 19], None)),
             ("linear", ops::linear(&x, &soft, None)),
         ] {
             let y = y.unwrap();
@@ -195,6 +205,7 @@ fn large_losses_are_the_same_on_every_path_and_number_of_threads() {
                 ops::binary_cross_entropy_with_logits(&logits, &hits),
                 ops::sigmoid_focal_loss(&logits, &hits, FocalLoss::default()),
                 ops::sigmoid_focal_loss(&logits, &hits, FocalLoss { alpha: None, gamma: 1.5 }),
+                ops::dice_loss(&logits, &labels, Some(255)),
             ]
         };
         let both = |loss: Result<Tensor>| {
@@ -296,6 +307,11 @@ fn bad_arguments_are_named() {
         ] {
             says(ops::cross_entropy(&x, &[0, 1], &options), expected);
         }
+        says(
+            ops::dice_loss(&x, &[0, 3], None),
+            "dice_loss: expected targets below 3, the number of classes; found 3 in row 1",
+        );
+        says(ops::dice_loss(&x, &[0], None), "dice_loss: expected a target a row, found logits [2, 3] and 1 targets");
         let shapes = "one shape, found [2, 3] and [3, 2]";
         says(ops::binary_cross_entropy_with_logits(&x, &zeros(&[3, 2])), shapes);
         says(ops::sigmoid_focal_loss(&x, &zeros(&[3, 2]), FocalLoss::default()), shapes);

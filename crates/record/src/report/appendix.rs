@@ -7,7 +7,7 @@ use crate::choice::{Row, Setting, diverged, last};
 use crate::run::{Entry, Outcome, Provenance};
 use crate::statistics::{interval, mean, median};
 use crate::table;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 pub(super) fn render(ranking: &Ranking<'_>) -> String {
     let mut parts = vec!["### Settings and runs".to_owned()];
@@ -17,6 +17,7 @@ pub(super) fn render(ranking: &Ranking<'_>) -> String {
             .to_owned(),
     );
     parts.extend(ranking.lines.iter().map(|line| settings(ranking, line)));
+    parts.extend(test_scores(ranking));
     parts.push(format!("### {}Where the time went", anchor("cost")));
     parts.push(cost(ranking));
     parts.push(format!("### {}Diverged runs", anchor("diverged")));
@@ -112,6 +113,31 @@ fn remark(line: &Line<'_>, i: usize, setting: &Setting<'_>) -> String {
         remarks.push(format!("{} without a validation score", counted(without_score, "run")));
     }
     remarks.join(", ")
+}
+
+/// All test scores of the chosen settings, where there are others than the headline.
+fn test_scores(ranking: &Ranking<'_>) -> Option<String> {
+    let rows: Vec<(&str, BTreeMap<&str, f64>)> =
+        ranking.lines.iter().filter_map(|line| Some((line.row.label.as_str(), line.setting?.test_means()))).collect();
+    let names: BTreeSet<&str> = rows.iter().flat_map(|(_, means)| means.keys().copied()).collect();
+    if names.len() < 2 {
+        return None;
+    }
+    let labels = rows.iter().map(|(label, _)| escape(label));
+    let header: Vec<String> = std::iter::once("score".to_owned()).chain(labels).collect();
+    let body: Vec<Vec<String>> = names
+        .into_iter()
+        .map(|name| {
+            let value =
+                |means: &BTreeMap<&str, f64>| means.get(name).map_or(NOTHING.to_owned(), |mean| format!("{mean:.4}"));
+            std::iter::once(escape(name)).chain(rows.iter().map(|(_, means)| value(means))).collect()
+        })
+        .collect();
+    Some(format!(
+        "### {}All test scores\n\nOf the chosen settings, as the task gives them, means over seeds.\n\n{}",
+        anchor("test-scores"),
+        table::markdown(&header, &body).trim_end()
+    ))
 }
 
 fn cost(ranking: &Ranking<'_>) -> String {

@@ -110,9 +110,17 @@ pub(super) fn limits(ranking: &Ranking<'_>) -> String {
     bullets(&limits) + "\n"
 }
 
-/// The error of a share that is estimated on a finite test split, which no number of seeds reduces.
+/// The error of a share of right examples that is estimated on a finite test split, which no number of seeds reduces. Other
+/// scores are no means over examples of 0 or 1, and their error cannot be told from the score.
 fn sampling_error(ranking: &Ranking<'_>) -> Option<String> {
     let comparison = ranking.comparison;
+    if comparison.headline.score != "top1" {
+        return Some(
+            "The intervals are over seeds. That the test split is a sample adds an error to each score, mostly the same for \
+             all rows, which they do not show."
+                .to_owned(),
+        );
+    }
     let examples = *comparison.entries.first()?.record.about.examples.get("test")?;
     let score = ranking.tested().next()?.test.as_ref()?.mean / 100.0;
     if !is_percentage(comparison.headline) || !(0.0..=1.0).contains(&score) || examples == 0 {

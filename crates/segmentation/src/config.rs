@@ -1,0 +1,226 @@
+//! The `[task]` table.
+
+use data::augment::Augmentation;
+use serde::{Deserialize, Serialize};
+
+/// The `[task]` table of a configuration.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// The network.
+    pub model: ModelConfig,
+    /// What training minimises.
+    #[serde(default)]
+    pub loss: LossConfig,
+    /// Height and width in pixels of the window that training sees of an image.
+    pub size: [usize; 2],
+    /// Height and width in pixels of the windows that evaluation sees an image through, at its full resolution; `size`
+    /// where it is not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tile: Option<[usize; 2]>,
+    /// What happens to training images, whose window is `size`.
+    #[serde(default)]
+    pub augmentation: Augmentation,
+    /// Training examples to use; all of them where it is not given.
+    #[serde(default)]
+    pub examples: Option<usize>,
+}
+
+/// A network and its size.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub enum ModelConfig {
+    /// DeepLabv3+ (arXiv 1802.02611): a ResNet whose last stages are dilated, atrous spatial pyramid pooling, and a
+    /// decoder at a quarter of the image's resolution.
+    Deeplab {
+        /// Layers of the ResNet: 10, 18, 34, 50, 101 or 152; see [`vision::ResNetConfig::imagenet`].
+        depth: usize,
+        /// Channels of its first stage.
+        #[serde(default = "default_width")]
+        width: usize,
+        /// The stride, in pixels of the image, that no stage exceeds: 4, 8, 16 or 32.
+        #[serde(default = "default_output_stride")]
+        output_stride: usize,
+        /// Channels of the pyramid pooling and of the decoder.
+        #[serde(default = "default_channels")]
+        channels: usize,
+        /// Channels that the first stage's features are brought to, before the decoder joins them.
+        #[serde(default = "default_low_level")]
+        low_level: usize,
+        /// Dilations of the pyramid's 3×3 convolutions, in pixels of the last stage; 6, 12 and 18 at an output stride of
+        /// 16, where they are not given, twice as much at 8, and so on.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        rates: Option<Vec<usize>>,
+    },
+    /// A U-Net (arXiv 1505.04597) with padded convolutions, and bilinear upsampling in place of transposed convolutions:
+    /// an encoder of `levels` levels, each of half the side of the one before and twice as wide, two 3×3 convolutions a
+    /// level, and a decoder that joins them again.
+    Unet {
+        /// Channels of the first level.
+        #[serde(default = "default_width")]
+        width: usize,
+        /// Levels, the bottom included: 2 to 7; 5 in the paper.
+        #[serde(default = "default_levels")]
+        levels: usize,
+    },
+}
+
+fn default_width() -> usize {
+    64
+}
+
+fn default_output_stride() -> usize {
+    16
+}
+
+fn default_channels() -> usize {
+    256
+}
+
+fn default_low_level() -> usize {
+    48
+}
+
+fn default_levels() -> usize {
+    5
+}
+
+/// What training minimises: cross-entropy over the pixels that are not void, with what is added to it.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LossConfig {
+    /// How much the pixels of each class count.
+    pub class_weights: ClassWeights,
+    /// Share of a pixel's probability that is spread evenly over all classes.
+    pub label_smoothing: f64,
+    /// Only the hard pixels count, where it is given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ohem: Option<Ohem>,
+    /// Weight of the soft Dice loss that is added; none is at 0.
+    pub dice: f64,
+}
+
+/// How much the pixels of each class count in the cross-entropy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ClassWeights {
+    /// All the same.
+    #[default]
+    Equal,
+    /// See [`median_frequency`](crate::median_frequency).
+    MedianFrequency,
+}
+
+/// Online hard example mining (arXiv 1604.03540), of pixels as in arXiv 1611.08323 §3.1: the cross-entropy counts the
+/// pixels whose class has a probability below `threshold`, and at least the `least` hardest of a batch.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Ohem {
+    /// Probability of a pixel's class from which on it is easy.
+    #[serde(default = "default_threshold")]
+    pub threshold: f64,
+    /// Share of a batch's labelled pixels that count at least.
+    #[serde(default = "default_least")]
+    pub least: f64,
+}
+
+fn default_threshold() -> f64 {
+    0.7
+}
+
+fn default_least() -> f64 {
+    1.0 / 16.0
+}
+
+impl ModelConfig {
+    fn check(&self) -> Result<(), String> {
+        let among = |key: &str, value: usize, allowed: &[usize], words: &str| match allowed.contains(&value) {
+            true => Ok(()),
+            false => Err(format!("`{key}`: expected {words}, found {value}")),
+        };
+        let within = |key: &str, value: usize, [least, most]: [usize; 2]| match (least..=most).contains(&value) {
+            true => Ok(()),
+            false => Err(format!("`{key}`: expected {least} to {most}, found {value}")),
+        };
+        match self {
+            Self::Deeplab { depth, width, output_stride, channels, low_level, rates } => {
+                let depths = [10, 18, 34, 50, 101, 152];
+                among("model.deeplab.depth", *depth, &depths, "10, 18, 34, 50, 101 or 152")?;
+                within("model.deeplab.width", *width, [1, 1024])?;
+                among("model.deeplab.output_stride", *output_stride, &[4, 8, 16, 32], "4, 8, 16 or 32")?;
+                within("model.deeplab.channels", *channels, [1, 4096])?;
+                within("model.deeplab.low_level", *low_level, [1, 4096])?;
+                match rates {
+                    Some(rates) if rates.len() > 8 || !rates.iter().all(|rate| (1..=256).contains(rate)) => Err(
+                        format!("`model.deeplab.rates`: expected at most 8 dilations from 1 to 256, found {rates:?}"),
+                    ),
+                    _ => Ok(()),
+                }
+            }
+            Self::Unet { width, levels } => {
+                within("model.unet.width", *width, [1, 1024])?;
+                within("model.unet.levels", *levels, [2, 7])
+            }
+        }
+    }
+
+    /// The shortest side of an image that the network can see.
+    fn shortest(&self) -> usize {
+        match self {
+            Self::Deeplab { .. } => 32,
+            Self::Unet { levels, .. } => 16.max(1 << (levels - 1)),
+        }
+    }
+}
+
+impl LossConfig {
+    fn check(&self) -> Result<(), String> {
+        let Self { label_smoothing, ohem, dice, .. } = *self;
+        let share = |key: &str, value: f64| match (0.0..=1.0).contains(&value) {
+            true => Ok(()),
+            false => Err(format!("`loss.{key}`: expected 0 to 1, found {value}")),
+        };
+        share("label_smoothing", label_smoothing)?;
+        if let Some(Ohem { threshold, least }) = ohem {
+            share("ohem.threshold", threshold)?;
+            share("ohem.least", least)?;
+        }
+        match dice.is_finite() && dice >= 0.0 {
+            true => Ok(()),
+            false => Err(format!("`loss.dice`: expected a number of at least 0, found {dice}")),
+        }
+    }
+}
+
+impl Config {
+    /// What happens to training images.
+    pub(crate) fn augmentation(&self) -> Augmentation {
+        Augmentation { size: Some(self.size), ..self.augmentation }
+    }
+
+    /// Height and width of what evaluation sees at once.
+    pub(crate) fn tile(&self) -> [usize; 2] {
+        self.tile.unwrap_or(self.size)
+    }
+
+    /// Whether the settings make sense.
+    ///
+    /// # Errors
+    ///
+    /// The key at fault, what was expected there, and what was found.
+    pub fn check(&self) -> Result<(), String> {
+        let Self { model, loss, size, tile, augmentation, .. } = self;
+        model.check()?;
+        let shortest = model.shortest();
+        for (key, size) in [("size", Some(size)), ("tile", tile.as_ref())] {
+            if let Some(size) = size.filter(|size| !size.iter().all(|side| (shortest..=8192).contains(side))) {
+                return Err(format!("`{key}`: expected height and width from {shortest} to 8192, found {size:?}"));
+            }
+        }
+        if let Some(found) = augmentation.size {
+            return Err(format!("`augmentation.size`: expected none, since it is `size` = {size:?}; found {found:?}"));
+        }
+        self.augmentation().check().map_err(|error| format!("`augmentation`: {error}"))?;
+        loss.check()
+    }
+}

@@ -1,0 +1,318 @@
+//! Semantic segmentation as a [`Task`].
+
+use crate::config::{ClassWeights, Config, ModelConfig};
+use crate::loss::Loss;
+use crate::metric::Confusion;
+use crate::model::Segmenter;
+use crate::tiles::{Tile, tiles};
+use crate::weights;
+use anyhow::{Result, bail};
+use candle_core::{Device, Storage, Tensor};
+use canvas::{Canvas, Colour};
+use data::augment::{Augmentation, Follow, Normalise, Transform};
+use data::{Image, Manifest, Mask, Root, Split, VOID};
+use ops::{FeatureMap, Statistics};
+use random::Rng;
+use rayon::prelude::*;
+use record::Scores;
+use regularize::Params;
+use std::collections::BTreeSet;
+use std::ffi::OsString;
+use train::{Headline, Task};
+
+/// See the crate's documentation.
+pub struct SemanticSegmentation {
+    config: Config,
+    set: data::Segmentation,
+    normalise: Normalise,
+    augmentation: Augmentation,
+    loss: Loss,
+}
+
+/// An image and the class of each of its pixels.
+pub struct Example {
+    image: Seen,
+    mask: Mask,
+}
+
+/// What the network is to see of an image.
+enum Seen {
+    /// A window of it, normalised, `[h, w, c]`.
+    Window(Vec<f32>),
+    /// All of it, through as many windows as that takes.
+    Whole(Image),
+}
+
+/// Images with the class of each pixel.
+pub struct Batch {
+    images: Images,
+    masks: Vec<Mask>,
+}
+
+enum Images {
+    /// Windows `[n, h, w, c]`, one an image.
+    Windows(Tensor),
+    /// Images of any size.
+    Whole(Vec<Image>, Device),
+}
+
+impl Task for SemanticSegmentation {
+    type Config = Config;
+    type Example = Example;
+    type Batch = Batch;
+    type Model = Segmenter;
+    /// A mask for each image.
+    type Prediction = Vec<Mask>;
+    type Meter = Confusion;
+
+    const NAME: &'static str = "segmentation";
+    const VERSION: u32 = 1;
+    const HEADLINE: Headline =
+        Headline { score: "mIoU", title: "mean IoU %", scale: 100.0, higher_is_better: true, perfect: 1.0 };
+    const PICTURES: Option<&'static str> = Some(
+        "From left to right: the image, the classes that are true, the classes that were predicted. Black pixels have no \
+         true class and are not judged.",
+    );
+
+    fn check(config: &Config) -> std::result::Result<(), String> {
+        config.check()
+    }
+
+    fn open(config: Config, root: &Root, dataset: &str) -> Result<Self> {
+        let set = data::Segmentation::open(root, dataset, data::Options { examples: config.examples, resize: None })?;
+        for warning in set.warnings() {
+            eprintln!("warning: {dataset}: {warning}");
+        }
+        let weights = match config.loss.class_weights {
+            ClassWeights::Equal => None,
+            ClassWeights::MedianFrequency => Some(weights::of_training(&set)?),
+        };
+        let normalise = Normalise::new(set.mean(), set.std());
+        let (augmentation, loss) = (config.augmentation(), Loss::new(config.loss, weights));
+        Ok(Self { config, set, normalise, augmentation, loss })
+    }
+
+    fn manifest(&self) -> &Manifest {
+        self.set.manifest()
+    }
+
+    fn digest(&self) -> &str {
+        self.set.digest()
+    }
+
+    fn model_line(&self) -> String {
+        let [[height, width], [tile_height, tile_width]] = [self.config.size, self.config.tile()];
+        let network = match &self.config.model {
+            ModelConfig::Deeplab { depth, width, output_stride, channels, .. } => format!(
+                "DeepLabv3+ on ResNet-{depth} of width {width}, output stride {output_stride}, {channels} channels"
+            ),
+            ModelConfig::Unet { width, levels } => format!("U-Net of {levels} levels from width {width}"),
+        };
+        format!("{network}, windows of {width}×{height} pixels, in evaluation {tile_width}×{tile_height}")
+    }
+
+    fn augmentation_line(&self) -> String {
+        self.augmentation.to_string()
+    }
+
+    fn len(&self, split: Split) -> usize {
+        self.set.len(split)
+    }
+
+    fn example(&self, split: Split, index: usize, rng: &mut Rng) -> Result<Example> {
+        let example = self.set.example(split, index)?;
+        match split {
+            Split::Train => {
+                let transform = self.augmentation.draw([example.image.height, example.image.width], rng);
+                let mask = example.label.follow(&transform.view);
+                Ok(Example { image: Seen::Window(self.pixels(&transform, &example.image)), mask })
+            }
+            Split::Validation | Split::Test => {
+                let example = example.into_owned();
+                Ok(Example { image: Seen::Whole(example.image), mask: example.label })
+            }
+        }
+    }
+
+    fn collate(&self, examples: Vec<Example>, device: &Device) -> Result<Batch> {
+        let (mut windows, mut whole, mut masks) = (Vec::new(), Vec::new(), Vec::new());
+        for Example { image, mask } in examples {
+            masks.push(mask);
+            match image {
+                Seen::Window(pixels) => windows.push(pixels),
+                Seen::Whole(image) => whole.push(image),
+            }
+        }
+        let images = match (windows.is_empty(), whole.is_empty()) {
+            (true, _) => Images::Whole(whole, device.clone()),
+            (_, true) => Images::Windows(stack(&windows, self.config.size, self.normalise.channels(), device)?),
+            _ => bail!("expected examples of one split in a batch, found some for training and some for evaluation"),
+        };
+        Ok(Batch { images, masks })
+    }
+
+    fn model(&self, params: &Params) -> Result<Segmenter> {
+        Ok(Segmenter::new(params, self.normalise.channels(), self.set.classes().len(), &self.config.model)?)
+    }
+
+    fn loss(&self, model: &Segmenter, batch: &Batch) -> Result<Tensor> {
+        let classes = |masks: &[Mask]| masks.iter().flat_map(|mask| mask.classes.iter().copied()).collect::<Vec<u8>>();
+        match &batch.images {
+            Images::Windows(images) => {
+                Ok(self.loss.of(&model.forward(images, Statistics::Batch)?, &classes(&batch.masks))?)
+            }
+            Images::Whole(images, device) => {
+                // Each window with its own part of the mask.
+                let (mut windows, mut masks) = (Vec::new(), Vec::new());
+                for (image, mask) in images.iter().zip(&batch.masks) {
+                    for Tile { view, .. } in self.tiles(image) {
+                        masks.push(mask.follow(&view));
+                        windows.push(self.pixels(&view.into(), image));
+                    }
+                }
+                let windows = stack(&windows, self.config.tile(), self.normalise.channels(), device)?;
+                Ok(self.loss.of(&model.forward(&windows, Statistics::Batch)?, &classes(&masks))?)
+            }
+        }
+    }
+
+    fn predict(&self, model: &Segmenter, batch: &Batch) -> Result<Vec<Mask>> {
+        match &batch.images {
+            Images::Windows(images) => {
+                let [height, width] = self.config.size;
+                let classes = most_probable(&model.forward(images, Statistics::Running)?)?;
+                let masks = classes.chunks_exact(height * width);
+                Ok(masks.map(|classes| Mask { height, width, classes: classes.to_vec() }).collect())
+            }
+            Images::Whole(images, device) => self.predict_whole(model, images, device),
+        }
+    }
+
+    fn truth(&self, batch: &Batch) -> Result<Vec<Mask>> {
+        Ok(batch.masks.clone())
+    }
+
+    fn observe(&self, prediction: &Vec<Mask>, batch: &Batch, meter: &mut Confusion) -> Result<()> {
+        for (predicted, truth) in prediction.iter().zip(&batch.masks) {
+            if [predicted.height, predicted.width] != [truth.height, truth.width] {
+                bail!("expected a predicted mask of the size of the true one, found {predicted:?} and {truth:?}");
+            }
+            meter.observe(&truth.classes, &predicted.classes);
+        }
+        Ok(())
+    }
+
+    fn scores(&self, meter: Confusion) -> Scores {
+        meter.scores(self.set.classes())
+    }
+
+    fn picture(&self, split: Split, index: usize, prediction: &Vec<Mask>) -> Result<Canvas> {
+        let example = self.set.example(split, index)?;
+        let Some(predicted) = prediction.first() else { bail!("expected the predicted mask of an image, found none") };
+        let masks = [("truth", &example.label), ("prediction", predicted)];
+        let mut panels = vec![Canvas::of(&example.image)];
+        panels.extend(masks.map(|(_, mask)| Canvas::of(&coloured(mask))));
+        for (panel, caption) in panels.iter_mut().zip(["image"].into_iter().chain(masks.map(|(caption, _)| caption))) {
+            panel.caption(caption, Colour::WHITE);
+        }
+        let occurring: BTreeSet<u8> = masks.into_iter().flat_map(|(_, mask)| mask.classes.iter().copied()).collect();
+        let names: Vec<(Colour, &str)> = occurring
+            .into_iter()
+            .map(|class| (colour(class), self.set.classes().get(usize::from(class)).map_or("no class", String::as_str)))
+            .collect();
+        let mut picture = canvas::beside(&panels);
+        picture.legend(&names);
+        Ok(picture)
+    }
+
+    fn eval(arguments: &[OsString]) -> Result<String> {
+        crate::eval::eval(arguments)
+    }
+}
+
+/// Values that the logits of windows may take at once in evaluation: 128 MiB.
+const AT_ONCE: usize = 1 << 25;
+
+impl SemanticSegmentation {
+    fn tiles(&self, image: &Image) -> Vec<Tile> {
+        tiles([image.height, image.width], self.config.tile())
+    }
+
+    /// What becomes of `image`, normalised.
+    fn pixels(&self, transform: &Transform, image: &Image) -> Vec<f32> {
+        let [height, width] = transform.view.size;
+        let mut pixels = vec![0.0; height * width * self.normalise.channels()];
+        transform.apply(&image.pixels, &self.normalise, &mut pixels);
+        pixels
+    }
+
+    /// The masks of images of any size. How many windows go through the network at once depends on their size alone.
+    fn predict_whole(&self, model: &Segmenter, images: &[Image], device: &Device) -> Result<Vec<Mask>> {
+        let void = |image: &Image| Mask {
+            height: image.height,
+            width: image.width,
+            classes: vec![VOID; image.height * image.width],
+        };
+        let mut masks: Vec<Mask> = images.iter().map(void).collect();
+        let windows: Vec<(usize, Tile)> = images
+            .iter()
+            .enumerate()
+            .flat_map(|(index, image)| self.tiles(image).into_iter().map(move |tile| (index, tile)))
+            .collect();
+        let size @ [height, width] = self.config.tile();
+        // Networks have at least as many channels as this in their widest maps, however few classes there are.
+        let classes = self.set.classes().len().max(32);
+        let at_once = (AT_ONCE / (height * width * classes)).max(1);
+        for windows in windows.chunks(at_once) {
+            let pixels: Vec<Vec<f32>> =
+                windows.par_iter().map(|(image, tile)| self.pixels(&tile.view.into(), &images[*image])).collect();
+            let pixels = stack(&pixels, size, self.normalise.channels(), device)?;
+            let found = most_probable(&model.forward(&pixels, Statistics::Running)?)?;
+            for ((image, Tile { view, keep: [rows, columns] }), found) in
+                windows.iter().zip(found.chunks_exact(height * width))
+            {
+                let [top, left] = view.offset.map(|offset| offset as usize);
+                let mask = &mut masks[*image];
+                for row in rows.clone() {
+                    let found = &found[(row - top) * width + columns.start - left..][..columns.len()];
+                    mask.classes[row * mask.width + columns.start..][..columns.len()].copy_from_slice(found);
+                }
+            }
+        }
+        Ok(masks)
+    }
+}
+
+/// Windows of `size` as a tensor `[n, h, w, c]`.
+fn stack(windows: &[Vec<f32>], [height, width]: [usize; 2], channels: usize, device: &Device) -> Result<Tensor> {
+    Ok(Tensor::from_vec(windows.concat(), (windows.len(), height, width, channels), device)?)
+}
+
+/// The class with the largest logit of each pixel, the first of equal ones; [`VOID`] where a logit is not a number.
+fn most_probable(logits: &FeatureMap) -> Result<Vec<u8>> {
+    let classes = logits.channels();
+    let logits = logits.to_tensor()?.to_device(&Device::Cpu)?;
+    let (storage, _) = logits.storage_and_layout();
+    let Storage::Cpu(storage) = &*storage else { bail!("expected logits on the CPU") };
+    let class = |pixel: &[f32]| {
+        let mut best = 0;
+        for (class, logit) in pixel.iter().enumerate() {
+            if *logit > pixel[best] {
+                best = class;
+            }
+        }
+        if pixel.iter().any(|logit| logit.is_nan()) { VOID } else { best as u8 }
+    };
+    Ok(storage.as_slice::<f32>()?.par_chunks_exact(classes.max(1)).with_min_len(1 << 12).map(class).collect())
+}
+
+/// The colour of a class, and of none.
+fn colour(class: u8) -> Colour {
+    if class == VOID { Colour::BLACK } else { Colour::of_class(usize::from(class)) }
+}
+
+/// A mask as an image.
+fn coloured(mask: &Mask) -> Image {
+    let pixels = mask.classes.iter().flat_map(|class| colour(*class).rgb()).collect();
+    Image { height: mask.height, width: mask.width, channels: 3, pixels }
+}
