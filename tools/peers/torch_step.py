@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""The peer of crates/vision/examples/step and crates/detection/examples/fcos_step.rs: the same networks and steps in
-PyTorch on the CPU.
+"""The peer of crates/vision/examples/step, crates/detection/examples/fcos_step.rs and
+crates/segmentation/examples/segmentation_step.rs: the same networks and steps in PyTorch on the CPU.
 
 A training step is forward, loss, backward and SGD with momentum 0.9 and decay 5e-4 on everything.
 Prints one line of JSON: images per second of the median step, peak resident MiB, the losses of the first steps.
@@ -81,11 +81,26 @@ def fcos18(batch):
     return network, torch.randn(batch, 3, 240, 320), lambda levels: torch_fcos.loss(levels, objects)
 
 
+def segmentation(network, *settings):
+    """The network, its images and its loss."""
+
+    def make(batch):
+        import torch_segmentation
+
+        labels = torch.randint(0, 11, (batch, 180, 240))
+        images = torch.randn(batch, 3, 180, 240)
+        return getattr(torch_segmentation, network)(*settings, 11), images, lambda logits: F.cross_entropy(logits, labels)
+
+    return make
+
+
 MODELS = {
     "resnet18": classification(lambda: ResNet([64, 128, 256, 512], 2)),
     "resnet20": classification(lambda: ResNet([16, 32, 64], 3)),
     "vgg16_bn": classification(vgg16_bn),
     "fcos18": fcos18,
+    "deeplab18": segmentation("DeepLab", 18, 32, 8, 64, 24, [6, 12, 18]),
+    "unet16": segmentation("UNet", 16, 5),
 }
 
 

@@ -1,7 +1,7 @@
 //! What is drawn, and where.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
-use canvas::{Canvas, Colour, Line, sheet};
+use canvas::{Canvas, Colour, Line, beside, sheet};
 use data::{Channels, Image, decode};
 use proptest::prelude::*;
 
@@ -190,6 +190,39 @@ fn an_image_that_is_not_what_it_says_is_drawn_in_black() {
     empty.rectangle([0.0, 0.0, 1.0, 1.0], Colour::BLUE, Line::Solid, "x");
     empty.caption("nothing", Colour::WHITE);
     assert!(empty.png().is_err());
+}
+
+#[test]
+fn pictures_stand_beside_each_other_on_white() {
+    let panels = [grey(16, 256), grey(256, 16), grey(256, 8)].map(|image| Canvas::of(&image));
+    let all = seen(&beside(&panels));
+    assert_eq!([all.width, all.height], [256 + 12 + 16 + 12 + 8, 256]);
+    let is_grey = |x: usize, y: usize| pixel(&all, x, y) == [0x80; 3];
+    assert!(is_grey(0, 0) && is_grey(255, 15) && is_grey(268, 255) && is_grey(303, 255));
+    for (x, y) in [(0, 16), (256, 0), (267, 255), (284, 0), (295, 100)] {
+        assert_eq!(pixel(&all, x, y), [0xff; 3], "{x}, {y}");
+    }
+    assert_eq!(beside(&[]).size(), [0, 0]);
+}
+
+#[test]
+fn a_legend_names_every_colour_in_as_many_lines_as_that_takes() {
+    let mut picture = Canvas::of(&grey(16, 256));
+    picture.legend(&[]);
+    assert_eq!(picture.size(), [256, 16]);
+    // Each takes 8 pixels a letter, 6 of margin and 10 to the next: two of ten letters fit.
+    let colours = [Colour::BLUE, Colour::ORANGE, Colour::GREEN];
+    picture.legend(&colours.map(|colour| (colour, "ten letter")));
+    let image = seen(&picture);
+    assert_eq!(image.height, 16 + 2 * STRIP);
+    let expected = [[0, 16, 86, 34], [96, 16, 182, 34], [0, 34, 86, 52]];
+    assert_eq!(colours.map(|colour| extent(&image, colour).unwrap()), expected);
+    // A name that is longer than a line is cut off, and one that is none has a colour still.
+    let mut picture = Canvas::of(&grey(16, 256));
+    picture.legend(&[(Colour::BLUE, &"m".repeat(99)), (Colour::GREEN, "")]);
+    let image = seen(&picture);
+    assert_eq!(extent(&image, Colour::BLUE), Some([0, 16, 8 * 31 + 6, 34]));
+    assert_eq!(extent(&image, Colour::GREEN), Some([0, 34, 6, 52]));
 }
 
 fn any_corner() -> impl Strategy<Value = f32> {
