@@ -53,7 +53,7 @@ for case, settings in CASES.items():
     meta[case] = json.dumps(settings)
 
 # The loss: OHEM keeps pixels by the threshold, and by the least share where few are hard; class weights.
-for threshold, least, weighted in ((0.7, 0.05, False), (0.2, 0.5, True), (0.0, 0.25, False), (1.0, 0.0, True)):
+for threshold, least, weighted in ((0.7, 0.05, False), (0.2, 0.5, True), (0.0, 0.25, False), (1.0, 0.0, True), (0.5, 1.0, False)):
     logits = (2 * torch.randn(2, 9, 7, CLASSES)).requires_grad_()
     targets = torch.randint(0, CLASSES, (2, 9, 7))
     targets[torch.rand(targets.shape) < 0.2] = VOID

@@ -1,4 +1,6 @@
 """The networks of crates/segmentation in PyTorch, parameters named as there."""
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -143,11 +145,13 @@ class UNet(nn.Module):
 
 
 def hard(logits, targets, threshold, least, ignore):
-    """The targets of OHEM, those of easy pixels ignored; as HRNet's OhemCrossEntropy (lib/core/criterion.py). `logits` are
-    [n, classes]."""
+    """The targets of OHEM, those of easy pixels ignored: selected as by HRNet's OhemCrossEntropy (lib/core/criterion.py), but
+    that the least number is a share. `logits` are [n, classes]."""
     counted = targets != ignore
     of_target = logits.softmax(1).gather(1, torch.where(counted, targets, 0).unsqueeze(1)).squeeze(1)
     sorted_, _ = of_target[counted].sort()
-    least = min(round(least * len(sorted_)), len(sorted_) - 1)
+    least = max(1, math.ceil(least * len(sorted_)))
+    if least >= len(sorted_):
+        return targets
     easy = of_target >= max(sorted_[least].item(), threshold)
     return torch.where(counted & ~easy, targets, ignore)

@@ -138,13 +138,13 @@ fn describe(entry: &Entry) -> Result<String> {
     for row in &record.epochs {
         line(
             &format!("epoch {}", row.epoch + 1),
-            format!("training loss {:.4}; validation {}", row.train_loss, scores(&row.validation)),
+            format!("training loss {:.4}; validation {}", row.train_loss, scores(&row.validation, false)),
         );
     }
     line(
         "test",
         match test {
-            Some(test) => scores(&test.scores),
+            Some(test) => scores(&test.scores, true),
             None => "not read: only chosen settings are tested".into(),
         },
     );
@@ -177,6 +177,8 @@ fn describe(entry: &Entry) -> Result<String> {
     Ok(lines.join("\n"))
 }
 
-fn scores(scores: &Scores) -> String {
-    scores.iter().map(|(name, score)| format!("{name} {score:.4}")).collect::<Vec<_>>().join(", ")
+/// The scores, those of parts where `parts` says so.
+fn scores(scores: &Scores, parts: bool) -> String {
+    let shown = scores.iter().filter(|(name, _)| parts || !name.contains('/'));
+    shown.map(|(name, score)| format!("{name} {score:.4}")).collect::<Vec<_>>().join(", ")
 }

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 /// other versions by name. Only prose of [`About`] may be added without it, as an option: no number hangs on it.
 pub const SCHEMA: u32 = 2;
 
-/// Named scores of an evaluation, for example `{"top1": 0.91, "loss": 0.27}`. A name with a slash, `IoU/car`, is of a part
+/// Named scores of an evaluation, for example `{"top1": 0.91, "loss": 0.27}`. A name with a slash, `iou/car`, is of a part
 /// of what is scored; there may be many.
 pub type Scores = BTreeMap<String, f64>;
 

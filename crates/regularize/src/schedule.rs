@@ -179,7 +179,14 @@ mod tests {
     fn the_polynomial_is_torchs() {
         let s = schedule(serde_json::json!({"name": "polynomial"})).unwrap();
         let factors: Vec<f64> = (0..6).map(|t| s.factor(t, 5, 5)).collect();
-        for (found, expected) in factors.iter().zip(TORCH) {
+        for (found, expected) in factors.iter().zip([
+            1.0,
+            0.8180521460508584,
+            0.6314458674893553,
+            0.438383290554087,
+            0.23492378861760377,
+            0.0,
+        ]) {
             assert!((found - expected).abs() < 1e-12, "{factors:?}");
         }
         let s = schedule(serde_json::json!({"name": "polynomial", "power": 2, "warmup_epochs": 1})).unwrap();

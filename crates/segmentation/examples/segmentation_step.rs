@@ -12,7 +12,7 @@ use ops::Statistics;
 use rand::RngExt;
 use rand_distr::StandardNormal;
 use regularize::{Method, Optimizer, Params, Sgd, WeightDecay};
-use segmentation::{Loss, LossConfig, ModelConfig, Segmenter};
+use segmentation::{DeepLabConfig, Loss, LossConfig, ModelConfig, Segmenter};
 
 const CLASSES: u8 = 11;
 const LR: f64 = 0.01;
@@ -34,14 +34,14 @@ fn main() -> Result<()> {
         let params = Params::new(0, &Device::Cpu);
         let config = match model.as_str() {
             "unet16" => ModelConfig::Unet { width: 16, levels: 5 },
-            _ => ModelConfig::Deeplab {
+            _ => ModelConfig::Deeplab(DeepLabConfig {
                 depth: 18,
                 width: 32,
                 output_stride: 8,
                 channels: 64,
                 low_level: 24,
                 rates: Some(vec![6, 12, 18]),
-            },
+            }),
         };
         let network = Segmenter::new(&params, 3, CLASSES.into(), &config)?;
         let loss = Loss::new(LossConfig::default(), None);

@@ -30,28 +30,8 @@ pub struct Config {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum ModelConfig {
-    /// DeepLabv3+ (arXiv 1802.02611): a ResNet whose last stages are dilated, atrous spatial pyramid pooling, and a
-    /// decoder at a quarter of the image's resolution.
-    Deeplab {
-        /// Layers of the ResNet: 10, 18, 34, 50, 101 or 152; see [`vision::ResNetConfig::imagenet`].
-        depth: usize,
-        /// Channels of its first stage.
-        #[serde(default = "default_width")]
-        width: usize,
-        /// The stride, in pixels of the image, that no stage exceeds: 4, 8, 16 or 32.
-        #[serde(default = "default_output_stride")]
-        output_stride: usize,
-        /// Channels of the pyramid pooling and of the decoder.
-        #[serde(default = "default_channels")]
-        channels: usize,
-        /// Channels that the first stage's features are brought to, before the decoder joins them.
-        #[serde(default = "default_low_level")]
-        low_level: usize,
-        /// Dilations of the pyramid's 3×3 convolutions, in pixels of the last stage; 6, 12 and 18 at an output stride of
-        /// 16, where they are not given, twice as much at 8, and so on.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        rates: Option<Vec<usize>>,
-    },
+    /// See [`DeepLabConfig`].
+    Deeplab(DeepLabConfig),
     /// A U-Net (arXiv 1505.04597) with padded convolutions, and bilinear upsampling in place of transposed convolutions:
     /// an encoder of `levels` levels, each of half the side of the one before and twice as wide, two 3×3 convolutions a
     /// level, and a decoder that joins them again.
@@ -63,6 +43,31 @@ pub enum ModelConfig {
         #[serde(default = "default_levels")]
         levels: usize,
     },
+}
+
+/// DeepLabv3+ (arXiv 1802.02611): a ResNet whose last stages are dilated, atrous spatial pyramid pooling, and a decoder at a
+/// quarter of the image's resolution.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DeepLabConfig {
+    /// Layers of the ResNet: 10, 18, 34, 50, 101 or 152; see [`vision::ResNetConfig::imagenet`].
+    pub depth: usize,
+    /// Channels of its first stage.
+    #[serde(default = "default_width")]
+    pub width: usize,
+    /// The stride, in pixels of the image, that no stage exceeds: 4, 8, 16 or 32.
+    #[serde(default = "default_output_stride")]
+    pub output_stride: usize,
+    /// Channels of the pyramid pooling and of the decoder.
+    #[serde(default = "default_channels")]
+    pub channels: usize,
+    /// Channels that the first stage's features are brought to, before the decoder joins them.
+    #[serde(default = "default_low_level")]
+    pub low_level: usize,
+    /// Dilations of the pyramid's 3×3 convolutions, in pixels of the last stage; 6, 12 and 18 at an output stride of
+    /// 16, where they are not given, twice as much at 8, and so on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rates: Option<Vec<usize>>,
 }
 
 fn default_width() -> usize {
@@ -89,8 +94,9 @@ fn default_levels() -> usize {
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct LossConfig {
-    /// How much the pixels of each class count.
-    pub class_weights: ClassWeights,
+    /// Exponent of the [`median_frequency`](crate::median_frequency) weights that the pixels of each class count with: at 0 all
+    /// count the same, at 1 rare classes count as much as the paper has it, and between the two less.
+    pub median_frequency: f64,
     /// Share of a pixel's probability that is spread evenly over all classes.
     pub label_smoothing: f64,
     /// Only the hard pixels count, where it is given.
@@ -100,26 +106,17 @@ pub struct LossConfig {
     pub dice: f64,
 }
 
-/// How much the pixels of each class count in the cross-entropy.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum ClassWeights {
-    /// All the same.
-    #[default]
-    Equal,
-    /// See [`median_frequency`](crate::median_frequency).
-    MedianFrequency,
-}
-
-/// Online hard example mining (arXiv 1604.03540), of pixels as in arXiv 1611.08323 §3.1: the cross-entropy counts the
-/// pixels whose class has a probability below `threshold`, and at least the `least` hardest of a batch.
+/// Online hard example mining (arXiv 1604.03540), of pixels: the cross-entropy counts those whose class has a probability below
+/// `threshold`, and where these are fewer than `least`, those that are harder than all others. Which those are is decided
+/// as in HRNet's public code; the mean over them is that of [`ops::cross_entropy`].
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Ohem {
     /// Probability of a pixel's class from which on it is easy.
     #[serde(default = "default_threshold")]
     pub threshold: f64,
-    /// Share of a batch's labelled pixels that count at least.
+    /// Share of a batch's labelled pixels that count at least: one pixel or more; where several are as hard as the first that
+    /// would be too many, none of these.
     #[serde(default = "default_least")]
     pub least: f64,
 }
@@ -143,7 +140,7 @@ impl ModelConfig {
             false => Err(format!("`{key}`: expected {least} to {most}, found {value}")),
         };
         match self {
-            Self::Deeplab { depth, width, output_stride, channels, low_level, rates } => {
+            Self::Deeplab(DeepLabConfig { depth, width, output_stride, channels, low_level, rates }) => {
                 let depths = [10, 18, 34, 50, 101, 152];
                 among("model.deeplab.depth", *depth, &depths, "10, 18, 34, 50, 101 or 152")?;
                 within("model.deeplab.width", *width, [1, 1024])?;
@@ -158,8 +155,9 @@ impl ModelConfig {
                 }
             }
             Self::Unet { width, levels } => {
-                within("model.unet.width", *width, [1, 1024])?;
-                within("model.unet.levels", *levels, [2, 7])
+                within("model.unet.levels", *levels, [2, 7])?;
+                // The bottom is 2^(levels − 1) times as wide.
+                within("model.unet.width", *width, [1, 8192 >> (levels - 1)])
             }
         }
     }
@@ -167,19 +165,21 @@ impl ModelConfig {
     /// The shortest side of an image that the network can see.
     fn shortest(&self) -> usize {
         match self {
-            Self::Deeplab { .. } => 32,
-            Self::Unet { levels, .. } => 16.max(1 << (levels - 1)),
+            Self::Deeplab(_) => 32,
+            // At the bottom there are more pixels than one, of which statistics can be taken.
+            Self::Unet { levels, .. } => 16.max(2 << (levels - 1)),
         }
     }
 }
 
 impl LossConfig {
     fn check(&self) -> Result<(), String> {
-        let Self { label_smoothing, ohem, dice, .. } = *self;
+        let Self { median_frequency, label_smoothing, ohem, dice } = *self;
         let share = |key: &str, value: f64| match (0.0..=1.0).contains(&value) {
             true => Ok(()),
             false => Err(format!("`loss.{key}`: expected 0 to 1, found {value}")),
         };
+        share("median_frequency", median_frequency)?;
         share("label_smoothing", label_smoothing)?;
         if let Some(Ohem { threshold, least }) = ohem {
             share("ohem.threshold", threshold)?;

@@ -17,7 +17,8 @@ use std::path::{Path, PathBuf};
 #[command(
     after_help = "Masks are PNG files of at most 8 bits a pixel, grey or with a palette, whose values are indices of \
                         classes. A prediction is looked for under the name that its truth has, in subfolders too. What is \
-                        undefined, such as the IoU of a class that does not occur, is null."
+                        undefined, such as the IoU of a class that does not occur, is null. A class that is ignored in the \
+                        truth but predicted for other pixels has an IoU of 0, which counts."
 )]
 struct Arguments {
     /// Folder of the true masks
@@ -29,7 +30,7 @@ struct Arguments {
     /// Number of classes, whose indices are 0 to N-1
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=255))]
     classes: u8,
-    /// Values of true pixels that are not judged
+    /// Values of true pixels that are not judged, in place of 255
     #[arg(long, value_name = "VALUE", default_value = "255", value_delimiter = ',')]
     ignore: Vec<u8>,
 }
@@ -53,13 +54,15 @@ pub fn eval(arguments: &[OsString]) -> train::Result<String> {
     let Arguments { truth, predictions, classes, ignore } = Arguments::try_parse_from(arguments)?;
     let names = masks(&truth)?;
     ensure!(!names.is_empty(), "{}: expected PNG files, found none", truth.display());
-    let all = masks(&predictions)?;
-    if let Some(name) = all.difference(&names).next() {
-        bail!(
-            "{}: a prediction without truth: expected {}, found no such file",
-            predictions.join(name).display(),
-            truth.join(name).display()
-        );
+    let predicted = masks(&predictions)?;
+    for (what, of, name, other) in [
+        ("truth without a prediction", &truth, names.difference(&predicted).next(), &predictions),
+        ("a prediction without truth", &predictions, predicted.difference(&names).next(), &truth),
+    ] {
+        if let Some(name) = name {
+            let (file, expected) = (of.join(name), other.join(name));
+            bail!("{}: {what}: expected {}, found no such file", file.display(), expected.display());
+        }
     }
     let names: Vec<PathBuf> = names.into_iter().collect();
     // A matrix of counts for each of a few groups of files: sums of whole numbers do not depend on their order.
@@ -102,26 +105,29 @@ fn masks(folder: &Path) -> train::Result<BTreeSet<PathBuf>> {
 /// Adds the pixels of a file to `sum`.
 fn observe(truth: &Path, prediction: &Path, classes: u8, ignore: &[u8], sum: &mut Confusion) -> train::Result<()> {
     let (mut of_truth, of_prediction) = (read(truth)?, read(prediction)?);
-    let size = |mask: &MaskPixels| format!("{}×{}", mask.height, mask.width);
     ensure!(
-        size(&of_truth) == size(&of_prediction),
-        "{}: expected {} pixels (height × width) as in {}, found {}",
+        (of_truth.height, of_truth.width) == (of_prediction.height, of_prediction.width),
+        "{}: expected {}×{} pixels (height × width) as in {}, found {}×{}",
         prediction.display(),
-        size(&of_truth),
+        of_truth.height,
+        of_truth.width,
         truth.display(),
-        size(&of_prediction)
+        of_prediction.height,
+        of_prediction.width
     );
     let width = of_truth.width;
     for (index, value) in of_truth.pixels.iter_mut().enumerate() {
         if ignore.contains(value) {
             *value = VOID;
         } else if *value >= classes {
+            let all: Vec<String> = ignore.iter().chain([&*value]).map(ToString::to_string).collect();
             bail!(
                 "{}: expected classes below {classes} or an ignored value, found {value} at row {}, column {}\n  hint: \
-                 `--ignore {value}` leaves such pixels out",
+                 `--ignore {}` leaves such pixels out",
                 truth.display(),
                 index / width,
-                index % width
+                index % width,
+                all.join(",")
             );
         }
     }

@@ -10,13 +10,13 @@ mod metric;
 mod model;
 mod task;
 mod tiles;
+mod values;
 mod weights;
 
-pub use config::{ClassWeights, Config, LossConfig, ModelConfig, Ohem};
+pub use config::{Config, DeepLabConfig, LossConfig, ModelConfig, Ohem};
 pub use eval::eval;
 pub use loss::Loss;
 pub use metric::Confusion;
 pub use model::Segmenter;
 pub use task::{Batch, Example, SemanticSegmentation};
-pub use tiles::{Tile, tiles};
 pub use weights::median_frequency;

@@ -1,7 +1,8 @@
 //! The training loss.
 
 use crate::config::{LossConfig, Ohem};
-use candle_core::{Result, Storage, Tensor, bail};
+use crate::values::with_values;
+use candle_core::{Result, Tensor, bail};
 use data::VOID;
 use ops::{CrossEntropy, FeatureMap};
 use rayon::prelude::*;
@@ -50,16 +51,15 @@ impl Loss {
 }
 
 /// `targets`, those of easy rows ignored: see [`Ohem`]. As in HRNet's `OhemCrossEntropy`, a row counts where its class has
-/// a probability below the threshold, or below that of the row at the position of the least number of rows, if that is
-/// higher.
+/// a probability below the threshold, or below that of the first row beyond the least number, if that is higher.
 fn hard(logits: &Tensor, targets: &[u32], ohem: Ohem) -> Result<Vec<u32>> {
     let probabilities = probabilities(logits, targets)?;
     let mut sorted: Vec<f32> = probabilities.iter().copied().flatten().collect();
-    let last = match sorted.len().checked_sub(1) {
-        Some(last) => ((ohem.least * sorted.len() as f64).round() as usize).min(last),
-        None => return Ok(targets.to_vec()),
-    };
-    let (_, least, _) = sorted.select_nth_unstable_by(last, f32::total_cmp);
+    let least = ((ohem.least * sorted.len() as f64).ceil() as usize).max(1);
+    if least >= sorted.len() {
+        return Ok(targets.to_vec());
+    }
+    let (_, least, _) = sorted.select_nth_unstable_by(least, f32::total_cmp);
     let threshold = least.max(ohem.threshold as f32);
     let target = |(target, probability): (&u32, &Option<f32>)| match probability {
         // Not-a-number is not easy.
@@ -78,15 +78,6 @@ fn probabilities(logits: &Tensor, targets: &[u32]) -> Result<Vec<Option<f32>>> {
     if let Some(target) = targets.iter().find(|target| **target != IGNORE && **target as usize >= classes) {
         bail!("segmentation loss: expected targets below {classes}, the number of classes, or void; found {target}");
     }
-    let logits = logits.detach().contiguous()?;
-    let (storage, layout) = logits.storage_and_layout();
-    let Storage::Cpu(storage) = &*storage else {
-        bail!(
-            "segmentation loss: hard pixels are looked for on the CPU; found logits on {:?}",
-            logits.device().location()
-        )
-    };
-    let logits = &storage.as_slice::<f32>()?[layout.start_offset()..][..rows * classes];
     let probability = |(row, target): (&[f32], &u32)| {
         (*target != IGNORE).then(|| {
             let largest = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
@@ -94,5 +85,7 @@ fn probabilities(logits: &Tensor, targets: &[u32]) -> Result<Vec<Option<f32>>> {
             (row[*target as usize] - largest).exp() / sum
         })
     };
-    Ok(logits.par_chunks_exact(classes.max(1)).zip(targets).map(probability).collect())
+    with_values(logits, |logits| {
+        logits.par_chunks_exact(classes.max(1)).with_min_len(1 << 12).zip(targets).map(probability).collect()
+    })
 }

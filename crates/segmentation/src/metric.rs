@@ -87,21 +87,21 @@ impl Confusion {
         }
     }
 
-    /// The scores of `classes`: `mIoU`, `pixel_accuracy`, `mean_accuracy`, `fwIoU`, and `IoU/<class>` of each class that
-    /// occurs. Without a labelled pixel they are not-a-number.
+    /// The numbers of the [`Summary`] of `classes` by their names, and `iou/<class>` of each class that occurs. What is
+    /// undefined is left out: all of it where no pixel is labelled.
     pub fn scores(&self, classes: &[String]) -> Scores {
         let summary = self.summary(classes.len());
         let named = [
-            ("mIoU", summary.mean_iou),
+            ("mean_iou", summary.mean_iou),
             ("pixel_accuracy", summary.pixel_accuracy),
             ("mean_accuracy", summary.mean_accuracy),
-            ("fwIoU", summary.frequency_weighted_iou),
+            ("frequency_weighted_iou", summary.frequency_weighted_iou),
         ];
         let of_classes = classes.iter().zip(summary.iou_per_class);
         named
             .into_iter()
-            .map(|(name, value)| (name.to_owned(), value.unwrap_or(f64::NAN)))
-            .chain(of_classes.filter_map(|(class, iou)| Some((format!("IoU/{class}"), iou?))))
+            .filter_map(|(name, value)| Some((name.to_owned(), value?)))
+            .chain(of_classes.filter_map(|(class, iou)| Some((format!("iou/{class}"), iou?))))
             .collect()
     }
 }

@@ -32,11 +32,21 @@ impl Segmenter {
         config: &ModelConfig,
     ) -> std::result::Result<Self, Error> {
         Ok(Self(match config {
-            ModelConfig::Deeplab { .. } => Network::DeepLab(DeepLab::new(params, channels, classes, config)?),
+            ModelConfig::Deeplab(config) => Network::DeepLab(DeepLab::new(params, channels, classes, config)?),
             ModelConfig::Unet { width, levels } => {
                 Network::UNet(UNet::new(params, channels, classes, *width, *levels)?)
             }
         }))
+    }
+
+    /// About how many values are in memory at once for each pixel of an image in evaluation.
+    pub(crate) fn values_per_pixel(&self, classes: usize) -> usize {
+        // Logits, and their copy as a tensor.
+        2 * classes
+            + match &self.0 {
+                Network::DeepLab(network) => network.values_per_pixel(),
+                Network::UNet(network) => network.values_per_pixel(),
+            }
     }
 
     /// Images `[n, h, w, channels]` to the logits of each pixel, `[n, h, w, classes]`.

@@ -1,15 +1,16 @@
 //! Semantic segmentation as a [`Task`].
 
-use crate::config::{ClassWeights, Config, ModelConfig};
+use crate::config::{Config, DeepLabConfig, ModelConfig};
 use crate::loss::Loss;
 use crate::metric::Confusion;
 use crate::model::Segmenter;
 use crate::tiles::{Tile, tiles};
+use crate::values::with_values;
 use crate::weights;
 use anyhow::{Result, bail};
-use candle_core::{Device, Storage, Tensor};
+use candle_core::{Device, Tensor};
 use canvas::{Canvas, Colour};
-use data::augment::{Augmentation, Follow, Normalise, Transform};
+use data::augment::{Augmentation, Follow, Normalise, Transform, View};
 use data::{Image, Manifest, Mask, Root, Split, VOID};
 use ops::{FeatureMap, Statistics};
 use random::Rng;
@@ -68,7 +69,7 @@ impl Task for SemanticSegmentation {
     const NAME: &'static str = "segmentation";
     const VERSION: u32 = 1;
     const HEADLINE: Headline =
-        Headline { score: "mIoU", title: "mean IoU %", scale: 100.0, higher_is_better: true, perfect: 1.0 };
+        Headline { score: "mean_iou", title: "mean IoU %", scale: 100.0, higher_is_better: true, perfect: 1.0 };
     const PICTURES: Option<&'static str> = Some(
         "From left to right: the image, the classes that are true, the classes that were predicted. Black pixels have no \
          true class and are not judged.",
@@ -83,9 +84,10 @@ impl Task for SemanticSegmentation {
         for warning in set.warnings() {
             eprintln!("warning: {dataset}: {warning}");
         }
-        let weights = match config.loss.class_weights {
-            ClassWeights::Equal => None,
-            ClassWeights::MedianFrequency => Some(weights::of_training(&set)?),
+        let exponent = config.loss.median_frequency as f32;
+        let weights = match exponent > 0.0 {
+            true => Some(weights::of_training(&set)?.into_iter().map(|weight| weight.powf(exponent)).collect()),
+            false => None,
         };
         let normalise = Normalise::new(set.mean(), set.std());
         let (augmentation, loss) = (config.augmentation(), Loss::new(config.loss, weights));
@@ -103,7 +105,7 @@ impl Task for SemanticSegmentation {
     fn model_line(&self) -> String {
         let [[height, width], [tile_height, tile_width]] = [self.config.size, self.config.tile()];
         let network = match &self.config.model {
-            ModelConfig::Deeplab { depth, width, output_stride, channels, .. } => format!(
+            ModelConfig::Deeplab(DeepLabConfig { depth, width, output_stride, channels, .. }) => format!(
                 "DeepLabv3+ on ResNet-{depth} of width {width}, output stride {output_stride}, {channels} channels"
             ),
             ModelConfig::Unet { width, levels } => format!("U-Net of {levels} levels from width {width}"),
@@ -117,6 +119,15 @@ impl Task for SemanticSegmentation {
 
     fn len(&self, split: Split) -> usize {
         self.set.len(split)
+    }
+
+    /// As many pixels as training takes.
+    fn evaluation_batch(&self, batch: usize) -> usize {
+        let pixels = |[height, width]: [usize; 2]| height * width;
+        let splits = [Split::Validation, Split::Test];
+        let sizes = splits.into_iter().flat_map(|split| (0..self.set.len(split)).map(move |i| (split, i)));
+        let largest = sizes.map(|(split, index)| pixels(self.set.size(split, index))).max().unwrap_or(1);
+        (batch * pixels(self.config.size) / largest).clamp(1, batch.max(1))
     }
 
     fn example(&self, split: Split, index: usize, rng: &mut Rng) -> Result<Example> {
@@ -156,11 +167,17 @@ impl Task for SemanticSegmentation {
     }
 
     fn loss(&self, model: &Segmenter, batch: &Batch) -> Result<Tensor> {
-        let classes = |masks: &[Mask]| masks.iter().flat_map(|mask| mask.classes.iter().copied()).collect::<Vec<u8>>();
-        match &batch.images {
-            Images::Windows(images) => {
-                Ok(self.loss.of(&model.forward(images, Statistics::Batch)?, &classes(&batch.masks))?)
+        let loss = |windows: &Tensor, masks: &[Mask]| {
+            if matches!(self.config.model, ModelConfig::Deeplab(_)) && masks.len() < 2 {
+                bail!(
+                    "DeepLabv3+ takes statistics of one value an image: expected `train.batch` of at least 2, found 1"
+                );
             }
+            let classes: Vec<u8> = masks.iter().flat_map(|mask| mask.classes.iter().copied()).collect();
+            Ok(self.loss.of(&model.forward(windows, Statistics::Batch)?, &classes)?)
+        };
+        match &batch.images {
+            Images::Windows(images) => loss(images, &batch.masks),
             Images::Whole(images, device) => {
                 // Each window with its own part of the mask.
                 let (mut windows, mut masks) = (Vec::new(), Vec::new());
@@ -170,8 +187,7 @@ impl Task for SemanticSegmentation {
                         windows.push(self.pixels(&view.into(), image));
                     }
                 }
-                let windows = stack(&windows, self.config.tile(), self.normalise.channels(), device)?;
-                Ok(self.loss.of(&model.forward(&windows, Statistics::Batch)?, &classes(&masks))?)
+                loss(&stack(&windows, self.config.tile(), self.normalise.channels(), device)?, &masks)
             }
         }
     }
@@ -209,13 +225,14 @@ impl Task for SemanticSegmentation {
     fn picture(&self, split: Split, index: usize, prediction: &Vec<Mask>) -> Result<Canvas> {
         let example = self.set.example(split, index)?;
         let Some(predicted) = prediction.first() else { bail!("expected the predicted mask of an image, found none") };
-        let masks = [("truth", &example.label), ("prediction", predicted)];
-        let mut panels = vec![Canvas::of(&example.image)];
-        panels.extend(masks.map(|(_, mask)| Canvas::of(&coloured(mask))));
-        for (panel, caption) in panels.iter_mut().zip(["image"].into_iter().chain(masks.map(|(caption, _)| caption))) {
+        let image = Transform::from(drawn([example.image.height, example.image.width])).image(&example.image);
+        let masks = [&example.label, predicted].map(|mask| mask.follow(&drawn([mask.height, mask.width])));
+        let mut panels = vec![Canvas::of(&image)];
+        panels.extend(masks.iter().map(|mask| Canvas::of(&coloured(mask))));
+        for (panel, caption) in panels.iter_mut().zip(["image", "truth", "prediction"]) {
             panel.caption(caption, Colour::WHITE);
         }
-        let occurring: BTreeSet<u8> = masks.into_iter().flat_map(|(_, mask)| mask.classes.iter().copied()).collect();
+        let occurring: BTreeSet<u8> = masks.iter().flat_map(|mask| mask.classes.iter().copied()).collect();
         let names: Vec<(Colour, &str)> = occurring
             .into_iter()
             .map(|class| (colour(class), self.set.classes().get(usize::from(class)).map_or("no class", String::as_str)))
@@ -230,8 +247,10 @@ impl Task for SemanticSegmentation {
     }
 }
 
-/// Values that the logits of windows may take at once in evaluation: 128 MiB.
-const AT_ONCE: usize = 1 << 25;
+/// Values that may be in memory at once in evaluation, unless a single window takes more: 512 MiB.
+const AT_ONCE: usize = 1 << 27;
+/// The longest side of an image that is drawn as it is.
+const LARGEST_DRAWN: usize = 512;
 
 impl SemanticSegmentation {
     fn tiles(&self, image: &Image) -> Vec<Tile> {
@@ -260,9 +279,8 @@ impl SemanticSegmentation {
             .flat_map(|(index, image)| self.tiles(image).into_iter().map(move |tile| (index, tile)))
             .collect();
         let size @ [height, width] = self.config.tile();
-        // Networks have at least as many channels as this in their widest maps, however few classes there are.
-        let classes = self.set.classes().len().max(32);
-        let at_once = (AT_ONCE / (height * width * classes)).max(1);
+        let values = height * width * model.values_per_pixel(self.set.classes().len());
+        let at_once = (AT_ONCE / values.max(1)).max(1);
         for windows in windows.chunks(at_once) {
             let pixels: Vec<Vec<f32>> =
                 windows.par_iter().map(|(image, tile)| self.pixels(&tile.view.into(), &images[*image])).collect();
@@ -291,9 +309,6 @@ fn stack(windows: &[Vec<f32>], [height, width]: [usize; 2], channels: usize, dev
 /// The class with the largest logit of each pixel, the first of equal ones; [`VOID`] where a logit is not a number.
 fn most_probable(logits: &FeatureMap) -> Result<Vec<u8>> {
     let classes = logits.channels();
-    let logits = logits.to_tensor()?.to_device(&Device::Cpu)?;
-    let (storage, _) = logits.storage_and_layout();
-    let Storage::Cpu(storage) = &*storage else { bail!("expected logits on the CPU") };
     let class = |pixel: &[f32]| {
         let mut best = 0;
         for (class, logit) in pixel.iter().enumerate() {
@@ -303,7 +318,16 @@ fn most_probable(logits: &FeatureMap) -> Result<Vec<u8>> {
         }
         if pixel.iter().any(|logit| logit.is_nan()) { VOID } else { best as u8 }
     };
-    Ok(storage.as_slice::<f32>()?.par_chunks_exact(classes.max(1)).with_min_len(1 << 12).map(class).collect())
+    Ok(with_values(&logits.to_tensor()?, |logits| {
+        logits.par_chunks_exact(classes.max(1)).with_min_len(1 << 12).map(class).collect()
+    })?)
+}
+
+/// An image of size `source` as it is drawn: all of it, smaller where it is large.
+fn drawn(source: [usize; 2]) -> View {
+    let longest = source[0].max(source[1]);
+    let side = |side: usize| if longest > LARGEST_DRAWN { (side * LARGEST_DRAWN / longest).max(1) } else { side };
+    View::resize(source, source.map(side))
 }
 
 /// The colour of a class, and of none.

@@ -5,11 +5,11 @@ use std::ops::Range;
 
 /// A window of an image, and the part of the image that is decided in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Tile {
+pub(crate) struct Tile {
     /// The window, at the image's own resolution. Where the image is smaller, the rest is padding, below and on the right.
-    pub view: View,
+    pub(crate) view: View,
     /// Rows and columns of the image.
-    pub keep: [Range<usize>; 2],
+    pub(crate) keep: [Range<usize>; 2],
 }
 
 /// Neighbouring windows have at least a fourth of their side in common.
@@ -18,7 +18,7 @@ const OVERLAP: usize = 4;
 /// Windows of `size` that cover an image of size `source`, both `[height, width]` with sides of at least 1: the
 /// overlap-tile strategy of arXiv 1505.04597 §2. Windows are spread evenly; each pixel is decided in the one where it
 /// lies farthest from the border, so the parts that windows decide make up the image.
-pub fn tiles(source: [usize; 2], size: [usize; 2]) -> Vec<Tile> {
+pub(crate) fn tiles(source: [usize; 2], size: [usize; 2]) -> Vec<Tile> {
     let [rows, columns] = [0, 1].map(|axis| spans(source[axis], size[axis]));
     let tile = |(top, rows): &(usize, Range<usize>), (left, columns): &(usize, Range<usize>)| {
         let offset = [*top as i64, *left as i64];

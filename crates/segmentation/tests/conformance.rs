@@ -11,7 +11,7 @@ fn spec() -> Spec {
             "model": {"deeplab": {
                 "depth": 10, "width": 8, "output_stride": 8, "channels": 16, "low_level": 8, "rates": [2, 4]
             }},
-            "loss": {"class_weights": "median-frequency", "dice": 0.5},
+            "loss": {"median_frequency": 1.0, "dice": 0.5},
             "size": [64, 64],
             "augmentation": {"scale": {"image": [0.6, 1.2]}, "flip": true, "jitter": {"brightness": 0.2}},
             "examples": 96

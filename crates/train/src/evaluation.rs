@@ -5,15 +5,16 @@ use crate::finished::{self, Finished};
 use crate::loader::{Loader, examples};
 use crate::provenance;
 use crate::task::Task;
+use anyhow::ensure;
 use candle_core::Device;
 use data::{Root, Split};
 use record::{RunFolder, SCHEMA, Scores, TestRecord};
 
-/// Scores `model` on all examples of `split`, `batch` at a time; the scores do not depend on `batch`.
+/// Scores `model` on all examples of `split`, at most `batch` at a time; the scores do not depend on `batch`.
 ///
 /// # Errors
 ///
-/// Where an example cannot be read, or an operation fails.
+/// Where an example cannot be read, an operation fails, or nothing in the split can be judged.
 pub fn evaluate<T: Task>(
     task: &T,
     model: &T::Model,
@@ -22,12 +23,15 @@ pub fn evaluate<T: Task>(
     threads: usize,
     device: &Device,
 ) -> Result<Scores> {
+    // Memory that training left is of other sizes, and so is what is left behind for training.
+    ops::release_memory();
     let len = task.len(split);
+    let batch = task.evaluation_batch(batch).max(1);
     let mut meter = T::Meter::default();
     std::thread::scope(|scope| {
         let indices: Vec<usize> = (0..len).collect();
-        let chunk = move |b: u64| indices.chunks(batch.max(1)).nth(b as usize).unwrap_or_default().to_vec();
-        let batches = len.div_ceil(batch.max(1)) as u64;
+        let chunk = move |b: u64| indices.chunks(batch).nth(b as usize).unwrap_or_default().to_vec();
+        let batches = len.div_ceil(batch) as u64;
         let prepare = move |b: u64| examples(task, split, &chunk(b), 0, "evaluate", 0);
         let mut loader = Loader::start(scope, threads, 0..batches, prepare);
         while let Some(examples) = loader.next() {
@@ -35,7 +39,13 @@ pub fn evaluate<T: Task>(
             let prediction = ops::no_grad(|| task.predict(model, &batch))?;
             task.observe(&prediction, &batch, &mut meter)?;
         }
-        Ok(task.scores(meter))
+        ops::release_memory();
+        let (scores, headline) = (task.scores(meter), T::HEADLINE.score);
+        ensure!(
+            scores.contains_key(headline),
+            "expected a score `{headline}` of the {split} split, found none: nothing in its {len} examples can be judged"
+        );
+        Ok(scores)
     })
 }
 

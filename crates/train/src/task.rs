@@ -73,6 +73,11 @@ pub trait Task: Sized + Sync {
         self.len(split) == 0
     }
 
+    /// Examples that evaluation takes at once where training takes `batch`: fewer where they are larger.
+    fn evaluation_batch(&self, batch: usize) -> usize {
+        batch
+    }
+
     /// Example `index` of `split`, augmented with `rng` where the split is for training. Pure: the same
     /// arguments give the same example.
     fn example(&self, split: Split, index: usize, rng: &mut Rng) -> Result<Self::Example>;

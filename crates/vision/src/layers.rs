@@ -170,6 +170,11 @@ impl Conv {
         Ok(Self { weight, bias: params.get("bias", outputs, Init::Const(bias))?, geometry })
     }
 
+    /// Channels that it reads.
+    pub fn inputs(&self) -> usize {
+        self.weight.dims().get(1).copied().unwrap_or(0) * self.geometry.groups
+    }
+
     /// `[n, h, w, inputs]` to `[n, h', w', outputs]`.
     ///
     /// # Errors

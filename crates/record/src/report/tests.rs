@@ -34,6 +34,26 @@ fn the_table_for_a_terminal() {
     assert_eq!(table(&[]), "no records\n");
 }
 
+/// Of scores that only some runs have, and of those of parts too.
+#[test]
+fn all_test_scores_are_in_the_appendix() {
+    let mut entries = with_tests(runs(json!({"name": "wrs"}), 0.9, 0..2));
+    assert!(!rendered(&entries).appendix.contains("All test scores"));
+    let tests = entries.iter_mut().filter_map(|entry| entry.test.as_mut());
+    for (scores, more) in
+        tests.map(|test| &mut test.scores).zip([vec![("loss", 0.5), ("iou/car", 0.25)], vec![("loss", 0.25)]])
+    {
+        scores.clear();
+        scores.insert("top1".into(), 0.875);
+        scores.extend(more.into_iter().map(|(name, score)| (name.to_owned(), score)));
+    }
+    let appendix = rendered(&entries).appendix;
+    let start = appendix.find("All test scores").unwrap();
+    let table: Vec<&str> = appendix[start..].lines().filter(|line| line.starts_with('|')).take(5).collect();
+    let expected = ["| score | wrs |", "|---|---|", "| iou/car | 0.2500 |", "| loss | 0.3750 |", "| top1 | 0.8750 |"];
+    assert_eq!(table, expected);
+}
+
 #[test]
 fn the_figures() {
     let figures = rendered(&fixture::entries()).figures;

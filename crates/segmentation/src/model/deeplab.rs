@@ -1,13 +1,13 @@
 //! DeepLabv3+.
 
 use super::{conv_bn, resize_like};
-use crate::config::ModelConfig;
+use crate::config::DeepLabConfig;
 use candle_core::{Result, bail};
 use ops::{Conv2d, FeatureMap, Statistics};
 use regularize::{Error, Params};
 use vision::{Backbone, Conv, ConvBn, ResNet, ResNetConfig};
 
-/// See [`ModelConfig::Deeplab`]. Parameters are named as in torchvision's `DeepLabV3` as far as that has them: `backbone`,
+/// See [`DeepLabConfig`]. Parameters are named as in torchvision's `DeepLabV3` as far as that has them: `backbone`,
 /// `aspp.convs.<branch>`, `aspp.project`; then `decoder.low_level`, `decoder.convs.<index>` and `classifier`.
 pub(super) struct DeepLab {
     backbone: ResNet,
@@ -24,12 +24,9 @@ impl DeepLab {
         params: &Params,
         channels: usize,
         classes: usize,
-        config: &ModelConfig,
+        config: &DeepLabConfig,
     ) -> std::result::Result<Self, Error> {
-        let ModelConfig::Deeplab { depth, width, output_stride, channels: inner, low_level, rates } = config else {
-            let message = format!("expected the settings of a DeepLab, found {config:?}");
-            return Err(Error::Settings { kind: "deeplab".into(), message });
-        };
+        let DeepLabConfig { depth, width, output_stride, channels: inner, low_level, rates } = config;
         let resnet =
             ResNetConfig { width: *width, output_stride: Some(*output_stride), ..ResNetConfig::imagenet(*depth)? };
         let backbone = ResNet::new(&params.pp("backbone"), channels, &resnet)?;
@@ -56,6 +53,12 @@ impl DeepLab {
             convs: [conv(0, inner + low_level)?, conv(1, *inner)?],
             classifier: Conv::new(&params.pp("classifier"), *inner, classes, 1, Conv2d::default())?,
         })
+    }
+
+    /// The stem's map, of half the side, and those of a quarter: the first stage's and the decoder's.
+    pub(super) fn values_per_pixel(&self) -> usize {
+        let (first, inner) = (self.backbone.channels()[0], self.classifier.inputs());
+        first + inner / 4
     }
 
     pub(super) fn forward(&self, images: &FeatureMap, statistics: Statistics) -> Result<FeatureMap> {

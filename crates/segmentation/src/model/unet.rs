@@ -39,6 +39,11 @@ impl UNet {
         })
     }
 
+    /// Where the finest level is decoded: the encoder's maps, the coarser one resized, both joined, and two convolutions.
+    pub(super) fn values_per_pixel(&self) -> usize {
+        9 * self.classifier.inputs()
+    }
+
     pub(super) fn forward(&self, images: &FeatureMap, statistics: Statistics) -> Result<FeatureMap> {
         let twice = |[one, two]: &[ConvBn; 2], x: &FeatureMap| {
             two.forward(&one.forward(x, statistics, true)?, statistics, true)
@@ -52,8 +57,13 @@ impl UNet {
             features.push(twice(level, &x)?);
         }
         let Some(mut x) = features.pop() else { bail!("u-net: expected at least one level, found none") };
-        for (level, skip) in self.decoder.iter().zip(&features).rev() {
-            x = twice(level, &ops::concat(&[skip, &resize_like(&x, skip)?])?)?;
+        for level in self.decoder.iter().rev() {
+            let Some(skip) = features.pop() else { break };
+            // Maps are freed as soon as nobody needs them.
+            x = resize_like(&x, &skip)?;
+            x = ops::concat(&[&skip, &x])?;
+            drop(skip);
+            x = twice(level, &x)?;
         }
         self.classifier.forward(&x)
     }

@@ -18,12 +18,18 @@ fn check(change: impl FnOnce(&mut Value)) -> Result<(), String> {
 #[test]
 fn mistakes_are_named_with_their_key() {
     assert_eq!(check(|_| ()), Ok(()));
-    assert_eq!(check(|c| c["model"] = json!({"unet": {"levels": 7}})), Ok(()));
+    assert_eq!(check(|c| c["model"] = json!({"unet": {"levels": 6}})), Ok(()));
     for (key, value, expected) in [
+        ("/model", json!({"unet": {"width": 1024, "levels": 7}}), "`model.unet.width`: expected 1 to 128, found 1024"),
+        (
+            "/model",
+            json!({"unet": {"levels": 7}}),
+            "`size`: expected height and width from 128 to 8192, found [64, 96]",
+        ),
         ("/size", json!([64, 31]), "`size`: expected height and width from 32 to 8192, found [64, 31]"),
         ("/tile", json!([64, 9000]), "`tile`: expected height and width from 32 to 8192, found [64, 9000]"),
         ("/model", json!({"unet": {"levels": 8}}), "`model.unet.levels`: expected 2 to 7, found 8"),
-        ("/model", json!({"unet": {"width": 0}}), "`model.unet.width`: expected 1 to 1024, found 0"),
+        ("/model", json!({"unet": {"width": 0}}), "`model.unet.width`: expected 1 to 512, found 0"),
         (
             "/model",
             json!({"deeplab": {"depth": 20}}),
@@ -41,7 +47,7 @@ fn mistakes_are_named_with_their_key() {
         ),
         ("/loss", json!({"dice": -1}), "`loss.dice`: expected a number of at least 0, found -1"),
         ("/loss", json!({"ohem": {"least": 1.5}}), "`loss.ohem.least`: expected 0 to 1, found 1.5"),
-        ("/loss", json!({"class_weights": "rare"}), "unknown variant `rare`, expected `equal` or `median-frequency`"),
+        ("/loss", json!({"median_frequency": 2}), "`loss.median_frequency`: expected 0 to 1, found 2"),
         ("/loss", json!({"focal": 1}), "unknown field `focal`"),
         ("/augmentation", json!({"size": [9, 9]}), "`augmentation.size`: expected none, since it is `size` = [64, 96]"),
         ("/augmentation", json!({"aspect": [2, 1]}), "`augmentation`: `aspect`: expected two numbers above 0"),

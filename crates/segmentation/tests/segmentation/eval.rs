@@ -76,7 +76,7 @@ fn mistakes_are_named_with_their_file() {
         ),
         (
             |path| grey(&path.join("truth/a.png"), 3, &[0, 0, 0, 0, 9, 0]),
-            "~/truth/a.png: expected classes below 4 or an ignored value, found 9 at row 1, column 1\n  hint: `--ignore 9` \
+            "~/truth/a.png: expected classes below 4 or an ignored value, found 9 at row 1, column 1\n  hint: `--ignore 255,9` \
              leaves such pixels out",
         ),
         (
@@ -87,7 +87,10 @@ fn mistakes_are_named_with_their_file() {
             |path| grey(&path.join("predictions/c.png"), 3, &[0; 6]),
             "~/predictions/c.png: a prediction without truth: expected ~/truth/c.png, found no such file",
         ),
-        (|path| grey(&path.join("truth/c.png"), 3, &[0; 6]), "~/predictions/c.png"),
+        (
+            |path| grey(&path.join("truth/c.png"), 3, &[0; 6]),
+            "~/truth/c.png: truth without a prediction: expected ~/predictions/c.png, found no such file",
+        ),
         (
             |path| mask(&path.join("truth/a.png"), png::ColorType::Rgb, png::BitDepth::Eight, 1, &[0; 6]),
             "~/truth/a.png: expected one index a pixel, found colours",

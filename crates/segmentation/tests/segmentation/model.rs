@@ -4,10 +4,10 @@ use super::tensor;
 use candle_core::Device;
 use ops::Statistics;
 use regularize::{Params, Role};
-use segmentation::{ModelConfig, Segmenter};
+use segmentation::{DeepLabConfig, ModelConfig, Segmenter};
 
 fn deeplab(depth: usize, output_stride: usize, rates: Option<Vec<usize>>) -> ModelConfig {
-    ModelConfig::Deeplab { depth, width: 2, output_stride, channels: 4, low_level: 3, rates }
+    ModelConfig::Deeplab(DeepLabConfig { depth, width: 2, output_stride, channels: 4, low_level: 3, rates })
 }
 
 fn forward(config: &ModelConfig, [height, width]: [usize; 2]) -> ([usize; 4], Params) {

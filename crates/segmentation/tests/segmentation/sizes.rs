@@ -30,13 +30,13 @@ validation = "validation"
 test = "test"
 "#;
 
-/// A grey image of vertical stripes of 8 pixels, as PNG, or its mask, whose left half is void where `void` says so.
-fn png([height, width]: [usize; 2], is_mask: bool, void: bool) -> Vec<u8> {
+/// A grey image of vertical stripes of 8 pixels, as PNG, or its mask, whose columns below `void` are void.
+fn png([height, width]: [usize; 2], is_mask: bool, void: usize) -> Vec<u8> {
     let mut file = Vec::new();
     let mut encoder = png::Encoder::new(&mut file, width as u32, height as u32);
     encoder.set_color(png::ColorType::Grayscale);
     let value = |column: usize| match (is_mask, column / 8 % 2) {
-        (true, _) if void => 9,
+        (true, _) if column < void => 9,
         (true, stripe) => stripe as u8,
         (false, stripe) => 60 + 120 * stripe as u8,
     };
@@ -51,13 +51,13 @@ fn files(files: &[Vec<u8>]) -> ArrayRef {
     Arc::new(StructArray::try_from(vec![("bytes", bytes), ("path", path)]).unwrap())
 }
 
-/// A project with a set of images of `sizes`, the same in all splits; all pixels of the image at `void` are void.
-fn project(sizes: &[[usize; 2]], void: Option<usize>) -> (tempfile::TempDir, Root) {
+/// A project with a set of images of `sizes`, the same in all splits, and as many void columns as `void` says of each.
+fn project(sizes: &[[usize; 2]], void: &[usize]) -> (tempfile::TempDir, Root) {
     let folder = tempfile::tempdir().unwrap();
     write_atomic(&folder.path().join("datasets/stripes.toml"), MANIFEST.as_bytes()).unwrap();
     let all = |is_mask: bool| {
-        let file = |(index, size): (usize, &[usize; 2])| png(*size, is_mask, void == Some(index));
-        files(&sizes.iter().enumerate().map(file).collect::<Vec<_>>())
+        let void = void.iter().copied().chain(std::iter::repeat(0));
+        files(&sizes.iter().zip(void).map(|(size, void)| png(*size, is_mask, void)).collect::<Vec<_>>())
     };
     let batch = RecordBatch::try_from_iter([("image", all(false)), ("mask", all(true))]).unwrap();
     let mut writer = ArrowWriter::try_new(Vec::new(), batch.schema(), None).unwrap();
@@ -91,7 +91,7 @@ const SIZES: [[usize; 2]; 6] = [[8, 8], [100, 20], [32, 48], [33, 49], [130, 97]
 
 #[test]
 fn images_of_any_size_are_predicted_at_their_own_resolution() {
-    let (_folder, root) = project(&SIZES, None);
+    let (_folder, root) = project(&SIZES, &[]);
     let task = task(&root, json!({}));
     let model = task.model(&Params::new(0, &Device::Cpu)).unwrap();
     let whole = batch(&task, Split::Test, &[0, 1, 2, 3, 4, 5]);
@@ -115,7 +115,7 @@ fn images_of_any_size_are_predicted_at_their_own_resolution() {
 /// every 16 pixels, and the network sees less than a window's margin.
 #[test]
 fn windows_leave_no_seams() {
-    let (_folder, root) = project(&[[100, 304]], None);
+    let (_folder, root) = project(&[[100, 304]], &[]);
     let config = json!({
         "model": {"unet": {"width": 4, "levels": 2}},
         "size": [32, 48],
@@ -138,8 +138,8 @@ fn windows_leave_no_seams() {
 
 #[test]
 fn void_masks_and_absent_classes_change_nothing_else() {
-    let (_folder, root) = project(&[[40, 60], [32, 48], [32, 48]], Some(1));
-    for loss in [json!({}), json!({"class_weights": "median-frequency", "dice": 1.0, "ohem": {}})] {
+    let (_folder, root) = project(&[[40, 60], [32, 48], [32, 48]], &[20, 48]);
+    for loss in [json!({}), json!({"median_frequency": 0.5, "dice": 1.0, "ohem": {}})] {
         let task = task(&root, loss);
         let params = Params::new(0, &Device::Cpu);
         let model = task.model(&params).unwrap();
@@ -159,10 +159,43 @@ fn void_masks_and_absent_classes_change_nothing_else() {
         };
         assert_eq!(with(&[0, 1, 2]), with(&[0, 2]));
         let truth = batch(&task, Split::Test, &[0, 1, 2]);
+        let labelled: usize =
+            task.truth(&truth).unwrap().iter().flat_map(|mask| &mask.classes).filter(|c| **c != VOID).count();
+        assert_eq!(labelled, 40 * 40 + 32 * 48);
         let mut meter = Default::default();
         task.observe(&task.truth(&truth).unwrap(), &truth, &mut meter).unwrap();
         let scores = task.scores(meter);
-        assert_eq!((scores["mIoU"], scores.get("IoU/never")), (1.0, None));
+        assert_eq!((scores["mean_iou"], scores.get("iou/never")), (1.0, None));
         assert!(task.picture(Split::Test, 1, &task.predict(&model, &void).unwrap()).is_ok());
     }
+}
+
+#[test]
+fn a_split_without_a_labelled_pixel_is_an_error() {
+    let (_folder, root) = project(&[[32, 48]], &[48]);
+    let task = task(&root, json!({}));
+    let model = task.model(&Params::new(0, &Device::Cpu)).unwrap();
+    let error = train::evaluate(&task, &model, Split::Test, 1, 1, &Device::Cpu).unwrap_err().to_string();
+    let expected = "expected a score `mean_iou` of the test split, found none: nothing in its 1 examples can be judged";
+    assert_eq!(error, expected);
+}
+
+/// Training takes 2 windows of 32×48 pixels a step; the largest image has 130×97.
+#[test]
+fn evaluation_holds_no_more_pixels_than_training() {
+    let (_folder, root) = project(&SIZES, &[]);
+    let task = task(&root, json!({}));
+    assert_eq!([1, 2, 16, 100].map(|batch| task.evaluation_batch(batch)), [1, 1, 1, 12]);
+    let (_folder, root) = project(&[[10, 10]], &[]);
+    assert_eq!(self::task(&root, json!({})).evaluation_batch(4), 4);
+}
+
+#[test]
+fn one_window_has_no_statistics_for_a_deeplab() {
+    let (_folder, root) = project(&[[32, 48]], &[]);
+    let config = json!({"model": {"deeplab": {"depth": 10, "width": 2, "channels": 4}}, "size": [32, 48]});
+    let task = SemanticSegmentation::open(serde_json::from_value(config).unwrap(), &root, "stripes").unwrap();
+    let model = task.model(&Params::new(0, &Device::Cpu)).unwrap();
+    let error = task.loss(&model, &batch(&task, Split::Train, &[0])).unwrap_err().to_string();
+    assert!(error.contains("expected `train.batch` of at least 2, found 1"), "{error}");
 }
