@@ -5,7 +5,7 @@ use anyhow::{Error, Result, anyhow};
 use candle_core::{Device, Tensor};
 use canvas::{Canvas, Colour};
 use data::augment::{Augmentation, Normalise};
-use data::{Manifest, Root, Split};
+use data::{Root, Split};
 use ops::{CrossEntropy, Statistics};
 use random::Rng;
 use record::Scores;
@@ -37,6 +37,7 @@ pub struct Batch {
 
 impl Task for Classification {
     type Config = Config;
+    type Label = u32;
     type Example = Example;
     type Batch = Batch;
     type Model = Classifier;
@@ -55,9 +56,6 @@ impl Task for Classification {
         augmentation.check().map_err(Error::msg)?;
         let resize = config.size.map(|side| data::Resize::Cover([side, side]));
         let set = data::Classification::open(root, dataset, data::Options { examples: config.examples, resize })?;
-        for warning in set.warnings() {
-            eprintln!("warning: {dataset}: {warning}");
-        }
         let size = set.uniform_size().map_err(|error| match config.size {
             None => anyhow!("{error}\n  hint: `size = 64` in the task's table makes all images 64×64"),
             Some(_) => error.into(),
@@ -66,12 +64,8 @@ impl Task for Classification {
         Ok(Self { config, set, size, normalise, augmentation })
     }
 
-    fn manifest(&self) -> &Manifest {
-        self.set.manifest()
-    }
-
-    fn digest(&self) -> &str {
-        self.set.digest()
+    fn set(&self) -> &data::Set<u32> {
+        &self.set
     }
 
     fn model_line(&self) -> String {
@@ -83,10 +77,6 @@ impl Task for Classification {
 
     fn augmentation_line(&self) -> String {
         self.augmentation.to_string()
-    }
-
-    fn len(&self, split: Split) -> usize {
-        self.set.len(split)
     }
 
     fn example(&self, split: Split, index: usize, rng: &mut Rng) -> Result<Example> {
@@ -104,13 +94,8 @@ impl Task for Classification {
 
     fn collate(&self, examples: Vec<Example>, device: &Device) -> Result<Batch> {
         let (height, width, channels) = self.size;
-        let mut pixels = Vec::with_capacity(examples.len() * height * width * channels);
-        let mut labels = Vec::with_capacity(examples.len());
-        for example in examples {
-            pixels.extend_from_slice(&example.pixels);
-            labels.push(example.label);
-        }
-        Ok(Batch { images: Tensor::from_vec(pixels, (labels.len(), height, width, channels), device)?, labels })
+        let (pixels, labels): (Vec<_>, _) = examples.into_iter().map(|example| (example.pixels, example.label)).unzip();
+        Ok(Batch { images: train::stack(&pixels, [height, width], channels, device)?, labels })
     }
 
     fn model(&self, params: &Params) -> Result<Classifier> {

@@ -19,6 +19,8 @@ pub enum Resize {
     Shorter(usize),
     /// The longer side of this length, the aspect ratio kept.
     Longer(usize),
+    /// The longer side of at most this length, the aspect ratio kept: smaller images stay as they are.
+    AtMost(usize),
 }
 
 /// The longest side that images can be resized to.
@@ -33,7 +35,7 @@ impl Resize {
     pub fn check(self) -> Result<()> {
         let sides = match self {
             Self::Exact(size) | Self::Cover(size) => size,
-            Self::Shorter(side) | Self::Longer(side) => [side, side],
+            Self::Shorter(side) | Self::Longer(side) | Self::AtMost(side) => [side, side],
         };
         if sides.iter().all(|side| (1..=LARGEST_SIDE).contains(side)) {
             Ok(())
@@ -52,6 +54,7 @@ impl Resize {
             Self::Exact(size) => View::resize(source, size),
             Self::Shorter(side) => View::resize(source, scaled(side, height.min(width))),
             Self::Longer(side) => View::resize(source, scaled(side, height.max(width))),
+            Self::AtMost(side) => View::at_most(source, side),
             Self::Cover(size) => {
                 let axis = usize::from(size[1] * height > size[0] * width);
                 let scaled = scaled(size[axis], source[axis]);
@@ -72,6 +75,7 @@ impl fmt::Display for Resize {
             Self::Cover([height, width]) => write!(f, "{width}×{height} pixels (width × height), cropped"),
             Self::Shorter(side) => write!(f, "a shorter side of {side} pixels"),
             Self::Longer(side) => write!(f, "a longer side of {side} pixels"),
+            Self::AtMost(side) => write!(f, "a longer side of at most {side} pixels"),
         }
     }
 }

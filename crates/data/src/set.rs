@@ -182,6 +182,12 @@ impl<L: Label> Set<L> {
         }
     }
 
+    /// Pixels of the largest image of validation and test.
+    pub fn largest_evaluated(&self) -> usize {
+        let pixels = |split| (0..self.len(split)).map(move |index| self.size(split, index).iter().product::<usize>());
+        [Split::Validation, Split::Test].into_iter().flat_map(pixels).max().unwrap_or(0).max(1)
+    }
+
     /// Height, width and channels of every image.
     ///
     /// # Errors

@@ -2,6 +2,8 @@
 
 use data::augment::Augmentation;
 use serde::{Deserialize, Serialize};
+use train::{among, within};
+use vision::ResNetConfig;
 
 /// The `[task]` table of a configuration.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -93,11 +95,6 @@ impl Default for Suppression {
 }
 
 impl Config {
-    /// What happens to training images.
-    pub(crate) fn augmentation(&self) -> Augmentation {
-        Augmentation { size: Some(self.size), ..self.augmentation }
-    }
-
     /// Whether the settings make sense.
     ///
     /// # Errors
@@ -108,27 +105,13 @@ impl Config {
         if !size.iter().all(|side| (32..=8192).contains(side)) {
             return Err(format!("`size`: expected height and width from 32 to 8192, found {size:?}"));
         }
-        if let Some(found) = augmentation.size {
-            return Err(format!("`augmentation.size`: expected none, since it is `size` = {size:?}; found {found:?}"));
-        }
-        self.augmentation().check().map_err(|error| format!("`augmentation`: {error}"))?;
-        if ![10, 18, 34, 50, 101, 152].contains(&model.depth) {
-            return Err(format!("`model.depth`: expected 10, 18, 34, 50, 101 or 152, found {}", model.depth));
-        }
-        if ![4, 8, 16, 32].contains(&model.stride) {
-            return Err(format!("`model.stride`: expected 4, 8, 16 or 32, found {}", model.stride));
-        }
-        for (key, value, most) in [
-            ("width", model.width, 1024),
-            ("levels", model.levels, 8),
-            ("channels", model.channels, 4096),
-            ("convs", model.convs, 16),
-        ] {
-            let least = usize::from(key != "convs");
-            if !(least..=most).contains(&value) {
-                return Err(format!("`model.{key}`: expected {least} to {most}, found {value}"));
-            }
-        }
+        augmentation.with_size(*size)?;
+        among("model.depth", model.depth, &ResNetConfig::DEPTHS)?;
+        among("model.stride", model.stride, &[4, 8, 16, 32])?;
+        within("model.width", model.width, 1..=1024)?;
+        within("model.levels", model.levels, 1..=8)?;
+        within("model.channels", model.channels, 1..=4096)?;
+        within("model.convs", model.convs, 0..=16)?;
         let (coarsest, longer) = (model.stride << (model.levels - 1), size[0].max(size[1]));
         if coarsest > longer {
             return Err(format!(
@@ -138,9 +121,7 @@ impl Config {
             ));
         }
         match *suppression {
-            Suppression::Nms { iou } if !(0.0..=1.0).contains(&iou) => {
-                Err(format!("`suppression.nms.iou`: expected 0 to 1, found {iou}"))
-            }
+            Suppression::Nms { iou } => within("suppression.nms.iou", iou, 0.0..=1.0),
             Suppression::SoftNms { sigma } if !(sigma > 0.0 && sigma.is_finite()) => {
                 Err(format!("`suppression.soft-nms.sigma`: expected a number above 0, found {sigma}"))
             }

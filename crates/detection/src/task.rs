@@ -5,11 +5,11 @@ use crate::detect::detect;
 use crate::loss::loss;
 use crate::metric::{AveragePrecision, Detection};
 use crate::model::Detector;
-use anyhow::Result;
+use anyhow::{Error, Result};
 use candle_core::{Device, Tensor};
 use canvas::{Canvas, Colour, Line};
 use data::augment::{Augmentation, Follow, Normalise, Transform, View};
-use data::{Manifest, Object, Root, Split};
+use data::{Object, Root, Split};
 use ops::Statistics;
 use random::Rng;
 use record::Scores;
@@ -66,6 +66,7 @@ impl Original {
 
 impl Task for ObjectDetection {
     type Config = Config;
+    type Label = Vec<Object>;
     type Example = Example;
     type Batch = Batch;
     type Model = Detector;
@@ -88,19 +89,13 @@ impl Task for ObjectDetection {
 
     fn open(config: Config, root: &Root, dataset: &str) -> Result<Self> {
         let set = data::Detection::open(root, dataset, data::Options { examples: config.examples, resize: None })?;
-        for warning in set.warnings() {
-            eprintln!("warning: {dataset}: {warning}");
-        }
         let normalise = Normalise::new(set.mean(), set.std());
-        Ok(Self { augmentation: config.augmentation(), config, set, normalise })
+        let augmentation = config.augmentation.with_size(config.size).map_err(Error::msg)?;
+        Ok(Self { augmentation, config, set, normalise })
     }
 
-    fn manifest(&self) -> &Manifest {
-        self.set.manifest()
-    }
-
-    fn digest(&self) -> &str {
-        self.set.digest()
+    fn set(&self) -> &data::Set<Vec<Object>> {
+        &self.set
     }
 
     fn model_line(&self) -> String {
@@ -121,10 +116,6 @@ impl Task for ObjectDetection {
         self.augmentation.to_string()
     }
 
-    fn len(&self, split: Split) -> usize {
-        self.set.len(split)
-    }
-
     fn example(&self, split: Split, index: usize, rng: &mut Rng) -> Result<Example> {
         let example = self.set.example(split, index)?;
         let source = [example.image.height, example.image.width];
@@ -132,25 +123,21 @@ impl Task for ObjectDetection {
             Split::Train => self.augmentation.draw(source, rng),
             Split::Validation | Split::Test => View::fit(source, self.config.size).into(),
         };
-        let [height, width] = self.config.size;
-        let mut pixels = vec![0.0; height * width * self.normalise.channels()];
-        transform.apply(&example.image.pixels, &self.normalise, &mut pixels);
+        let pixels = transform.pixels(&example.image, &self.normalise);
         let Transform { view, .. } = transform;
         let original = Original { view, objects: example.label.clone() };
         Ok(Example { pixels, seen: example.label.follow(&view), original })
     }
 
     fn collate(&self, examples: Vec<Example>, device: &Device) -> Result<Batch> {
-        let [height, width] = self.config.size;
-        let shape = (examples.len(), height, width, self.normalise.channels());
-        let mut pixels = Vec::with_capacity(examples.iter().map(|example| example.pixels.len()).sum());
-        let (mut seen, mut originals) = (Vec::new(), Vec::new());
+        let (mut pixels, mut seen, mut originals) = (Vec::new(), Vec::new(), Vec::new());
         for example in examples {
-            pixels.extend_from_slice(&example.pixels);
+            pixels.push(example.pixels);
             seen.push(example.seen);
             originals.push(example.original);
         }
-        Ok(Batch { images: Tensor::from_vec(pixels, shape, device)?, seen, originals })
+        let images = train::stack(&pixels, self.config.size, self.normalise.channels(), device)?;
+        Ok(Batch { images, seen, originals })
     }
 
     fn model(&self, params: &Params) -> Result<Detector> {

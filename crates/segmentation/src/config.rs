@@ -2,6 +2,8 @@
 
 use data::augment::Augmentation;
 use serde::{Deserialize, Serialize};
+use train::{among, within};
+use vision::ResNetConfig;
 
 /// The `[task]` table of a configuration.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -131,22 +133,13 @@ fn default_least() -> f64 {
 
 impl ModelConfig {
     fn check(&self) -> Result<(), String> {
-        let among = |key: &str, value: usize, allowed: &[usize], words: &str| match allowed.contains(&value) {
-            true => Ok(()),
-            false => Err(format!("`{key}`: expected {words}, found {value}")),
-        };
-        let within = |key: &str, value: usize, [least, most]: [usize; 2]| match (least..=most).contains(&value) {
-            true => Ok(()),
-            false => Err(format!("`{key}`: expected {least} to {most}, found {value}")),
-        };
         match self {
             Self::Deeplab(DeepLabConfig { depth, width, output_stride, channels, low_level, rates }) => {
-                let depths = [10, 18, 34, 50, 101, 152];
-                among("model.deeplab.depth", *depth, &depths, "10, 18, 34, 50, 101 or 152")?;
-                within("model.deeplab.width", *width, [1, 1024])?;
-                among("model.deeplab.output_stride", *output_stride, &[4, 8, 16, 32], "4, 8, 16 or 32")?;
-                within("model.deeplab.channels", *channels, [1, 4096])?;
-                within("model.deeplab.low_level", *low_level, [1, 4096])?;
+                among("model.deeplab.depth", *depth, &ResNetConfig::DEPTHS)?;
+                within("model.deeplab.width", *width, 1..=1024)?;
+                among("model.deeplab.output_stride", *output_stride, &[4, 8, 16, 32])?;
+                within("model.deeplab.channels", *channels, 1..=4096)?;
+                within("model.deeplab.low_level", *low_level, 1..=4096)?;
                 match rates {
                     Some(rates) if rates.len() > 8 || !rates.iter().all(|rate| (1..=256).contains(rate)) => Err(
                         format!("`model.deeplab.rates`: expected at most 8 dilations from 1 to 256, found {rates:?}"),
@@ -155,9 +148,9 @@ impl ModelConfig {
                 }
             }
             Self::Unet { width, levels } => {
-                within("model.unet.levels", *levels, [2, 7])?;
+                within("model.unet.levels", *levels, 2..=7)?;
                 // The bottom is 2^(levels − 1) times as wide.
-                within("model.unet.width", *width, [1, 8192 >> (levels - 1)])
+                within("model.unet.width", *width, 1..=8192 >> (levels - 1))
             }
         }
     }
@@ -175,10 +168,7 @@ impl ModelConfig {
 impl LossConfig {
     fn check(&self) -> Result<(), String> {
         let Self { median_frequency, label_smoothing, ohem, dice } = *self;
-        let share = |key: &str, value: f64| match (0.0..=1.0).contains(&value) {
-            true => Ok(()),
-            false => Err(format!("`loss.{key}`: expected 0 to 1, found {value}")),
-        };
+        let share = |key: &str, value: f64| within(&format!("loss.{key}"), value, 0.0..=1.0);
         share("median_frequency", median_frequency)?;
         share("label_smoothing", label_smoothing)?;
         if let Some(Ohem { threshold, least }) = ohem {
@@ -193,11 +183,6 @@ impl LossConfig {
 }
 
 impl Config {
-    /// What happens to training images.
-    pub(crate) fn augmentation(&self) -> Augmentation {
-        Augmentation { size: Some(self.size), ..self.augmentation }
-    }
-
     /// Height and width of what evaluation sees at once.
     pub(crate) fn tile(&self) -> [usize; 2] {
         self.tile.unwrap_or(self.size)
@@ -217,10 +202,7 @@ impl Config {
                 return Err(format!("`{key}`: expected height and width from {shortest} to 8192, found {size:?}"));
             }
         }
-        if let Some(found) = augmentation.size {
-            return Err(format!("`augmentation.size`: expected none, since it is `size` = {size:?}; found {found:?}"));
-        }
-        self.augmentation().check().map_err(|error| format!("`augmentation`: {error}"))?;
+        augmentation.with_size(*size)?;
         loss.check()
     }
 }

@@ -15,7 +15,7 @@ use vision::ConvBn;
 pub struct Segmenter(Network);
 
 enum Network {
-    DeepLab(DeepLab),
+    DeepLab(Box<DeepLab>),
     UNet(UNet),
 }
 
@@ -32,7 +32,9 @@ impl Segmenter {
         config: &ModelConfig,
     ) -> std::result::Result<Self, Error> {
         Ok(Self(match config {
-            ModelConfig::Deeplab(config) => Network::DeepLab(DeepLab::new(params, channels, classes, config)?),
+            ModelConfig::Deeplab(config) => {
+                Network::DeepLab(Box::new(DeepLab::new(params, channels, classes, config)?))
+            }
             ModelConfig::Unet { width, levels } => {
                 Network::UNet(UNet::new(params, channels, classes, *width, *levels)?)
             }

@@ -7,11 +7,11 @@ use crate::model::Segmenter;
 use crate::tiles::{Tile, tiles};
 use crate::values::with_values;
 use crate::weights;
-use anyhow::{Result, bail};
+use anyhow::{Error, Result, bail};
 use candle_core::{Device, Tensor};
 use canvas::{Canvas, Colour};
 use data::augment::{Augmentation, Follow, Normalise, Transform, View};
-use data::{Image, Manifest, Mask, Root, Split, VOID};
+use data::{Image, Mask, Root, Split, VOID};
 use ops::{FeatureMap, Statistics};
 use random::Rng;
 use rayon::prelude::*;
@@ -19,7 +19,7 @@ use record::Scores;
 use regularize::Params;
 use std::collections::BTreeSet;
 use std::ffi::OsString;
-use train::{Headline, Task};
+use train::{Headline, Task, stack};
 
 /// See the crate's documentation.
 pub struct SemanticSegmentation {
@@ -59,6 +59,7 @@ enum Images {
 
 impl Task for SemanticSegmentation {
     type Config = Config;
+    type Label = Mask;
     type Example = Example;
     type Batch = Batch;
     type Model = Segmenter;
@@ -81,25 +82,19 @@ impl Task for SemanticSegmentation {
 
     fn open(config: Config, root: &Root, dataset: &str) -> Result<Self> {
         let set = data::Segmentation::open(root, dataset, data::Options { examples: config.examples, resize: None })?;
-        for warning in set.warnings() {
-            eprintln!("warning: {dataset}: {warning}");
-        }
         let exponent = config.loss.median_frequency as f32;
         let weights = match exponent > 0.0 {
             true => Some(weights::of_training(&set)?.into_iter().map(|weight| weight.powf(exponent)).collect()),
             false => None,
         };
         let normalise = Normalise::new(set.mean(), set.std());
-        let (augmentation, loss) = (config.augmentation(), Loss::new(config.loss, weights));
+        let augmentation = config.augmentation.with_size(config.size).map_err(Error::msg)?;
+        let loss = Loss::new(config.loss, weights);
         Ok(Self { config, set, normalise, augmentation, loss })
     }
 
-    fn manifest(&self) -> &Manifest {
-        self.set.manifest()
-    }
-
-    fn digest(&self) -> &str {
-        self.set.digest()
+    fn set(&self) -> &data::Set<Mask> {
+        &self.set
     }
 
     fn model_line(&self) -> String {
@@ -117,17 +112,10 @@ impl Task for SemanticSegmentation {
         self.augmentation.to_string()
     }
 
-    fn len(&self, split: Split) -> usize {
-        self.set.len(split)
-    }
-
     /// As many pixels as training takes.
     fn evaluation_batch(&self, batch: usize) -> usize {
-        let pixels = |[height, width]: [usize; 2]| height * width;
-        let splits = [Split::Validation, Split::Test];
-        let sizes = splits.into_iter().flat_map(|split| (0..self.set.len(split)).map(move |i| (split, i)));
-        let largest = sizes.map(|(split, index)| pixels(self.set.size(split, index))).max().unwrap_or(1);
-        (batch * pixels(self.config.size) / largest).clamp(1, batch.max(1))
+        let pixels: usize = self.config.size.iter().product();
+        (batch * pixels / self.set.largest_evaluated()).clamp(1, batch.max(1))
     }
 
     fn example(&self, split: Split, index: usize, rng: &mut Rng) -> Result<Example> {
@@ -136,7 +124,7 @@ impl Task for SemanticSegmentation {
             Split::Train => {
                 let transform = self.augmentation.draw([example.image.height, example.image.width], rng);
                 let mask = example.label.follow(&transform.view);
-                Ok(Example { image: Seen::Window(self.pixels(&transform, &example.image)), mask })
+                Ok(Example { image: Seen::Window(transform.pixels(&example.image, &self.normalise)), mask })
             }
             Split::Validation | Split::Test => {
                 let example = example.into_owned();
@@ -184,7 +172,7 @@ impl Task for SemanticSegmentation {
                 for (image, mask) in images.iter().zip(&batch.masks) {
                     for Tile { view, .. } in self.tiles(image) {
                         masks.push(mask.follow(&view));
-                        windows.push(self.pixels(&view.into(), image));
+                        windows.push(Transform::from(view).pixels(image, &self.normalise));
                     }
                 }
                 loss(&stack(&windows, self.config.tile(), self.normalise.channels(), device)?, &masks)
@@ -225,8 +213,10 @@ impl Task for SemanticSegmentation {
     fn picture(&self, split: Split, index: usize, prediction: &Vec<Mask>) -> Result<Canvas> {
         let example = self.set.example(split, index)?;
         let Some(predicted) = prediction.first() else { bail!("expected the predicted mask of an image, found none") };
-        let image = Transform::from(drawn([example.image.height, example.image.width])).image(&example.image);
-        let masks = [&example.label, predicted].map(|mask| mask.follow(&drawn([mask.height, mask.width])));
+        let view = View::at_most([example.image.height, example.image.width], LARGEST_DRAWN);
+        let image = Transform::from(view).image(&example.image);
+        let masks = [&example.label, predicted]
+            .map(|mask| mask.follow(&View::at_most([mask.height, mask.width], LARGEST_DRAWN)));
         let mut panels = vec![Canvas::of(&image)];
         panels.extend(masks.iter().map(|mask| Canvas::of(&coloured(mask))));
         for (panel, caption) in panels.iter_mut().zip(["image", "truth", "prediction"]) {
@@ -257,14 +247,6 @@ impl SemanticSegmentation {
         tiles([image.height, image.width], self.config.tile())
     }
 
-    /// What becomes of `image`, normalised.
-    fn pixels(&self, transform: &Transform, image: &Image) -> Vec<f32> {
-        let [height, width] = transform.view.size;
-        let mut pixels = vec![0.0; height * width * self.normalise.channels()];
-        transform.apply(&image.pixels, &self.normalise, &mut pixels);
-        pixels
-    }
-
     /// The masks of images of any size. How many windows go through the network at once depends on their size alone.
     fn predict_whole(&self, model: &Segmenter, images: &[Image], device: &Device) -> Result<Vec<Mask>> {
         let void = |image: &Image| Mask {
@@ -282,8 +264,9 @@ impl SemanticSegmentation {
         let values = height * width * model.values_per_pixel(self.set.classes().len());
         let at_once = (AT_ONCE / values.max(1)).max(1);
         for windows in windows.chunks(at_once) {
-            let pixels: Vec<Vec<f32>> =
-                windows.par_iter().map(|(image, tile)| self.pixels(&tile.view.into(), &images[*image])).collect();
+            let pixels =
+                |(image, tile): &(usize, Tile)| Transform::from(tile.view).pixels(&images[*image], &self.normalise);
+            let pixels: Vec<Vec<f32>> = windows.par_iter().map(pixels).collect();
             let pixels = stack(&pixels, size, self.normalise.channels(), device)?;
             let found = most_probable(&model.forward(&pixels, Statistics::Running)?)?;
             for ((image, Tile { view, keep: [rows, columns] }), found) in
@@ -301,11 +284,6 @@ impl SemanticSegmentation {
     }
 }
 
-/// Windows of `size` as a tensor `[n, h, w, c]`.
-fn stack(windows: &[Vec<f32>], [height, width]: [usize; 2], channels: usize, device: &Device) -> Result<Tensor> {
-    Ok(Tensor::from_vec(windows.concat(), (windows.len(), height, width, channels), device)?)
-}
-
 /// The class with the largest logit of each pixel, the first of equal ones; [`VOID`] where a logit is not a number.
 fn most_probable(logits: &FeatureMap) -> Result<Vec<u8>> {
     let classes = logits.channels();
@@ -321,13 +299,6 @@ fn most_probable(logits: &FeatureMap) -> Result<Vec<u8>> {
     Ok(with_values(&logits.to_tensor()?, |logits| {
         logits.par_chunks_exact(classes.max(1)).with_min_len(1 << 12).map(class).collect()
     })?)
-}
-
-/// An image of size `source` as it is drawn: all of it, smaller where it is large.
-fn drawn(source: [usize; 2]) -> View {
-    let longest = source[0].max(source[1]);
-    let side = |side: usize| if longest > LARGEST_DRAWN { (side * LARGEST_DRAWN / longest).max(1) } else { side };
-    View::resize(source, source.map(side))
 }
 
 /// The colour of a class, and of none.

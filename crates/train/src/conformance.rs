@@ -57,7 +57,7 @@ struct Opened<T: Task> {
 
 fn open<T: Task>(root: &Root, spec: &Spec) -> Result<Opened<T>> {
     let planned = plan::<T>(spec, root)?;
-    let task = T::open(planned.task.clone(), root, &spec.dataset)?;
+    let task = planned.open(root)?;
     let params = planned.params();
     let model = task.model(&params)?;
     Ok(Opened { task, planned, params, model })
@@ -65,7 +65,7 @@ fn open<T: Task>(root: &Root, spec: &Spec) -> Result<Opened<T>> {
 
 impl<T: Task> Opened<T> {
     fn batch(&self, split: Split, start: usize, len: usize) -> Result<T::Batch> {
-        let indices: Vec<usize> = (start..(start + len).min(self.task.len(split))).collect();
+        let indices: Vec<usize> = (start..(start + len).min(self.task.set().len(split))).collect();
         self.task.collate(examples(&self.task, split, &indices, 0, "conformance", 0)?, &Device::Cpu)
     }
 
@@ -269,7 +269,7 @@ pub fn scores_do_not_depend_on_the_evaluation_batch<T: Task>(root: &Root, spec: 
     for start in [0, 8] {
         opened.loss(&opened.batch(Split::Train, start, 8)?)?;
     }
-    let all = opened.task.len(Split::Validation);
+    let all = opened.task.set().len(Split::Validation);
     let scores = |batch| evaluate(&opened.task, &opened.model, Split::Validation, batch, 2, &Device::Cpu);
     let expected = scores(all)?;
     for batch in [1, 7] {
@@ -287,7 +287,7 @@ pub fn scores_do_not_depend_on_the_evaluation_batch<T: Task>(root: &Root, spec: 
 pub fn perfect_predictions_score_perfectly<T: Task>(root: &Root, spec: &Spec) -> Result<()> {
     let opened = open::<T>(root, spec)?;
     let mut meter = T::Meter::default();
-    for start in (0..opened.task.len(Split::Test)).step_by(64) {
+    for start in (0..opened.task.set().len(Split::Test)).step_by(64) {
         let batch = opened.batch(Split::Test, start, 64)?;
         opened.task.observe(&opened.task.truth(&batch)?, &batch, &mut meter)?;
     }
@@ -310,7 +310,7 @@ pub fn perfect_predictions_score_perfectly<T: Task>(root: &Root, spec: &Spec) ->
 pub fn pictures_can_be_drawn_of_every_split<T: Task>(root: &Root, spec: &Spec) -> Result<()> {
     let opened = open::<T>(root, spec)?;
     for split in Split::ALL {
-        for index in [0, opened.task.len(split) / 2] {
+        for index in [0, opened.task.set().len(split) / 2] {
             let batch = opened.batch(split, index, 1)?;
             for prediction in [opened.task.truth(&batch)?, opened.task.predict(&opened.model, &batch)?] {
                 match (T::PICTURES, opened.task.picture(split, index, &prediction)) {

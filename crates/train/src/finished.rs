@@ -36,7 +36,7 @@ pub(crate) fn open<T: Task>(folder: &RunFolder, root: &Root) -> Result<Finished<
         return Err(Error::content(&path, message));
     }
     let planned = plan::<T>(&record.spec, root)?;
-    let task = T::open(planned.task.clone(), root, &planned.spec.dataset)?;
+    let task = planned.open(root)?;
     let params = planned.params();
     let model = task.model(&params)?;
     read_weights(&path, &params)?;

@@ -2,6 +2,8 @@
 //!
 //! A task crate implements [`Task`]; its `main` is [`main`], its tests are [`conformance!`].
 
+mod batch;
+mod check;
 mod checkpoint;
 mod cli;
 pub mod conformance;
@@ -15,6 +17,8 @@ mod provenance;
 mod task;
 mod training;
 
+pub use batch::stack;
+pub use check::{among, within};
 pub use cli::main;
 pub use error::{Error, Result};
 pub use evaluation::{evaluate, test};

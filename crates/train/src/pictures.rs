@@ -26,7 +26,7 @@ pub fn pictures<T: Task>(run: &RunFolder, root: &Root, out: &Path, count: usize)
     let legend = T::PICTURES.ok_or_else(|| anyhow!("the task {} draws no pictures", T::NAME))?;
     let finished = finished::open::<T>(run, root)?;
     let split = if run.read_test()?.is_some() { Split::Test } else { Split::Validation };
-    let len = finished.task.len(split);
+    let len = finished.task.set().len(split);
     let count = count.min(len);
     let drawn = (0..count).map(|k| {
         let index = (k as u128 * len as u128 / count as u128) as usize;

@@ -58,6 +58,16 @@ pub struct Planned<T: Task> {
 }
 
 impl<T: Task> Planned<T> {
+    /// The task with its data, of which it says what was wrong and tolerated.
+    pub(crate) fn open(&self, root: &Root) -> crate::Result<T> {
+        let dataset = &self.spec.dataset;
+        let task = T::open(self.task.clone(), root, dataset)?;
+        for warning in task.set().warnings() {
+            eprintln!("warning: {dataset}: {warning}");
+        }
+        Ok(task)
+    }
+
     /// No parameters yet, for the seed and the method of the run.
     pub fn params(&self) -> Params {
         Params::new(self.spec.seed, &Device::Cpu).with_method(&self.method)

@@ -20,6 +20,8 @@ use std::ffi::OsString;
 pub trait Task: Sized + Sync {
     /// The `[task]` table of a configuration; unknown keys are errors (`#[serde(deny_unknown_fields)]`).
     type Config: Clone + DeserializeOwned + Serialize;
+    /// What is known of an image of the data set.
+    type Label: data::Label;
     /// One example, decoded and augmented, on the host.
     type Example: Send;
     /// Examples collated on the device.
@@ -53,25 +55,19 @@ pub trait Task: Sized + Sync {
     /// Opens the data set `dataset`, for settings that were checked.
     fn open(config: Self::Config, root: &Root, dataset: &str) -> Result<Self>;
 
-    /// Title, licence and caveat of the data set.
-    fn manifest(&self) -> &data::Manifest;
+    /// The data set.
+    fn set(&self) -> &data::Set<Self::Label>;
 
-    /// Digest of the data set's files.
-    fn digest(&self) -> &str;
+    /// What reports call the task with this data set, where its name would say something else.
+    fn title(&self) -> Option<String> {
+        None
+    }
 
     /// One line about the model, for reports.
     fn model_line(&self) -> String;
 
     /// One line about augmentation, for reports.
     fn augmentation_line(&self) -> String;
-
-    /// Examples in `split`.
-    fn len(&self, split: Split) -> usize;
-
-    /// Whether `split` has no examples.
-    fn is_empty(&self, split: Split) -> bool {
-        self.len(split) == 0
-    }
 
     /// Examples that evaluation takes at once where training takes `batch`: fewer where they are larger.
     fn evaluation_batch(&self, batch: usize) -> usize {

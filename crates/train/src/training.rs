@@ -67,7 +67,7 @@ pub fn train<T: Task>(folder: &RunFolder, root: &Root, options: &Options<'_>) ->
         return Ok(record);
     }
     let planned = plan::<T>(&folder.read_spec()?, root)?;
-    let task = T::open(planned.task.clone(), root, &planned.spec.dataset)?;
+    let task = planned.open(root)?;
     let mut run = Run::new(&task, folder, &planned, options)?;
     let outcome = run.train()?;
     run.finish(outcome)
@@ -112,8 +112,9 @@ impl<'a, T: Task> Run<'a, T> {
         options: &'a Options<'a>,
     ) -> std::result::Result<Self, Error> {
         let batch = planned.settings.batch;
-        if task.len(Split::Train) < batch {
-            let message = format!("`batch` is {batch}, but the training split has {} examples", task.len(Split::Train));
+        if task.set().len(Split::Train) < batch {
+            let message =
+                format!("`batch` is {batch}, but the training split has {} examples", task.set().len(Split::Train));
             return Err(Error::spec("train", message));
         }
         let params = planned.params();
@@ -134,7 +135,7 @@ impl<'a, T: Task> Run<'a, T> {
     }
 
     fn steps_per_epoch(&self) -> u64 {
-        (self.task.len(Split::Train) / self.planned.settings.batch) as u64
+        (self.task.set().len(Split::Train) / self.planned.settings.batch) as u64
     }
 
     fn steps(&self) -> u64 {
@@ -147,7 +148,7 @@ impl<'a, T: Task> Run<'a, T> {
         let (task, seed, size) = (self.task, self.planned.spec.seed, self.planned.settings.batch);
         let prepare = move |step: u64| {
             let (epoch, position) = (step / per_epoch, (step % per_epoch) as usize);
-            let order = random::permutation(task.len(Split::Train), &mut random::stream(seed, "order", &[epoch]));
+            let order = random::permutation(task.set().len(Split::Train), &mut random::stream(seed, "order", &[epoch]));
             examples(task, Split::Train, &order[position * size..][..size], seed, "augment", epoch)
         };
         std::thread::scope(|scope| {
@@ -299,7 +300,11 @@ impl<'a, T: Task> Run<'a, T> {
             steps: self.progress.step,
             seconds: self.progress.seconds,
             about: self.about(),
-            provenance: provenance::provenance(task.digest(), self.progress.started.clone(), self.progress.resumed),
+            provenance: provenance::provenance(
+                task.set().digest(),
+                self.progress.started.clone(),
+                self.progress.resumed,
+            ),
         };
         checkpoint::write_weights(&self.folder.weights(), &self.params)?;
         self.folder.write_record(&record)?;
@@ -313,7 +318,7 @@ impl<'a, T: Task> Run<'a, T> {
 
     fn about(&self) -> About {
         let (method, optimizer) = (self.planned.method.info(), self.planned.base.rule.info());
-        let manifest = self.task.manifest();
+        let manifest = self.task.set().manifest();
         let settings = self.planned.settings;
         About {
             method: method.description.into(),
@@ -325,7 +330,7 @@ impl<'a, T: Task> Run<'a, T> {
             dataset: manifest.title.clone(),
             dataset_licence: manifest.licence.clone(),
             dataset_caveat: manifest.caveat.clone(),
-            examples: Split::ALL.iter().map(|split| (split.to_string(), self.task.len(*split) as u64)).collect(),
+            examples: Split::ALL.iter().map(|split| (split.to_string(), self.task.set().len(*split) as u64)).collect(),
             recipe: format!(
                 "{} epochs of {} steps, batch {}; {}",
                 settings.epochs,
@@ -333,6 +338,7 @@ impl<'a, T: Task> Run<'a, T> {
                 settings.batch,
                 self.task.augmentation_line()
             ),
+            title: self.task.title(),
             pictures: T::PICTURES.map(str::to_owned),
         }
     }

@@ -55,6 +55,9 @@ pub enum Block {
 }
 
 impl ResNetConfig {
+    /// Depths that [`ResNetConfig::imagenet`] has.
+    pub const DEPTHS: [usize; 6] = [10, 18, 34, 50, 101, 152];
+
     /// The networks for small images of arXiv 1512.03385 §4.2: three stages of basic blocks at full, half and
     /// quarter side. `depth` is 6·blocks + 2, that is 8, 14, 20, 32, …; `width` is 16 in the paper.
     ///

@@ -96,6 +96,20 @@ impl Augmentation {
         self.jitter.check()
     }
 
+    /// The same with windows of `size` (`[height, width]`), which must not have been set here, checked.
+    ///
+    /// # Errors
+    ///
+    /// The key at fault, what was expected there, and what was found.
+    pub fn with_size(self, size: [usize; 2]) -> Result<Self, String> {
+        if let Some(found) = self.size {
+            return Err(format!("`augmentation.size`: expected none, since it is `size` = {size:?}; found {found:?}"));
+        }
+        let sized = Self { size: Some(size), ..self };
+        sized.check().map_err(|error| format!("`augmentation`: {error}"))?;
+        Ok(sized)
+    }
+
     /// Draws what happens to an image of size `source` (`[height, width]`).
     pub fn draw(&self, source: [usize; 2], rng: &mut Rng) -> Transform {
         let scaled = self.scaled(source, rng);

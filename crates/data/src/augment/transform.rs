@@ -38,6 +38,18 @@ impl Transform {
         self.write(image, normalise.channels(), out, black, |pixels, out| normalise.run(pixels, out));
     }
 
+    /// What becomes of `image`, normalised: [`apply`](Self::apply) to pixels of its own.
+    ///
+    /// # Panics
+    ///
+    /// As [`apply`](Self::apply).
+    pub fn pixels(&self, image: &Image, normalise: &Normalise) -> Vec<f32> {
+        let [height, width] = self.view.size;
+        let mut pixels = vec![0.0; height * width * normalise.channels()];
+        self.apply(&image.pixels, normalise, &mut pixels);
+        pixels
+    }
+
     /// What becomes of `image`: [`apply`](Self::apply) without normalisation.
     ///
     /// # Panics

@@ -35,6 +35,18 @@ impl View {
         Self { scaled: source.map(|length| rounded(length as f64 * scale)), ..Self::resize(source, size) }
     }
 
+    /// The whole image, made smaller where a side is longer than `longest`, its aspect ratio kept.
+    pub fn at_most(source: [usize; 2], longest: usize) -> Self {
+        let longer = source[0].max(source[1]);
+        let side = |side: usize| if longer > longest { (side * longest / longer).max(1) } else { side };
+        Self::resize(source, source.map(side))
+    }
+
+    /// The whole image at its own size, padded below and on the right until its sides are multiples of `stride`.
+    pub fn padded(source: [usize; 2], stride: usize) -> Self {
+        Self { size: source.map(|side| side.next_multiple_of(stride.max(1))), ..Self::identity(source) }
+    }
+
     /// The middle of the image after its shorter side was resized to `shorter`: torchvision's `Resize(shorter)` and
     /// `CenterCrop(size)`.
     pub fn centre(source: [usize; 2], shorter: usize, size: [usize; 2]) -> Self {
@@ -118,5 +130,10 @@ mod tests {
         let view = View::fit([300, 400], [320, 320]);
         assert_eq!((view.scaled, view.offset, view.size), ([240, 320], [0, 0], [320, 320]));
         assert_eq!(View::fit([1, 1000], [10, 10]).scaled, [1, 10]);
+        let sizes = [[300, 400], [400, 300], [200, 100], [1, 1000]].map(|source| View::at_most(source, 200).size);
+        assert_eq!(sizes, [[150, 200], [200, 150], [200, 100], [1, 200]]);
+        let view = View::padded([300, 401], 8);
+        assert_eq!((view.scaled, view.offset, view.size), ([300, 401], [0, 0], [304, 408]));
+        assert_eq!(View::padded([16, 8], 8), View::identity([16, 8]));
     }
 }
