@@ -14,6 +14,8 @@ const COMFORTABLE: usize = 256;
 /// background.
 const HALF: i32 = 1;
 const RIM: i32 = 2;
+/// Pixels of a dot to either side of its centre, without its rim.
+const DOT: i32 = 2;
 /// Pixels of a dash without its ends, and from it to the next.
 const DASH: i32 = 6;
 const GAP: i32 = 10;
@@ -97,6 +99,21 @@ impl Canvas {
                 Line::Dashed => bottom + HALF,
             };
             self.label(Point::new(left - HALF, above), colour, label);
+        }
+    }
+
+    /// Draws a dot at a place of the image, `[x, y]` in its pixels, with a rim that sets it off from any background. What lies
+    /// outside of the image is not drawn, nor is a dot at a place that is not a number.
+    pub fn dot(&mut self, place: [f32; 2], colour: Colour) {
+        if place.iter().any(|value| value.is_nan()) {
+            return;
+        }
+        // Just beyond the border, a dot cannot be seen.
+        let far = (DOT + RIM) as f32;
+        let on = |value: f32, side: u32| (value * self.zoom as f32).round().clamp(-far, side as f32 + far) as i32;
+        let centre = Point::new(on(place[0], self.image.width), on(place[1], self.image.height));
+        for (half, colour) in [(DOT + 1, colour.ink()), (DOT, colour)] {
+            self.fill(centre - Point::new_equal(half), centre + Point::new_equal(half), colour);
         }
     }
 

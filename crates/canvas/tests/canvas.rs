@@ -92,6 +92,38 @@ OOOOOOOOOOOOOOOOOOOOOOOOOOOOOOOO";
     assert_eq!(art(&image), expected, "found\n{}", art(&image));
 }
 
+/// The pixels of a colour in a picture of 256×256 pixels with dots on it.
+fn dotted(dots: &[[f32; 2]], colour: Colour) -> Option<[usize; 4]> {
+    let mut picture = Canvas::of(&grey(256, 256));
+    dots.iter().for_each(|place| picture.dot(*place, Colour::ORANGE));
+    picture.caption("", Colour::WHITE);
+    extent(&seen(&picture), colour)
+}
+
+#[test]
+fn a_dot_lies_around_its_place_with_a_rim() {
+    assert_eq!(dotted(&[[100.0, 50.0]], Colour::ORANGE), Some([98, 48, 102, 52]));
+    assert_eq!(dotted(&[[100.0, 50.0]], Colour::BLACK), Some([97, 47, 103, 53]));
+    // Of an image that is enlarged eight times, the middle of the second pixel.
+    let mut picture = Canvas::of(&grey(32, 16));
+    picture.dot([1.5, 0.5], Colour::BLUE);
+    assert_eq!(extent(&seen(&picture), Colour::BLUE), Some([10, 2, 14, 6]));
+}
+
+#[test]
+fn a_dot_ends_where_the_image_does() {
+    let corners =
+        [([0.0, 0.0], [0, 0, 2, 2]), ([256.0, 256.0], [254, 254, 256, 256]), ([0.0, 256.0], [0, 254, 2, 256])];
+    for (place, expected) in corners {
+        assert_eq!(dotted(&[place], Colour::ORANGE), Some(expected), "{place:?}");
+    }
+    let nowhere = [[-4.0, 9.0], [9.0, 260.0], [f32::NAN, 9.0], [9.0, f32::NAN], [f32::INFINITY, 9.0], [9.0, -f32::MAX]];
+    assert_eq!((dotted(&nowhere, Colour::ORANGE), dotted(&nowhere, Colour::BLACK)), (None, None));
+    let mut empty = Canvas::of(&Image { height: 0, width: 0, channels: 1, pixels: vec![] });
+    empty.dot([0.0, 0.0], Colour::BLUE);
+    assert_eq!(empty.size(), [0, 0]);
+}
+
 #[test]
 fn a_label_stays_in_the_image_at_every_border_and_corner() {
     let places = [0.0, 10.0, 150.0, 290.0, 320.0];
@@ -238,6 +270,20 @@ fn any_corner() -> impl Strategy<Value = f32> {
 
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(200) })]
+
+    #[test]
+    fn no_dot_panics_or_leaves_the_image(place in [any_corner(), any_corner()], (height, width) in (1usize..60, 1usize..60)) {
+        let mut picture = Canvas::of(&grey(height, width));
+        let below = picture.size()[1] as usize;
+        picture.caption("caption", Colour::ORANGE);
+        let before = seen(&picture);
+        picture.dot(place, Colour::BLUE);
+        let after = seen(&picture);
+        prop_assert_eq!(&after.pixels[below * after.width * 3..], &before.pixels[below * after.width * 3..]);
+        let inside = |value: f32, side: usize| (0.0..=side as f32).contains(&value);
+        let drawn = extent(&after, Colour::BLUE).is_some();
+        prop_assert!(drawn || !(inside(place[0], width) && inside(place[1], height)));
+    }
 
     /// Nor is anything outside of the image drawn on: the caption that was there stays.
     #[test]

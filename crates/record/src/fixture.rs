@@ -244,6 +244,7 @@ fn about(method: &str, optimizer: &str) -> About {
         dataset_caveat: Some("a part of the training images only, so scores are below those of the full set".into()),
         examples: BTreeMap::from([("train".into(), 9_000), ("validation".into(), 1_000), ("test".into(), 10_000)]),
         recipe: "30 epochs of 70 steps, cosine schedule, random crops".into(),
+        title: None,
         pictures: Some("Blue is right, orange is wrong.".into()),
     }
 }

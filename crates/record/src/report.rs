@@ -47,6 +47,8 @@ pub enum ReportError {
 pub struct Rendered {
     /// Name of the report: the page's file is `<name>.md`.
     pub name: String,
+    /// Title of a new page.
+    pub title: String,
     /// What a reader runs to make it again; the page's markers show it.
     pub command: String,
     /// The answer, the table and the figures.
@@ -74,6 +76,11 @@ pub fn render(name: &str, command: &str, entries: &[Entry], sheets: &[String]) -
     let (sheet, pictures) = pictures.unzip();
     Ok(Rendered {
         name: name.to_owned(),
+        title: comparison
+            .entries
+            .first()
+            .and_then(|entry| entry.record.about.title.clone())
+            .unwrap_or_else(|| page::title(name)),
         command: command.to_owned(),
         summary: summary::render(name, &ranking, pictures),
         setup: setup::setup(&ranking),

@@ -13,6 +13,10 @@ pub const SCHEMA: u32 = 2;
 /// of what is scored; there may be many.
 pub type Scores = BTreeMap<String, f64>;
 
+/// What the name of a score begins with that is the headline's of a guess without a look at the image, `baseline/training mean`: the
+/// report says it beside the table.
+pub const BASELINE: &str = "baseline/";
+
 /// The result of a training run. Written once, when training ends or diverges, and never edited.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Record {
@@ -181,6 +185,9 @@ pub struct About {
     pub examples: BTreeMap<String, u64>,
     /// Length of training, schedule and augmentation, one line.
     pub recipe: String,
+    /// What the task is called with this data set, where its name would say something else.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub title: Option<String>,
     /// What the colours of the task's pictures mean, a sentence; `None` of a task that draws none, and of records that
     /// were written before tasks drew.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -123,6 +123,8 @@ fn test_scores(ranking: &Ranking<'_>) -> Option<String> {
     if names.len() < 2 {
         return None;
     }
+    let mut names: Vec<&str> = names.into_iter().collect();
+    names.sort_by_key(|name| by_number(name));
     let labels = rows.iter().map(|(label, _)| escape(label));
     let header: Vec<String> = std::iter::once("score".to_owned()).chain(labels).collect();
     let body: Vec<Vec<String>> = names
@@ -138,6 +140,14 @@ fn test_scores(ranking: &Ranking<'_>) -> Option<String> {
         anchor("test-scores"),
         table::markdown(&header, &body).trim_end()
     ))
+}
+
+/// A key that sorts `mae/10-29` before `mae/100-299`: texts, and numbers by their value.
+fn by_number(name: &str) -> Vec<(String, u64)> {
+    let digits = |a: char, b: char| a.is_ascii_digit() == b.is_ascii_digit();
+    let characters: Vec<char> = name.chars().collect();
+    let pieces = characters.chunk_by(|a, b| digits(*a, *b)).map(|piece| piece.iter().collect::<String>());
+    pieces.map(|piece| piece.parse().map_or((piece, 0), |number| (String::new(), number))).collect()
 }
 
 fn cost(ranking: &Ranking<'_>) -> String {

@@ -42,7 +42,7 @@ fn block(block: &str, command: &str, content: &str) -> String {
 }
 
 fn new_page(rendered: &Rendered) -> String {
-    let mut page = format!("# {}\n", title(&rendered.name));
+    let mut page = format!("# {}\n", rendered.title);
     for (key, heading) in BLOCKS {
         if let Some(heading) = heading {
             page += &format!("\n## {heading}\n");
@@ -53,7 +53,7 @@ fn new_page(rendered: &Rendered) -> String {
 }
 
 /// `crowd-counting` as `Crowd counting`.
-fn title(name: &str) -> String {
+pub(super) fn title(name: &str) -> String {
     let words = name.replace(['-', '_'], " ");
     let mut characters = words.chars();
     characters.next().map_or(String::new(), |first| first.to_uppercase().chain(characters).collect())

@@ -2,9 +2,9 @@
 
 use super::figures;
 use super::ranking::{Line, REFERENCE, Ranking, Standing};
-use super::words::{change, count, counted, escape, estimate, link, listed};
+use super::words::{change, count, counted, escape, estimate, link, listed, significant};
 use crate::choice::Comparison;
-use crate::run::Provenance;
+use crate::run::{BASELINE, Provenance};
 use crate::table;
 use std::collections::BTreeSet;
 
@@ -210,6 +210,7 @@ pub(super) fn notes(ranking: &Ranking<'_>) -> Vec<String> {
         "Settings are chosen by mean validation score; the test split is read only for the runs of chosen settings."
             .to_owned(),
     );
+    notes.extend(guesses(ranking));
     notes.extend(references(ranking));
     if ranking.lines.iter().any(|line| line.standing == Standing::Tied) {
         notes.push("*tie*: the interval of the paired difference to the first row contains 0.".to_owned());
@@ -225,6 +226,19 @@ pub(super) fn notes(ranking: &Ranking<'_>) -> Vec<String> {
     notes.extend(incomplete(ranking));
     notes.extend(ranking.comparison.left_out.iter().map(left_out));
     notes
+}
+
+/// What guesses without a look at the image score on the same test split.
+fn guesses(ranking: &Ranking<'_>) -> Option<String> {
+    let headline = ranking.comparison.headline;
+    let means = ranking.tested().next()?.setting?.test_means();
+    let guess = |(name, score): (&&str, &f64)| {
+        let name = name.strip_prefix(BASELINE)?;
+        Some(format!("{} by the {}", significant(score * headline.scale), escape(name)))
+    };
+    let guesses: Vec<String> = means.iter().filter_map(guess).collect();
+    (!guesses.is_empty())
+        .then(|| format!("Guessing without a look at the image has a test {} of {}.", headline.title, listed(&guesses)))
 }
 
 /// Which rows the others are compared with.

@@ -54,6 +54,35 @@ fn all_test_scores_are_in_the_appendix() {
     assert_eq!(table, expected);
 }
 
+/// Ranges are in the order of their numbers, and guesses stand beside the table.
+#[test]
+fn scores_of_guesses_and_of_ranges() {
+    let mut entries = with_tests(runs(json!({"name": "wrs"}), 0.9, 0..2));
+    assert!(!rendered(&entries).summary.contains("Guessing"));
+    for test in entries.iter_mut().filter_map(|entry| entry.test.as_mut()) {
+        let more = [("baseline/training mean", 0.125), ("baseline/most frequent class", 0.25)];
+        let ranges = [("mae/100-299", 3.0), ("mae/10-29", 2.0), ("mae/0", 1.0)];
+        test.scores.extend(more.into_iter().chain(ranges).map(|(name, score)| (name.to_owned(), score)));
+    }
+    let Rendered { summary, appendix, .. } = rendered(&entries);
+    let note = "- Guessing without a look at the image has a test top-1 % of 25.0 by the most frequent class and 12.5 by the training mean.";
+    assert!(summary.contains(note), "{summary}");
+    let rows: Vec<&str> = appendix.lines().filter_map(|line| line.strip_prefix("| mae/")?.split(' ').next()).collect();
+    assert_eq!(rows, ["0", "10-29", "100-299"]);
+}
+
+/// Where records say what is compared, the page is called so.
+#[test]
+fn the_title_of_a_page() {
+    let mut entries = with_tests(runs(json!({"name": "wrs"}), 0.9, 0..2));
+    let page = |entries: &[Entry]| splice(None, &rendered(entries)).unwrap();
+    assert!(page(&entries).starts_with("# Classification\n"));
+    for entry in &mut entries {
+        entry.record.about.title = Some("Derived object counting".into());
+    }
+    assert!(page(&entries).starts_with("# Derived object counting\n"));
+}
+
 #[test]
 fn the_figures() {
     let figures = rendered(&fixture::entries()).figures;
