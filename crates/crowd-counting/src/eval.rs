@@ -1,0 +1,67 @@
+//! The verb `eval`: how good anybody's counts are.
+
+use crate::metric::Counts;
+use anyhow::{Context, bail, ensure};
+use clap::Parser;
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+/// Scores numbers of people in a file, and prints JSON
+#[derive(Parser)]
+#[command(
+    name = "cargo xtask eval crowd-counting",
+    bin_name = "cargo xtask eval crowd-counting",
+    no_binary_name = true
+)]
+#[command(
+    after_help = "The first line of the file names its columns: `truth` and `prediction` are the numbers of people, others \
+                        are not read. `rmse` is what papers of this field call MSE. `nae` is of the images with people. What \
+                        is undefined is null."
+)]
+struct Arguments {
+    /// A CSV file with a line for each image
+    #[arg(value_name = "FILE")]
+    counts: PathBuf,
+}
+
+/// Scores the counts in the file that `arguments` name: JSON.
+///
+/// # Errors
+///
+/// A [`clap::Error`] where the arguments are wrong or ask for help; otherwise the file, the line and the mistake.
+pub fn eval(arguments: &[OsString]) -> train::Result<String> {
+    let Arguments { counts: path } = Arguments::try_parse_from(arguments)?;
+    let mut file = Vec::new();
+    record::fs::read_pieces(&path, |piece| file.extend_from_slice(piece))?;
+    let counts = read(&file).with_context(|| path.display().to_string())?;
+    Ok(serde_json::to_string_pretty(&counts.summary())?)
+}
+
+fn read(file: &[u8]) -> train::Result<Counts> {
+    let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(file);
+    let columns = reader.headers()?.clone();
+    let column = |name: &str| {
+        columns.iter().position(|column| column == name).with_context(|| {
+            let found: Vec<&str> = columns.iter().collect();
+            format!("expected a column `{name}` in the first line, found `{}`", found.join(","))
+        })
+    };
+    let [truth, prediction] = [("truth", column("truth")?), ("prediction", column("prediction")?)];
+    let mut counts = Counts::default();
+    for row in reader.records() {
+        let row = row?;
+        let line = row.position().map_or(0, csv::Position::line);
+        let number = |(name, column): (&str, usize)| {
+            let text = row.get(column).unwrap_or_default();
+            match text.parse::<f64>() {
+                Ok(number) if number.is_finite() => Ok(number),
+                _ => bail!("line {line}: expected a number in column `{name}`, found `{text}`"),
+            }
+        };
+        let (people, estimate) = (number(truth)?, number(prediction)?);
+        ensure!(people >= 0.0, "line {line}: expected a number of at least 0 in column `truth`, found {people}");
+        counts.observe(people, estimate);
+    }
+    ensure!(counts.summary().images > 0, "expected a line for each image behind the first line, found none");
+    Ok(counts)
+}
