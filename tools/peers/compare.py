@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
-"""Compares crates/vision/examples/step, crates/detection/examples/fcos_step.rs and
-crates/segmentation/examples/segmentation_step.rs with PyTorch in turn, and prints a Markdown table.
+"""Compares crates/vision/examples/step, crates/detection/examples/fcos_step.rs,
+crates/segmentation/examples/segmentation_step.rs and crates/crowd-counting/examples/counting_step.rs with PyTorch in turn, and
+prints a Markdown table.
 
 usage: compare.py PYTHON [options]     PYTHON: the interpreter of an environment with PyTorch, see README.md
 """
@@ -13,11 +14,15 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 REPOSITORY = HERE.parent.parent
-BATCHES = {"resnet18": 64, "resnet20": 128, "vgg16_bn": 64, "fcos18": 8, "deeplab18": 8, "unet16": 8}
-# The package and example of a network that is not in the first.
-EXAMPLES = {"fcos18": ("detection", "fcos_step")} | dict.fromkeys(
-    ["deeplab18", "unet16"], ("segmentation", "segmentation_step")
+BATCHES = {"resnet18": 64, "resnet20": 128, "vgg16_bn": 64} | dict.fromkeys(
+    ["fcos18", "deeplab18", "unet16", "csrnet16", "mcnn16"], 8
 )
+# The package and example of a network that is not in the first.
+EXAMPLES = {
+    "fcos18": ("detection", "fcos_step"),
+    **dict.fromkeys(["deeplab18", "unet16"], ("segmentation", "segmentation_step")),
+    **dict.fromkeys(["csrnet16", "mcnn16"], ("crowd-counting", "counting_step")),
+}
 LAYOUTS = ["nchw", "channels_last"]
 # glibc keeps freed memory, which saves the peer its page faults.
 WARM = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": "-1", "MALLOC_TOP_PAD_": str(64 << 20)}

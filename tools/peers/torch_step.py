@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
-"""The peer of crates/vision/examples/step, crates/detection/examples/fcos_step.rs and
-crates/segmentation/examples/segmentation_step.rs: the same networks and steps in PyTorch on the CPU.
+"""The peer of crates/vision/examples/step, crates/detection/examples/fcos_step.rs,
+crates/segmentation/examples/segmentation_step.rs and crates/crowd-counting/examples/counting_step.rs: the same networks and
+steps in PyTorch on the CPU.
 
 A training step is forward, loss, backward and SGD with momentum 0.9 and decay 5e-4 on everything.
 Prints one line of JSON: images per second of the median step, peak resident MiB, the losses of the first steps.
@@ -94,6 +95,19 @@ def segmentation(network, *settings):
     return make
 
 
+def counting(network, stride):
+    """The network, its images and its loss."""
+
+    def make(batch):
+        import torch_counting
+
+        # What is in a cell where 120 people are in an image, on average.
+        density = torch.rand(batch, 240 // stride, 320 // stride) * 2 * 120 * stride**2 / (240 * 320)
+        return getattr(torch_counting, network)(16), torch.randn(batch, 3, 240, 320), lambda maps: F.mse_loss(maps, density)
+
+    return make
+
+
 MODELS = {
     "resnet18": classification(lambda: ResNet([64, 128, 256, 512], 2)),
     "resnet20": classification(lambda: ResNet([16, 32, 64], 3)),
@@ -101,6 +115,8 @@ MODELS = {
     "fcos18": fcos18,
     "deeplab18": segmentation("DeepLab", 18, 32, 8, 64, 24, [6, 12, 18]),
     "unet16": segmentation("UNet", 16, 5),
+    "csrnet16": counting("Csrnet", 8),
+    "mcnn16": counting("Mcnn", 4),
 }
 
 

@@ -6,6 +6,7 @@ mod eval;
 mod fetch;
 mod import;
 mod methods;
+mod new;
 mod progress;
 mod report;
 mod show;
@@ -47,6 +48,8 @@ enum Command {
     Status(status::Arguments),
     /// List the methods and optimizers, or explain one
     Methods(methods::Arguments),
+    /// Begin a task or a method of your own: `new task NAME`, `new method NAME`
+    New(new::Arguments),
     /// Show one run: spec, scores, curve, norms, provenance
     Show(show::Arguments),
 }
@@ -112,6 +115,7 @@ fn main() -> ExitCode {
         Command::Eval(arguments) => eval::eval(&arguments),
         Command::Status(arguments) => status::status(&arguments),
         Command::Methods(arguments) => methods::methods(&arguments),
+        Command::New(arguments) => new::new(&arguments),
         Command::Show(arguments) => show::show(&arguments),
     };
     match result {

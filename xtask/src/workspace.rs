@@ -30,7 +30,9 @@ impl Workspace {
     pub(crate) fn tasks(&self) -> Vec<String> {
         let folders = std::fs::read_dir(self.root.join("configs")).into_iter().flatten().flatten();
         let folders = folders.filter(|entry| entry.path().is_dir());
-        let mut names: Vec<String> = folders.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+        let names = folders.map(|entry| entry.file_name().to_string_lossy().into_owned());
+        // A folder that was being written when the process was killed keeps a hidden name.
+        let mut names: Vec<String> = names.filter(|name| !name.starts_with('.')).collect();
         names.sort();
         names
     }

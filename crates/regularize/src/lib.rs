@@ -25,8 +25,8 @@ pub use diagnostics::{Before, LayerNorms};
 pub use error::Error;
 pub use list::{Choices, Info, catalogue};
 pub use method::{
-    Form, Granularity, Interval, METHODS, Method, MethodInfo, MomentumState, Pbwn, Rate, Rotational, Scope,
-    SoftWeightRescaling, Target, WeightDecay, WeightNormalization, WeightStandardization, Wrs,
+    Filter, Form, Granularity, Interval, METHODS, Method, MethodInfo, MomentumState, NormRule, Pbwn, Rate, Rotational,
+    Scope, SoftWeightRescaling, Target, WeightDecay, WeightNormalization, WeightStandardization, Wrs,
 };
 pub use optimizer::Optimizer;
 pub use params::{Normalization, Parameter, Params, Role};

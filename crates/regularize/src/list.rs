@@ -22,7 +22,8 @@ pub struct Info<T> {
     pub limits: &'static str,
     /// What keys may be instead of their default.
     pub choices: Choices,
-    pub(crate) read: fn(Table) -> Result<T, Error>,
+    /// Reads its settings: the table without `name`.
+    pub read: fn(Table) -> Result<T, Error>,
 }
 
 /// Keys, each with values as TOML writes them.

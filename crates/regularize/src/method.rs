@@ -1,8 +1,10 @@
 //! The methods that are compared: what keeps, or does not keep, the norm of a weight in bounds.
 
 mod list;
+mod norm_rule;
 
 pub use list::{METHODS, MethodInfo};
+pub use norm_rule::{Filter, NormRule};
 
 use crate::base::{Base, Rule, Sgd};
 use crate::error::Error;
@@ -39,6 +41,8 @@ pub enum Method {
     Hyperball,
     /// See [`Rotational`].
     Rotational(Rotational),
+    /// Made by [`Method::norm_rule`]; see [`NormRule`].
+    NormRule(&'static dyn NormRule),
 }
 
 /// Weight decay in one of its forms.
@@ -290,6 +294,7 @@ impl Method {
             Self::WeightNormalization(settings) => settings::write(name, settings),
             Self::SoftWeightRescaling(settings) => settings::write(name, settings),
             Self::Rotational(settings) => settings::write(name, settings),
+            Self::NormRule(rule) => rule.table(),
         }
     }
 
@@ -306,12 +311,16 @@ impl Method {
             Self::SoftWeightRescaling(_) => "soft-weight-rescaling",
             Self::Hyperball => "hyperball",
             Self::Rotational(_) => "rotational",
+            Self::NormRule(rule) => rule.info().name,
         }
     }
 
     /// What the list of methods says of this one.
     pub fn info(&self) -> &'static MethodInfo {
-        info_of(METHODS, self.name())
+        match self {
+            Self::NormRule(rule) => rule.info(),
+            _ => info_of(METHODS, self.name()),
+        }
     }
 
     /// An error where a setting is out of range.
@@ -352,6 +361,7 @@ impl Method {
                 let wrong = !(0.0..=1.0).contains(&strength);
                 wrong.then(|| format!("`strength` must be from 0 to 1, found {strength}"))
             }
+            Self::NormRule(rule) => rule.check().err(),
         };
         match problem {
             Some(problem) => Err(Error::settings(format!("method `{}`", self.name()), problem)),

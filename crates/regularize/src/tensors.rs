@@ -155,11 +155,10 @@ pub(crate) fn rescale(rescale: &Rescale, weight: &Rows<'_>) -> Result<Tensor> {
     let norm = of(sum(&w.sqr()?)?)?.sqrt()?;
     let Some(targets) = weight.targets else { return norm.ones_like() };
     let targets = targets.as_tensor().reshape(((), 1))?;
-    let factor = (targets.clone() * rescale.softness)?.div(&(&norm + rescale.slack)?.maximum(SMALLEST)?)?;
-    let factor = (factor + (1.0 - rescale.softness))?;
-    // Neither a weight nor a target without direction.
-    let factor = norm.ge(SMALLEST)?.where_cond(&factor, &factor.ones_like()?)?;
-    let factor = targets.ge(SMALLEST)?.where_cond(&factor, &factor.ones_like()?)?;
+    let factor = match rescale.rule {
+        Some(_) => on_host(rescale, &norm, &targets)?,
+        None => factor(rescale, &norm, &targets)?,
+    };
     let w = w.broadcast_mul(&factor)?;
     weight.set(weight.w, &w)?;
     match rescale.state {
@@ -180,6 +179,24 @@ pub(crate) fn rescale(rescale: &Rescale, weight: &Rows<'_>) -> Result<Tensor> {
         }
     }
     Ok(factor)
+}
+
+/// What weights of norms `norm` are multiplied with; `[rows, 1]` or `[1, 1]`, as all of these.
+fn factor(rescale: &Rescale, norm: &Tensor, targets: &Tensor) -> Result<Tensor> {
+    let factor = (targets * rescale.softness)?.div(&(norm + rescale.slack)?.maximum(SMALLEST)?)?;
+    let factor = (factor + (1.0 - rescale.softness))?;
+    // Neither a weight nor a target without direction.
+    let factor = norm.ge(SMALLEST)?.where_cond(&factor, &factor.ones_like()?)?;
+    targets.ge(SMALLEST)?.where_cond(&factor, &factor.ones_like()?)
+}
+
+/// The same of a rule that is no tensor operation: norms come to the host, and factors go back.
+fn on_host(rescale: &Rescale, norm: &Tensor, targets: &Tensor) -> Result<Tensor> {
+    let values = |tensor: &Tensor| tensor.flatten_all()?.to_vec1::<f32>();
+    let (norms, targets) = (values(norm)?, values(targets)?);
+    let factor = |(norm, target): (&f32, &f32)| rescale.factor(f64::from(*norm), f64::from(*target)) as f32;
+    let factors: Vec<f32> = norms.iter().zip(&targets).map(factor).collect();
+    Tensor::from_vec(factors, norm.shape(), norm.device())
 }
 
 /// Sums over rows, `[rows, 1]`.

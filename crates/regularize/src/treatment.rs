@@ -3,8 +3,8 @@
 use crate::base::{Adam, AdamP, Base, Nero, Rule, Sgd, Sgdp};
 use crate::equilibrium;
 use crate::method::{
-    Form, Granularity, Interval, Method, MomentumState, Pbwn, Rate, Rotational, Scope, SoftWeightRescaling, Target,
-    WeightDecay, WeightNormalization, WeightStandardization, Wrs,
+    Filter, Form, Granularity, Interval, Method, MomentumState, NormRule, Pbwn, Rate, Rotational, Scope,
+    SoftWeightRescaling, Target, WeightDecay, WeightNormalization, WeightStandardization, Wrs,
 };
 use crate::params::{Parameter, Role};
 
@@ -48,6 +48,18 @@ pub(crate) struct Rescale {
     pub(crate) state: MomentumState,
     /// Whether running statistics behind the weight follow; not where the network sees a normalised weight.
     pub(crate) follow: bool,
+    /// What says the factor instead.
+    pub(crate) rule: Option<Ruled>,
+}
+
+/// A rule for the norms of filters, and what it is told of them besides.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Ruled {
+    rule: &'static dyn NormRule,
+    len: usize,
+    lr: f64,
+    /// 0 before the first step, where nothing is scaled.
+    step: u64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -175,6 +187,7 @@ impl Treatment {
             centre: Centre::Never,
             state: MomentumState::Keep,
             follow: true,
+            rule: None,
         };
         match *method {
             Method::None if matches!(self.rule, Rule::Nero(_)) => {
@@ -210,6 +223,11 @@ impl Treatment {
                 (self.target, self.turn) = (Target::Init, Turn::Rotational(rotational));
                 let centre = if rotational.zero_mean { Centre::AtStart } else { Centre::Never };
                 self.rescale = Some((Rescale { centre, ..plain }, each_step));
+            }
+            Method::NormRule(rule) => {
+                self.target = Target::Init;
+                let rule = Some(Ruled { rule, len: self.len, lr: 0.0, step: 0 });
+                self.rescale = Some((Rescale { rule, ..plain }, each_step));
             }
         }
     }
@@ -274,7 +292,10 @@ impl Treatment {
                 },
             },
             rescale: match self.rescale {
-                Some((rescale, Interval::Steps(n))) if moment.total_steps.is_multiple_of(n) => Some(rescale),
+                Some((rescale, Interval::Steps(n))) if moment.total_steps.is_multiple_of(n) => {
+                    let rule = rescale.rule.map(|rule| Ruled { lr, step: moment.step, ..rule });
+                    Some(Rescale { rule, ..rescale })
+                }
                 _ => None,
             },
         }
@@ -406,7 +427,11 @@ impl Rescale {
         if norm.is_nan() || norm < SMALLEST || target < SMALLEST {
             return 1.0;
         }
-        self.softness * target / (norm + self.slack) + (1.0 - self.softness)
+        match self.rule {
+            Some(Ruled { step: 0, .. }) => 1.0,
+            Some(Ruled { rule, len, lr, step }) => rule.factor(&Filter { norm, start: target, len, lr, step }),
+            None => self.softness * target / (norm + self.slack) + (1.0 - self.softness),
+        }
     }
 }
 

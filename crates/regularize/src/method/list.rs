@@ -1,5 +1,7 @@
 //! The list of methods.
 
+// `cargo xtask new method` adds modules above this line.
+
 use super::Method;
 use crate::list::Info;
 use crate::settings::{self, NoSettings};
@@ -141,4 +143,5 @@ pub const METHODS: &[MethodInfo] = &[
         choices: &[],
         read: |table| settings::read("method", "rotational", table).map(Method::Rotational),
     },
+    // `cargo xtask new method` adds entries above this line.
 ];

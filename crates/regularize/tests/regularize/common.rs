@@ -176,7 +176,39 @@ pub(crate) fn methods() -> Vec<Method> {
     methods.push(Method::Wrs(Wrs { interval: Interval::Steps(3), state: MomentumState::Rescale, ..wrs }));
     methods.push(Method::Wrs(Wrs { interval: Interval::Epochs(1), state: MomentumState::Rescale, ..wrs }));
     methods.push(Method::Wrs(Wrs { target: Target::Constant(0.7), rate: MATCHED, ..wrs }));
+    methods.push(Method::norm_rule(Leash));
+    let listed = METHODS.iter().map(|info| (info.read)(Table::new()).unwrap());
+    methods.extend(listed.filter(|method| matches!(method, Method::NormRule(_))));
     methods
+}
+
+/// A rule of norms that depends on all that it is told.
+#[derive(Debug)]
+struct Leash;
+
+const LEASH: MethodInfo = Info {
+    name: "leash",
+    description: "a test's",
+    formula: "",
+    source: "",
+    limits: "",
+    choices: &[],
+    read: |_| Ok(Method::norm_rule(Leash)),
+};
+
+impl NormRule for Leash {
+    fn info(&self) -> &'static MethodInfo {
+        &LEASH
+    }
+
+    fn table(&self) -> Table {
+        Table::from_iter([("name".into(), LEASH.name.into())])
+    }
+
+    fn factor(&self, filter: &Filter) -> f64 {
+        let Filter { norm, start, len, lr, step } = *filter;
+        (start / norm).powf(0.3) * (1.0 - lr / (len as f64).sqrt()) + 0.1 / step as f64
+    }
 }
 
 /// Weight rescaling in all its forms.

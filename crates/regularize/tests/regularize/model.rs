@@ -167,6 +167,8 @@ pub(crate) struct Model {
     rest_decay: f64,
     steps: u64,
     epochs: u64,
+    /// The learning rate of the last step.
+    lr: f64,
     parameters: Vec<Parameter>,
     /// Running statistics.
     buffers: Values,
@@ -192,7 +194,7 @@ impl Model {
         let parameters = params.trainable().iter().map(parameter).collect();
         let buffers = params.all().into_iter().filter(|p| matches!(p.role, Role::Buffer));
         let buffers = buffers.map(|p| (p.name, doubles(&p.var))).collect();
-        let mut model = Self { base, method, rest_decay, steps: 0, epochs: 0, parameters, buffers };
+        let mut model = Self { base, method, rest_decay, steps: 0, epochs: 0, lr: 0.0, parameters, buffers };
         (0..model.parameters.len()).for_each(|at| model.start(at));
         model
     }
@@ -297,6 +299,7 @@ impl Model {
 
     pub(crate) fn step(&mut self, gradients: &Values, lr: f64) {
         self.steps += 1;
+        self.lr = lr;
         let global = gradients.values().map(|g| dot(g, g)).sum::<f64>().sqrt();
         let clip = self.base.clip_norm.map_or(1.0, |max| (max / (global + 1e-6)).min(1.0));
         let with_gradient: Vec<usize> =
@@ -398,6 +401,7 @@ impl Model {
             (Rule::Nero(_), _) => p.matrix,
             (_, Method::None | Method::WeightDecay(_)) => false,
             (_, Method::WeightStandardization(_) | Method::WeightNormalization(_)) => false,
+            (_, Method::NormRule(_)) if p.t == 0 => false,
             _ => p.scale_invariant,
         };
         if !scales {
@@ -412,6 +416,9 @@ impl Model {
             let c = match self.method {
                 Method::ForcedWeightNormalization => 1.0 / (1e-4 + norm / (block as f64).sqrt()),
                 Method::SoftWeightRescaling(SoftWeightRescaling { strength: k }) => k * p.norms[i] / norm + 1.0 - k,
+                Method::NormRule(rule) => {
+                    rule.factor(&Filter { norm, start: p.norms[i], len: block, lr: self.lr, step: p.t as u64 })
+                }
                 _ => p.norms[i] / norm,
             };
             w.iter_mut().for_each(|w| *w *= c);

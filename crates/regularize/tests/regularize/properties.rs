@@ -99,7 +99,7 @@ proptest! {
     /// What a convolution and its batch norm compute in evaluation, without ε, does not change when the weight goes
     /// back to its norm.
     #[test]
-    fn evaluation_does_not_see_a_rescale(which in 0usize..6, at_step in any::<bool>(), path in path()) {
+    fn evaluation_does_not_see_a_rescale(which in 0usize..7, at_step in any::<bool>(), path in path()) {
         let wrs = Wrs { target: Target::Constant(0.8), ..Wrs::default() };
         let epochs = Interval::Epochs(1);
         let methods = [
@@ -109,6 +109,7 @@ proptest! {
             Method::SoftWeightRescaling(SoftWeightRescaling { strength: 0.5 }),
             Method::Hyperball,
             Method::Rotational(Rotational { decay: 0.05, zero_mean: false }),
+            methods().into_iter().find(|method| method.name() == "leash").unwrap(),
         ];
         let params = network(LAYERS, &methods[which]);
         let var = |name: &str| params.all().into_iter().find(|p| p.name == name).unwrap().var;

@@ -1,0 +1,99 @@
+//! The method `example-method`: its settings, its rule, what the list says of it, and its test.
+
+use crate::list::Info;
+use crate::method::{Filter, Method, MethodInfo, NormRule};
+use crate::settings::{self, Table};
+use serde::{Deserialize, Serialize};
+
+const NAME: &str = "example-method";
+
+/// What the list, the command line and `METHODS.md` say of it.
+pub(super) const INFO: MethodInfo = Info {
+    name: NAME,
+    description: "after each step the norm of every scale-invariant filter is drawn towards its first value",
+    formula: "f ← f·(‖f₀‖/‖f‖)^k, k the `strength`\n\
+              behind it: as `wrs`",
+    source: "written by `cargo xtask new method`",
+    limits: "the norm settles above its first value, the more so the larger η²‖g‖² is against k",
+    choices: &[],
+    read: |table| settings::read::<ExampleMethod>("method", NAME, table).map(Method::norm_rule),
+};
+
+/// Draws the norm of each filter towards the one that it had at the start.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct ExampleMethod {
+    /// Strength k, from 0 (nothing) to 1 (back to the first norm).
+    strength: f64,
+}
+
+impl Default for ExampleMethod {
+    fn default() -> Self {
+        Self { strength: 0.01 }
+    }
+}
+
+impl NormRule for ExampleMethod {
+    fn info(&self) -> &'static MethodInfo {
+        &INFO
+    }
+
+    fn table(&self) -> Table {
+        settings::write(NAME, self)
+    }
+
+    fn check(&self) -> Result<(), String> {
+        let Self { strength } = self;
+        let wrong = !(0.0..=1.0).contains(strength);
+        if wrong { Err(format!("`strength` must be from 0 to 1, found {strength}")) } else { Ok(()) }
+    }
+
+    fn factor(&self, filter: &Filter) -> f64 {
+        (filter.start / filter.norm).powf(self.strength)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use super::*;
+    use crate::{Normalization, Optimizer, Params, Role, Sgd};
+    use candle_core::Device;
+    use candle_nn::Init;
+    use serde_json::json;
+
+    fn method(strength: f64) -> Result<Method, crate::Error> {
+        Method::from_table(json!({"name": NAME, "strength": strength}).as_object().unwrap())
+    }
+
+    /// Filters of norm 2, and the running variance behind them, after a step in which they grew to norm 8.
+    fn after_a_step(strength: f64) -> (f32, f32) {
+        let params = Params::new(0, &Device::Cpu);
+        let weight = params.get("weight", (3, 4), Init::Const(1.0)).unwrap();
+        let running_mean = params.buffer("running_mean", 3, 0.0).unwrap();
+        let running_var = params.buffer("running_var", 3, 1.0).unwrap();
+        let normalization = Normalization { running_mean, running_var: running_var.clone(), bias: None };
+        params.set_role("weight", Role::ScaleInvariant(vec![normalization])).unwrap();
+        let sgd = Sgd { momentum: 0.0, ..Sgd::default() };
+        let mut optimizer = Optimizer::new(&params, sgd, method(strength).unwrap(), 0.0).unwrap();
+        // The gradient is −1 everywhere, so the weight becomes 1 + 3.
+        let gradients = (weight.sum_all().unwrap() * -1.0).unwrap().backward().unwrap();
+        optimizer.step(&gradients, 3.0).unwrap();
+        let first = |tensor: &candle_core::Tensor| tensor.flatten_all().unwrap().to_vec1::<f32>().unwrap()[0];
+        (first(&weight), first(&running_var))
+    }
+
+    #[test]
+    fn norms_are_drawn_to_the_start_and_statistics_follow() {
+        // The factor is (2/8)^k: 1, 1/2 and 1/4.
+        assert_eq!(after_a_step(0.0), (4.0, 1.0));
+        assert_eq!(after_a_step(0.5), (2.0, 0.25));
+        assert_eq!(after_a_step(1.0), (1.0, 0.0625));
+    }
+
+    #[test]
+    fn settings_out_of_range_are_refused() {
+        assert!(method(2.0).unwrap_err().to_string().contains("`strength` must be from 0 to 1, found 2"));
+    }
+}
