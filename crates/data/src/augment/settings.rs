@@ -31,6 +31,10 @@ pub struct Augmentation {
     /// How much wider than high the image is stretched, least and most, drawn evenly on a logarithmic scale; with
     /// [`Scale::Area`] the width over the height of what is seen, as for torchvision.
     pub aspect: [f64; 2],
+    /// Share of the images that keep their size and aspect. Resized images are smoother than those that evaluation sees as they
+    /// are, and a network that never saw their grain can be far off there.
+    #[serde(skip_serializing_if = "is_none")]
+    pub unscaled: f64,
     /// Black pixels that are added to every side of the resized image before the window is chosen, as in torchvision's
     /// `RandomCrop(size, padding)`.
     pub padding: usize,
@@ -59,6 +63,7 @@ impl Default for Augmentation {
             size: None,
             scale: Scale::Image([1.0, 1.0]),
             aspect: [1.0, 1.0],
+            unscaled: 0.0,
             padding: 0,
             flip: false,
             jitter: Jitter::default(),
@@ -90,6 +95,9 @@ impl Augmentation {
             ));
         }
         check_range("aspect", self.aspect, 100.0)?;
+        if !(0.0..=1.0).contains(&self.unscaled) {
+            return Err(format!("`unscaled`: expected 0 to 1, found {}", self.unscaled));
+        }
         if self.padding > LONGEST {
             return Err(format!("`padding`: expected 0 to {LONGEST}, found {}", self.padding));
         }
@@ -112,7 +120,8 @@ impl Augmentation {
 
     /// Draws what happens to an image of size `source` (`[height, width]`).
     pub fn draw(&self, source: [usize; 2], rng: &mut Rng) -> Transform {
-        let scaled = self.scaled(source, rng);
+        let keeps = self.unscaled > 0.0 && rng.random::<f64>() < self.unscaled;
+        let scaled = if keeps { source } else { self.scaled(source, rng) };
         let size = self.size.unwrap_or(scaled);
         let offset = [0, 1].map(|axis| self.offset(scaled[axis], size[axis], rng));
         let flip = self.flip && rng.random();
@@ -177,6 +186,9 @@ impl fmt::Display for Augmentation {
         if self.aspect != plain.aspect {
             parts.push(format!("random aspect of {:.2} to {:.2}", self.aspect[0], self.aspect[1]));
         }
+        if self.unscaled > 0.0 {
+            parts.push(format!("no change of size for {} %", 100.0 * self.unscaled));
+        }
         if self.size.is_some() || self.padding > 0 {
             let size = self.size.map_or_else(String::new, |[height, width]| format!(" of {height}×{width}"));
             let border = if self.padding > 0 { format!(" from a border of {}", self.padding) } else { String::new() };
@@ -195,6 +207,11 @@ impl fmt::Display for Augmentation {
         }
         if parts.is_empty() { f.write_str("no augmentation") } else { f.write_str(&parts.join(", ")) }
     }
+}
+
+/// The default is not written, so that it is not part of ids: specs were there before the key was.
+fn is_none(share: &f64) -> bool {
+    *share == 0.0
 }
 
 /// A number drawn evenly from a range, without a draw where there is only one.

@@ -32,11 +32,13 @@ fn augmentations() -> impl Strategy<Value = Augmentation> {
         saturation,
         hue,
     });
-    (prop::option::of([1_usize..40, 1_usize..40]), scale, range(50.0), 0_usize..9, any::<bool>(), jitter)
-        .prop_map(|(size, scale, aspect, padding, flip, jitter)| Augmentation {
+    let unscaled = prop_oneof![Just(0.0), Just(0.5)];
+    (prop::option::of([1_usize..40, 1_usize..40]), scale, range(50.0), unscaled, 0_usize..9, any::<bool>(), jitter)
+        .prop_map(|(size, scale, aspect, unscaled, padding, flip, jitter)| Augmentation {
             size,
             scale,
             aspect,
+            unscaled,
             padding,
             flip,
             jitter,

@@ -13,12 +13,14 @@ fn settings_survive_being_written() {
         size = [224, 200]
         scale = { area = [0.08, 1] }
         aspect = [0.75, 1.5]
+        unscaled = 0.25
         flip = true
         jitter = { brightness = 0.4, hue = 0.1 }";
     let expected = Augmentation {
         size: Some([224, 200]),
         scale: Scale::Area([0.08, 1.0]),
         aspect: [0.75, 1.5],
+        unscaled: 0.25,
         flip: true,
         jitter: Jitter { brightness: 0.4, hue: 0.1, ..Jitter::default() },
         ..Augmentation::default()
@@ -27,6 +29,7 @@ fn settings_survive_being_written() {
     assert_eq!(parse(&toml::to_string(&expected).unwrap()), expected);
     assert_eq!(serde_json::from_str::<Augmentation>(&serde_json::to_string(&expected).unwrap()).unwrap(), expected);
     assert_eq!(parse(""), Augmentation::default());
+    assert!(!toml::to_string(&Augmentation::default()).unwrap().contains("unscaled"));
     for unknown in ["padd = 1", "scale = { size = [1, 2] }", "jitter = { gamma = 1 }"] {
         toml::from_str::<Augmentation>(unknown).unwrap_err();
     }
@@ -51,6 +54,8 @@ fn settings_without_sense_are_refused() {
         ("scale = { fit = [1, 1] }", "`scale.fit`: expected a `size` beside it, found none"),
         ("scale = { area = [1, 1] }", "`scale.area`: expected a `size`"),
         ("aspect = [-1, 1]", "`aspect`"),
+        ("unscaled = 1.5", "`unscaled`: expected 0 to 1, found 1.5"),
+        ("unscaled = nan", "`unscaled`"),
         ("padding = 70000", "`padding`: expected 0 to 65535, found 70000"),
         ("jitter = { brightness = -0.1 }", "`jitter.brightness`: expected a number that is not negative, found -0.1"),
         ("jitter = { contrast = nan }", "`jitter.contrast`"),
@@ -75,6 +80,7 @@ fn lines_for_reports() {
             "size = [64, 48]\nscale = { fit = [0.5, 2] }\nflip = true\njitter = { hue = 0.1 }",
             "random scale of 0.5 to 2 times what fits, random crop of 64×48, random flip, random hue ±0.1",
         ),
+        ("scale = { image = [0.5, 2] }\nunscaled = 0.25", "random scale of 0.5 to 2, no change of size for 25 %"),
         (
             "size = [64, 64]\nscale = { area = [0.08, 1] }\naspect = [0.75, 1.33333]",
             "random share of 0.08 to 1 of the area, random aspect of 0.75 to 1.33, random crop of 64×64",
@@ -143,6 +149,11 @@ fn draws_stay_in_their_ranges() {
             assert!(view.offset[axis] >= 0 && view.offset[axis] as usize + view.size[axis] <= view.scaled[axis]);
         }
     }
+
+    let views = draws("scale = { image = [0.5, 0.9] }\nunscaled = 0.25").map(|drawn| drawn.view);
+    let unscaled = views.filter(|view| view.scaled == source).count();
+    // Expected 500; 6 standard deviations.
+    assert!(unscaled.abs_diff(500) < 117, "{unscaled}");
 
     let orders: std::collections::BTreeSet<String> =
         draws("jitter = { brightness = 0.1, contrast = 0.1, saturation = 0.1, hue = 0.1 }")
