@@ -23,15 +23,15 @@ save = lambda blob, meta, name: save_file({key: tensor.contiguous() for key, ten
 # `<case>/gradient/…`, the statistics after the step, and the map of evaluation.
 UNIT = 0.37
 CASES = {
-    "csrnet": (dict(csrnet=dict(width=2)), (40, 48)),
-    "mcnn": (dict(mcnn=dict(width=8)), (40, 52)),
-    "resnet os8": (dict(resnet=dict(depth=10, width=3, output_stride=8, channels=5)), (40, 48)),
-    "resnet os16": (dict(resnet=dict(depth=10, width=3, output_stride=16, channels=4)), (64, 48)),
+    "csrnet": (dict(csrnet=dict(width=2)), True, (40, 48)),
+    "mcnn": (dict(mcnn=dict(width=8)), False, (40, 52)),
+    "resnet os8": (dict(resnet=dict(depth=10, width=3, output_stride=8, channels=5)), False, (40, 48)),
+    "resnet os16": (dict(resnet=dict(depth=10, width=3, output_stride=16, channels=4)), True, (64, 48)),
 }
 blob, meta = {}, {}
-for case, (settings, (height, width)) in CASES.items():
+for case, (settings, positive, (height, width)) in CASES.items():
     (kind, arguments), = settings.items()
-    network = {"csrnet": Csrnet, "mcnn": Mcnn, "resnet": Resnet}[kind](**arguments, unit=UNIT)
+    network = {"csrnet": Csrnet, "mcnn": Mcnn, "resnet": Resnet}[kind](**arguments, positive=positive, unit=UNIT)
     for name, tensor in network.state_dict().items():
         if tensor.ndim == 1 and "running" not in name:
             tensor.add_(0.3 * torch.randn_like(tensor))
@@ -48,7 +48,7 @@ for case, (settings, (height, width)) in CASES.items():
     blob[f"{case}/loss"] = loss.detach().reshape(1)
     network.eval()
     blob[f"{case}/evaluated"] = network(images).detach()
-    meta[case] = json.dumps(dict(model=settings, unit=UNIT))
+    meta[case] = json.dumps(dict(model=settings, positive=positive, unit=UNIT))
 save(blob, meta, "networks.safetensors")
 
 # Losses: `<case>/map` [h, w], points [n, 2], value, gradient [h, w].

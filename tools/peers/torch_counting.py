@@ -21,21 +21,22 @@ class Layers(nn.ModuleList):
 
 
 class Counter(nn.Module):
-    """People in each cell, [n, h, w], of the `features` that a network has."""
+    """People in each cell, [n, h, w], of the `features` that a network has; at least 0 where they are `positive`."""
 
-    def __init__(self, channels, unit):
+    def __init__(self, channels, positive, unit):
         super().__init__()
-        self.output, self.unit = nn.Conv2d(channels, 1, 1), unit
+        self.output, self.positive, self.unit = nn.Conv2d(channels, 1, 1), positive, unit
 
     def forward(self, images):
-        return self.output(self.features(images)).squeeze(1).abs() * self.unit
+        density = self.output(self.features(images)).squeeze(1)
+        return (density.abs() if self.positive else density) * self.unit
 
 
 class Csrnet(Counter):
     """CSRNet (arXiv 1802.10062), configuration B, with batch norm."""
 
-    def __init__(self, width, unit=1.0):
-        super().__init__(width, unit)
+    def __init__(self, width, positive=False, unit=1.0):
+        super().__init__(width, positive, unit)
         plain = [width] * 2 + [2 * width] * 2 + [4 * width] * 3 + [8 * width] * 3
         dilated = [8 * width] * 3 + [4 * width, 2 * width, width]
         self.frontend = Layers(3, [(channels, 3, 1) for channels in plain], pooled=(2, 4, 7))
@@ -48,9 +49,9 @@ class Csrnet(Counter):
 class Mcnn(Counter):
     """MCNN (Zhang et al., CVPR 2016) with batch norm; columns of 16, 20 and 24 channels where `width` is 16."""
 
-    def __init__(self, width, unit=1.0):
+    def __init__(self, width, positive=False, unit=1.0):
         first = [width, width * 5 // 4, width * 3 // 2]
-        super().__init__(sum(channels // 2 for channels in first), unit)
+        super().__init__(sum(channels // 2 for channels in first), positive, unit)
         parts = lambda channels, kernel: [
             (channels, kernel, 1), (2 * channels, kernel - 2, 1), (channels, kernel - 2, 1), (channels // 2, kernel - 2, 1)
         ]
@@ -63,8 +64,8 @@ class Mcnn(Counter):
 class Resnet(Counter):
     """A ResNet whose last stages are dilated, and two convolutions of dilation 2."""
 
-    def __init__(self, depth, width, output_stride, channels, unit=1.0):
-        super().__init__(channels, unit)
+    def __init__(self, depth, width, output_stride, channels, positive=False, unit=1.0):
+        super().__init__(channels, positive, unit)
         self.backbone = Body(depth, width, output_stride)
         self.backend = Layers(self.backbone.channels[-1], [(channels, 3, 2)] * 2)
 

@@ -37,8 +37,9 @@ fn main() -> Result<()> {
             "mcnn16" => ModelConfig::Mcnn { width: 16 },
             _ => ModelConfig::Csrnet { width: 16 },
         };
-        let network = Counter::new(&params, 3, config, 1.0)?;
-        let loss = Loss::new(LossConfig::default(), Scale { cell: 1.0, pixel: 1.0 }, config.stride());
+        let loss = LossConfig::default();
+        let network = Counter::new(&params, 3, config, loss.sign(), 1.0)?;
+        let loss = Loss::new(loss, Scale { cell: 1.0, pixel: 1.0 }, config.stride());
         let decay = Method::WeightDecay(WeightDecay { decay: 5e-4, ..WeightDecay::default() });
         let mut optimizer = Optimizer::new(&params, Sgd { lr: LR, momentum: 0.9, ..Sgd::default() }, decay, 0.0)?;
 

@@ -4,7 +4,7 @@
 use super::{tensor, values};
 use candle_core::{Device, Tensor, Var};
 use crowd_counting::{
-    Counter, Counts, DensityConfig, Loss, LossConfig, Map, ModelConfig, People, Scale, density, game, spreads,
+    Counter, Counts, DensityConfig, Loss, LossConfig, Map, ModelConfig, People, Scale, Sign, density, game, spreads,
 };
 use data::Point;
 use ops::{Kernels, Statistics};
@@ -62,7 +62,8 @@ fn golden_networks_equal_torch() {
         networks += 1;
         let config: ModelConfig = serde_json::from_value(settings["model"].clone()).unwrap();
         let params = Params::new(0, &Device::Cpu);
-        let network = Counter::new(&params, 3, config, settings["unit"].as_f64().unwrap()).unwrap();
+        let sign = if settings["positive"] == true { Sign::Positive } else { Sign::Any };
+        let network = Counter::new(&params, 3, config, sign, settings["unit"].as_f64().unwrap()).unwrap();
         for parameter in params.all() {
             parameter.var.set(&floats(&file, &format!("{case}/start/{}", parameter.name))).unwrap();
         }

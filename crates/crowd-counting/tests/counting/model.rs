@@ -2,7 +2,7 @@
 
 use super::{tensor, values};
 use candle_core::Device;
-use crowd_counting::{Counter, ModelConfig};
+use crowd_counting::{Counter, LossConfig, ModelConfig, Sign};
 use ops::Statistics;
 use regularize::{Params, Role};
 use serde_json::{Value, json};
@@ -20,9 +20,9 @@ fn small() -> [ModelConfig; 4] {
     ]
 }
 
-fn network(config: ModelConfig, channels: usize, unit: f64) -> (Counter, Params) {
+fn network(config: ModelConfig, channels: usize, sign: Sign, unit: f64) -> (Counter, Params) {
     let params = Params::new(0, &Device::Cpu);
-    (Counter::new(&params, channels, config, unit).unwrap(), params)
+    (Counter::new(&params, channels, config, sign, unit).unwrap(), params)
 }
 
 /// `number` images of 64×96 pixels.
@@ -32,21 +32,34 @@ fn images(number: usize, channels: usize) -> candle_core::Tensor {
 }
 
 #[test]
-fn maps_have_a_cell_for_each_stride_and_nobody_is_negative() {
+fn maps_have_a_cell_for_each_stride() {
     for config in small() {
         for channels in [1, 3] {
-            let (network, _) = network(config, channels, 1.0);
-            let maps = network.forward(&images(2, channels), Statistics::Batch).unwrap();
-            assert_eq!(maps.dims(), [2, 64 / config.stride(), 96 / config.stride()], "{config}");
-            assert!(values(&maps).iter().all(|value| (0.0..1e6).contains(value)), "{config}");
+            let maps =
+                |sign: Sign| network(config, channels, sign, 1.0).0.forward(&images(2, channels), Statistics::Batch);
+            let any = maps(Sign::Any).unwrap();
+            assert_eq!(any.dims(), [2, 64 / config.stride(), 96 / config.stride()], "{config}");
+            // Where the sign is positive, they are the same but for it.
+            let positive: Vec<f32> = values(&any).iter().map(|value| value.abs()).collect();
+            assert_eq!(values(&maps(Sign::Positive).unwrap()), positive, "{config}");
         }
     }
 }
 
 #[test]
+fn losses_of_distributions_are_of_maps_that_are_positive() {
+    let sign = |loss: Value| serde_json::from_value::<LossConfig>(loss).unwrap().sign();
+    assert_eq!(sign(json!({"density": {}})), Sign::Any);
+    assert_eq!(sign(json!({"bayesian": {}})), Sign::Positive);
+    assert_eq!(sign(json!({"distribution-matching": {}})), Sign::Positive);
+}
+
+#[test]
 fn the_unit_is_what_a_map_counts_in() {
     for config in small() {
-        let maps = |unit: f64| values(&network(config, 3, unit).0.forward(&images(2, 3), Statistics::Batch).unwrap());
+        let maps = |unit: f64| {
+            values(&network(config, 3, Sign::Any, unit).0.forward(&images(2, 3), Statistics::Batch).unwrap())
+        };
         let expected: Vec<f32> = maps(1.0).iter().map(|value| value * 0.25).collect();
         assert_eq!(maps(0.25), expected, "{config}");
     }
@@ -56,7 +69,7 @@ fn the_unit_is_what_a_map_counts_in() {
 #[test]
 fn weights_before_batch_norms_are_scale_invariant() {
     for config in small() {
-        let (_, params) = network(config, 3, 1.0);
+        let (_, params) = network(config, 3, Sign::Any, 1.0);
         for parameter in params.trainable().iter().filter(|parameter| parameter.var.rank() == 4) {
             let last = parameter.name == "output.weight";
             assert_eq!(matches!(parameter.role, Role::ScaleInvariant(_)), !last, "{config}: {}", parameter.name);
@@ -72,7 +85,7 @@ fn defaults_are_those_of_the_papers() {
         (config(json!({"mcnn": {}})), 133_975),
         (config(json!({"resnet": {"depth": 18}})), 11_914_433),
     ] {
-        let (_, params) = network(config, 3, 1.0);
+        let (_, params) = network(config, 3, Sign::Any, 1.0);
         let count: usize = params.trainable().iter().map(|parameter| parameter.var.elem_count()).sum();
         assert_eq!(count, expected, "{config}");
     }
