@@ -50,7 +50,7 @@ fn read(file: &[u8]) -> train::Result<Counts> {
     let mut counts = Counts::default();
     for row in reader.records() {
         let row = row?;
-        let line = row.position().map_or(0, csv::Position::line);
+        let line = row.position().map_or(0, |start| line(file, start.byte() as usize));
         let number = |(name, column): (&str, usize)| {
             let text = row.get(column).unwrap_or_default();
             match text.parse::<f64>() {
@@ -64,4 +64,12 @@ fn read(file: &[u8]) -> train::Result<Counts> {
     }
     ensure!(counts.summary().images > 0, "expected a line for each image behind the first line, found none");
     Ok(counts)
+}
+
+/// The number of the line at or behind the byte `start` that is not empty, as editors count: the reader counts the two
+/// characters that end a line on some systems as one line's end and the next one's begin.
+fn line(file: &[u8], start: usize) -> usize {
+    let (before, rest) = file.split_at(start.min(file.len()));
+    let empty = rest.iter().take_while(|byte| matches!(byte, b'\r' | b'\n'));
+    1 + before.iter().chain(empty).filter(|byte| **byte == b'\n').count()
 }

@@ -116,3 +116,8 @@ impl Loss {
 fn middles(cells: usize, stride: usize) -> Vec<f64> {
     (0..cells).map(|cell| (cell as f64 + 0.5) * stride as f64).collect()
 }
+
+/// −1, 0 or 1: the slope of the absolute value, as torch has it.
+fn sign(value: f64) -> f64 {
+    if value == 0.0 { 0.0 } else { value.signum() }
+}

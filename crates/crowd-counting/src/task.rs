@@ -289,7 +289,7 @@ fn lit(image: &Image, map: &Map, side: f64) -> Image {
     let light = |row: usize, column: usize| {
         let cell = |at: usize| (at as f64 / side) as usize;
         let (row, column) = (cell(row).min(map.height - 1), cell(column).min(map.width - 1));
-        if densest > 0.0 { (map.values[row * map.width + column] / densest).sqrt() } else { 0.0 }
+        if densest > 0.0 { (map.values[row * map.width + column].max(0.0) / densest).sqrt() } else { 0.0 }
     };
     let pixel = |index: usize| {
         let light = light(index / image.width, index % image.width);

@@ -1,6 +1,6 @@
 //! The Bayesian loss.
 
-use super::{Judged, middles};
+use super::{Judged, middles, sign};
 use crate::density::Map;
 use data::Point;
 use serde::{Deserialize, Serialize};
@@ -35,7 +35,7 @@ impl Bayesian {
     pub(crate) fn of(&self, map: &Map, points: &[Point], stride: usize) -> Judged {
         // Without people, everything is background.
         if points.is_empty() {
-            return Judged { value: map.sum().abs(), gradient: vec![map.sum().signum(); map.values.len()] };
+            return Judged { value: map.sum().abs(), gradient: vec![sign(map.sum()); map.values.len()] };
         }
         let belongings = self.belongings(map, points, stride);
         // The background is behind the people.
@@ -45,7 +45,7 @@ impl Bayesian {
             belongings.iter().for_each(|(person, probability)| missing[*person] -= probability * value);
         }
         let slope = |belongings: &Vec<(usize, f64)>| {
-            -belongings.iter().map(|(person, probability)| missing[*person].signum() * probability).sum::<f64>()
+            -belongings.iter().map(|(person, probability)| sign(missing[*person]) * probability).sum::<f64>()
         };
         Judged {
             value: missing.iter().map(|missing| missing.abs()).sum(),

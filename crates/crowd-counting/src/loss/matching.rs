@@ -1,6 +1,6 @@
 //! Distribution matching.
 
-use super::{Judged, middles};
+use super::{Judged, middles, sign};
 use crate::density::{Map, dots};
 use data::Point;
 use serde::{Deserialize, Serialize};
@@ -36,7 +36,7 @@ impl Default for DistributionMatching {
 /// Fewer people have no distribution.
 const NOBODY: f64 = 1e-6;
 /// Iterations end where no potential changes by more than this share of the regularization.
-const CONVERGED: f64 = 1e-4;
+const CONVERGED: f64 = 1e-6;
 /// From one strength of the regularization to the next, on the way from the largest cost to the one asked for.
 const ANNEALING: f64 = 0.25;
 
@@ -44,7 +44,7 @@ impl DistributionMatching {
     /// What the loss says of `map`, whose cells have sides of `stride` pixels, for people at `points`.
     pub(crate) fn of(&self, map: &Map, points: &[Point], stride: usize) -> Judged {
         let (people, predicted) = (points.len() as f64, map.sum());
-        let slope = (predicted - people).signum();
+        let slope = sign(predicted - people);
         let mut judged = Judged { value: (predicted - people).abs(), gradient: vec![slope; map.values.len()] };
         if points.is_empty() || predicted < NOBODY {
             return judged;
@@ -118,9 +118,4 @@ impl Judged {
             *gradient += weight * (derivative - mean) / sum;
         }
     }
-}
-
-/// −1, 0 or 1, as `torch.sign`.
-fn sign(value: f64) -> f64 {
-    if value == 0.0 { 0.0 } else { value.signum() }
 }
