@@ -75,6 +75,9 @@ fn mistakes_are_named_with_their_line() {
         // Lines are those that an editor shows.
         ("truth,prediction\r\n1,2\r\n3,many\r\n", "~/counts.csv: line 3: expected a number"),
         ("truth,prediction\n\n\n3,many\n", "~/counts.csv: line 4: expected a number"),
+        ("truth,prediction\r\n\r\n1,2\r\n\r\n3,many\r\n", "~/counts.csv: line 5: expected a number"),
+        ("\u{feff}truth,prediction\n1,2\n3,many\n", "~/counts.csv: line 3: expected a number"),
+        ("\u{feff}truth,prediction\r\n1,2\r\n3,many\r\n", "~/counts.csv: line 3: expected a number"),
         ("name,truth,prediction\n\"a\nb\",1,2\nc,1,many\n", "~/counts.csv: line 4: expected a number"),
     ] {
         let message = eval(file.as_bytes()).unwrap_err();

@@ -2,7 +2,7 @@
 
 use super::{somewhere, tensor, values};
 use candle_core::Var;
-use crowd_counting::{Bayesian, DensityConfig, DistributionMatching, Loss, LossConfig, People, Scale};
+use crowd_counting::{Bayesian, DensityConfig, DistributionMatching, Loss, LossConfig, People, Scale, density};
 use data::Point;
 
 const STRIDE: usize = 8;
@@ -109,6 +109,21 @@ fn what_is_right_has_no_slope() {
     let (_, gradient) = loss(bayesian(0.15), [1, 6], vec![0.0; 6], &[[4.0, 4.0]]);
     assert_near(gradient[0], -1.0);
     assert_near(gradient[5], 0.0);
+}
+
+/// However few iterations there are for a crowd of hundreds in thousands of cells: what they end with is a bound from below,
+/// and a bad one would outweigh the difference of counts.
+#[test]
+fn the_cost_of_transport_is_not_negative() {
+    let cells = [48, 48];
+    let size = cells.map(|side| side * STRIDE);
+    let points = somewhere(200, size);
+    // Where the people are, near enough; and nearly nobody elsewhere.
+    let map: Vec<f32> =
+        density(&points, &[8.0; 200], size, STRIDE).values.iter().map(|value| *value as f32 + 1e-4).collect();
+    let config = LossConfig::DistributionMatching(DistributionMatching { transport: 1.0, ..Default::default() });
+    let cost = loss(config, cells, map, &points).0;
+    assert!(cost > 0.0, "{cost}");
 }
 
 /// Sinkhorn's algorithm ends after the iterations that it may take, here too few for 3,000 people.
