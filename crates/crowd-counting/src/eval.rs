@@ -38,7 +38,7 @@ pub fn eval(arguments: &[OsString]) -> train::Result<String> {
 }
 
 fn read(file: &[u8]) -> train::Result<Counts> {
-    let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(file);
+    let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).flexible(true).from_reader(file);
     let columns = reader.headers()?.clone();
     let column = |name: &str| {
         columns.iter().position(|column| column == name).with_context(|| {
@@ -51,6 +51,12 @@ fn read(file: &[u8]) -> train::Result<Counts> {
     for row in reader.records() {
         let row = row?;
         let line = row.position().map_or(0, |start| line(file, start.byte() as usize));
+        ensure!(
+            row.len() == columns.len(),
+            "line {line}: expected {} values, one a column of the first line; found {}",
+            columns.len(),
+            row.len()
+        );
         let number = |(name, column): (&str, usize)| {
             let text = row.get(column).unwrap_or_default();
             match text.parse::<f64>() {

@@ -222,7 +222,8 @@ impl Task for CrowdCounting {
         truth.caption(&format!("there are {}", example.label.len()), Colour::WHITE);
         let pixels_a_cell = self.config.model.stride() as f64 * view.size[1] as f64 / view.source[1] as f64;
         let mut counted = Canvas::of(&lit(&image, predicted, pixels_a_cell));
-        counted.caption(&format!("counted {:.1}", predicted.sum()), Colour::WHITE);
+        // Of a little less than nobody, no sign is left.
+        counted.caption(&format!("counted {:.1}", (10.0 * predicted.sum()).round() / 10.0 + 0.0), Colour::WHITE);
         Ok(canvas::beside(&[truth, counted]))
     }
 

@@ -16,7 +16,7 @@ mod weights;
 pub use config::{Config, DeepLabConfig, LossConfig, ModelConfig, Ohem};
 pub use eval::eval;
 pub use loss::Loss;
-pub use metric::Confusion;
+pub use metric::{Confusion, Summary};
 pub use model::Segmenter;
 pub use task::{Batch, Example, SemanticSegmentation};
 pub use weights::median_frequency;

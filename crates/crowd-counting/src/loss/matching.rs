@@ -37,8 +37,9 @@ impl Default for DistributionMatching {
 const NOBODY: f64 = 1e-6;
 /// Iterations end where no potential changes by more than this share of the regularization.
 const CONVERGED: f64 = 1e-6;
-/// From one strength of the regularization to the next, on the way from the largest cost to the one asked for.
-const ANNEALING: f64 = 0.25;
+/// The share of the iterations that the regularization takes, from the strength of the largest cost to the one asked for: slowly,
+/// since potentials of a strength are only a good start for one that is not much weaker.
+const ANNEALING: f64 = 0.8;
 
 impl DistributionMatching {
     /// What the loss says of `map`, whose cells have sides of `stride` pixels, for people at `points`.
@@ -72,11 +73,12 @@ impl DistributionMatching {
 
         let mut of_people = vec![0.0; people.len()];
         let mut strength = largest.max(self.regularization);
+        let weaker = (self.regularization / strength).powf(1.0 / (ANNEALING * self.iterations as f64).max(1.0));
         for _ in 0..self.iterations {
             let of_cells = potentials(&cells, &people, &uniform, &of_people, strength);
             let before = std::mem::replace(&mut of_people, potentials(&people, &cells, shares, &of_cells, strength));
             if strength > self.regularization {
-                strength = (strength * ANNEALING).max(self.regularization);
+                strength = (strength * weaker).max(self.regularization);
                 continue;
             }
             let change = before.iter().zip(&of_people).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);

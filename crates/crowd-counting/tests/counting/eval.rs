@@ -70,7 +70,7 @@ fn mistakes_are_named_with_their_line() {
         ),
         (
             "truth,prediction\n1,2\n3\n",
-            "line: 3, byte: 21): found record with 1 fields, but the previous record has 2 fields",
+            "~/counts.csv: line 3: expected 2 values, one a column of the first line; found 1",
         ),
         // Lines are those that an editor shows.
         ("truth,prediction\r\n1,2\r\n3,many\r\n", "~/counts.csv: line 3: expected a number"),
