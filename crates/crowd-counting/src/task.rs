@@ -115,9 +115,9 @@ impl Task for CrowdCounting {
         self.augmentation.to_string()
     }
 
+    /// As many pixels as training takes.
     fn evaluation_batch(&self, batch: usize) -> usize {
-        let pixels = |[height, width]: [usize; 2]| height * width;
-        (batch * pixels(self.config.size) / self.set.largest_evaluated()).clamp(1, batch.max(1))
+        self.set.evaluated_at_once(batch, self.config.size)
     }
 
     fn example(&self, split: Split, index: usize, rng: &mut Rng) -> Result<Example> {

@@ -182,10 +182,13 @@ impl<L: Label> Set<L> {
         }
     }
 
-    /// Pixels of the largest image of validation and test.
-    pub fn largest_evaluated(&self) -> usize {
-        let pixels = |split| (0..self.len(split)).map(move |index| self.size(split, index).iter().product::<usize>());
-        [Split::Validation, Split::Test].into_iter().flat_map(pixels).max().unwrap_or(0).max(1)
+    /// How many images of validation and test have no more pixels together than `batch` windows of `size` (`[height, width]`),
+    /// were they all as large as the largest: from 1 to `batch`.
+    pub fn evaluated_at_once(&self, batch: usize, size: [usize; 2]) -> usize {
+        let pixels = |[height, width]: [usize; 2]| height * width;
+        let of_split = |split| (0..self.len(split)).map(move |index| pixels(self.size(split, index)));
+        let largest = [Split::Validation, Split::Test].into_iter().flat_map(of_split).max().unwrap_or(0).max(1);
+        (batch * pixels(size) / largest).clamp(1, batch.max(1))
     }
 
     /// Height, width and channels of every image.

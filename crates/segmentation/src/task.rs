@@ -114,8 +114,7 @@ impl Task for SemanticSegmentation {
 
     /// As many pixels as training takes.
     fn evaluation_batch(&self, batch: usize) -> usize {
-        let pixels: usize = self.config.size.iter().product();
-        (batch * pixels / self.set.largest_evaluated()).clamp(1, batch.max(1))
+        self.set.evaluated_at_once(batch, self.config.size)
     }
 
     fn example(&self, split: Split, index: usize, rng: &mut Rng) -> Result<Example> {
