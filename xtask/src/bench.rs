@@ -3,14 +3,14 @@
 use crate::progress::{Progress, RunProgress};
 use crate::task::{Plan, Planned, plan};
 use crate::workspace::Workspace;
-use crate::{Which, report, say};
+use crate::{Which, say};
 use anyhow::{Context, Result, bail};
 use record::{Entry, State};
 use serde_json::json;
 use std::collections::{BTreeSet, VecDeque};
 use std::io::{BufRead, BufReader, Read};
 use std::num::NonZeroUsize;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitCode, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -41,26 +41,36 @@ const INTERRUPTED: u8 = 75;
 
 pub(crate) fn bench(arguments: &Arguments) -> Result<ExitCode> {
     let workspace = Workspace::find()?;
-    let plan = plan(&workspace, &arguments.which)?;
-    let mut pending = Vec::new();
-    for run in &plan.runs {
-        let state = workspace.run(&run.id).state()?;
+    let mut plan = plan(&workspace, &arguments.which)?;
+    let pool = Pool::new(&workspace, &plan, arguments)?;
+    let runs = loop {
+        let runs = plan.runs(&workspace)?;
+        let mut pending = Vec::new();
+        for run in &runs {
+            let state = workspace.run(&run.id).state()?;
+            if arguments.dry_run {
+                say(&format!("{}  {state:11}  {}", run.id, run.line));
+            }
+            if !matches!(state, State::Finished | State::Diverged) {
+                pending.push(run.clone());
+            }
+        }
+        let to_come = match plan.to_come(&workspace)? {
+            0 => String::new(),
+            more => format!("; {more} more follow, of the settings that validation chooses of these"),
+        };
+        eprintln!("{} runs, {} of them to train{to_come}", runs.len(), pending.len());
         if arguments.dry_run {
-            say(&format!("{}  {state:11}  {}", run.id, run.line));
+            return Ok(ExitCode::SUCCESS);
         }
-        if !matches!(state, State::Finished | State::Diverged) {
-            pending.push(run.clone());
+        if pending.is_empty() {
+            break runs;
         }
-    }
-    eprintln!("{} runs, {} of them to train", plan.runs.len(), pending.len());
-    if arguments.dry_run {
-        return Ok(ExitCode::SUCCESS);
-    }
-    let pool = Pool::new(&workspace, &plan, arguments, pending.len())?;
-    if let Some(code) = pool.train(pending)? {
-        return Ok(code);
-    }
-    let entries = pool.test_chosen()?;
+        if let Some(code) = pool.train(pending)? {
+            return Ok(code);
+        }
+    };
+    let entries = pool.test_chosen(&runs)?;
     if !arguments.json {
         say(record::table(&entries).trim_end());
     }
@@ -71,12 +81,12 @@ pub(crate) fn bench(arguments: &Arguments) -> Result<ExitCode> {
 /// Writes records and report of a comparison as its configuration says it; one that was changed on the
 /// command line is only printed.
 fn publish(pool: &Pool<'_>, which: &Which, entries: Vec<Entry>) -> Result<()> {
-    let Pool { workspace, plan, .. } = pool;
+    let Pool { workspace, report, .. } = pool;
     if which.quick || !which.set.is_empty() {
         eprintln!("the report is left as it is: this table is not of the whole configuration");
         return Ok(());
     }
-    let path = workspace.records(&plan.report);
+    let path = workspace.records(report);
     let partial = !which.methods.is_empty() || which.seeds.is_some();
     let old = match path.exists().then(|| record::read_entries(&path)).transpose() {
         // The whole comparison was trained: nothing of an older version's is needed.
@@ -98,15 +108,16 @@ fn publish(pool: &Pool<'_>, which: &Which, entries: Vec<Entry>) -> Result<()> {
     if let Err(error) = pool.draw(&all) {
         eprintln!("warning: no pictures were drawn: {error:#}");
     }
-    report::write(workspace, &plan.report)
+    crate::report::write(workspace, report)
 }
 
 /// Starts the task's binary for each run, some at a time.
 struct Pool<'a> {
     workspace: &'a Workspace,
-    plan: &'a Plan,
-    jobs: usize,
-    threads: usize,
+    binary: PathBuf,
+    report: String,
+    jobs: Option<usize>,
+    threads: Option<usize>,
     json: bool,
     commit: String,
     stop: Arc<AtomicBool>,
@@ -120,9 +131,21 @@ enum Ended {
 }
 
 impl<'a> Pool<'a> {
-    fn new(workspace: &'a Workspace, plan: &'a Plan, arguments: &Arguments, pending: usize) -> Result<Self> {
+    fn new(workspace: &'a Workspace, plan: &Plan, arguments: &Arguments) -> Result<Self> {
+        let stop = Arc::new(AtomicBool::new(false));
+        for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
+            signal_hook::flag::register(signal, stop.clone()).context("cannot listen for signals")?;
+        }
+        let (jobs, threads) = (arguments.jobs.map(NonZeroUsize::get), arguments.threads.map(NonZeroUsize::get));
+        let commit = record::commit::of_folder();
+        let (binary, report) = (plan.binary.clone(), plan.report.clone());
+        Ok(Self { workspace, binary, report, jobs, threads, json: arguments.json, commit, stop })
+    }
+
+    /// Runs at a time, and threads of each, for `pending` runs.
+    fn shares(&self, pending: usize) -> (usize, usize) {
         let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
-        let (jobs, threads) = match (arguments.jobs.map(NonZeroUsize::get), arguments.threads.map(NonZeroUsize::get)) {
+        match (self.jobs, self.threads) {
             (Some(jobs), Some(threads)) => (jobs, threads),
             (Some(jobs), None) => (jobs, cores.div_ceil(jobs)),
             (None, Some(threads)) => (cores.div_ceil(threads), threads),
@@ -130,13 +153,7 @@ impl<'a> Pool<'a> {
                 let jobs = cores.min(pending).max(1);
                 (jobs, cores / jobs)
             }
-        };
-        let stop = Arc::new(AtomicBool::new(false));
-        for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
-            signal_hook::flag::register(signal, stop.clone()).context("cannot listen for signals")?;
         }
-        let commit = record::commit::of_folder();
-        Ok(Self { workspace, plan, jobs, threads, json: arguments.json, commit, stop })
     }
 
     /// Trains `pending`; gives an exit code where not all of them have a record afterwards.
@@ -147,18 +164,19 @@ impl<'a> Pool<'a> {
         for run in &pending {
             self.workspace.run(&run.id).write_spec(&run.spec)?;
         }
+        let (jobs, threads) = self.shares(pending.len());
         let progress = Progress::new(pending.len(), self.json);
         let queue = Mutex::new(VecDeque::from(pending));
         let (failures, interrupted) = (Mutex::new(Vec::new()), AtomicBool::new(false));
         std::thread::scope(|scope| {
-            for _ in 0..self.jobs {
+            for _ in 0..jobs {
                 scope.spawn(|| {
                     while !self.stop.load(Ordering::Relaxed) {
                         let Some(run) = queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front() else {
                             return;
                         };
                         let mut shown = progress.start(&run);
-                        match self.train_one(&run, &mut shown) {
+                        match self.train_one(&run, threads, &mut shown) {
                             Ended::Recorded => {
                                 let state = self.workspace.run(&run.id).state();
                                 shown.end(&state.map_or_else(|error| error.to_string(), |state| state.to_string()));
@@ -189,17 +207,17 @@ impl<'a> Pool<'a> {
         Ok(None)
     }
 
-    fn train_one(&self, run: &Planned, shown: &mut RunProgress<'_>) -> Ended {
-        match self.follow(run, shown) {
+    fn train_one(&self, run: &Planned, threads: usize, shown: &mut RunProgress<'_>) -> Ended {
+        match self.follow(run, threads, shown) {
             Ok(ended) => ended,
             Err(error) => Ended::Failed(format!("{error:#}")),
         }
     }
 
-    fn follow(&self, run: &Planned, shown: &mut RunProgress<'_>) -> Result<Ended> {
+    fn follow(&self, run: &Planned, threads: usize, shown: &mut RunProgress<'_>) -> Result<Ended> {
         let folder = self.workspace.run(&run.id);
         // The child's input closes when this process ends, however it ends; then the child stops too.
-        let mut child = self.start("run", folder.path(), Stdio::piped(), &["--stop-on-eof"])?;
+        let mut child = self.start("run", folder.path(), threads, Stdio::piped(), &["--stop-on-eof"])?;
         let (mut input, output) = (child.stdin.take(), child.stdout.take().context("no output")?);
         let errors = child.stderr.take().context("no standard error")?;
         let errors = std::thread::spawn(move || {
@@ -232,12 +250,13 @@ impl<'a> Pool<'a> {
     }
 
     /// Reads the test split for the settings that validation chose, and only for them.
-    fn test_chosen(&self) -> Result<Vec<Entry>> {
-        let entries = self.entries()?;
+    fn test_chosen(&self, runs: &[Planned]) -> Result<Vec<Entry>> {
+        let (entries, (_, threads)) = (self.entries(runs)?, self.shares(1));
         let untested: BTreeSet<_> =
             entries.iter().filter(|entry| entry.test.is_none()).map(|entry| entry.record.id.clone()).collect();
         for id in record::chosen(&entries).into_iter().filter(|id| untested.contains(id)) {
-            let output = self.start("test", self.workspace.run(&id).path(), Stdio::null(), &[])?.wait_with_output()?;
+            let folder = self.workspace.run(&id);
+            let output = self.start("test", folder.path(), threads, Stdio::null(), &[])?.wait_with_output()?;
             if !output.status.success() {
                 bail!("run {id} cannot be tested: {}", String::from_utf8_lossy(&output.stderr).trim());
             }
@@ -245,7 +264,7 @@ impl<'a> Pool<'a> {
                 say(&json!({"event": "test", "id": id, "record": self.workspace.run(&id).read_test()?}).to_string());
             }
         }
-        self.entries()
+        self.entries(runs)
     }
 
     /// Draws what the best of `entries` predicts, for the report on them, where there is something to draw: the task
@@ -262,37 +281,38 @@ impl<'a> Pool<'a> {
         }
         let out = format!("runs/{}/pictures", record.id);
         let options = ["--count", PICTURES, "--out", &out];
-        let output = self.start("pictures", run.path(), Stdio::null(), &options)?.wait_with_output()?;
+        let output =
+            self.start("pictures", run.path(), self.shares(1).1, Stdio::null(), &options)?.wait_with_output()?;
         if !output.status.success() {
             bail!("{}", String::from_utf8_lossy(&output.stderr).trim());
         }
         let drawn = self.workspace.root.join(out).join("sheet.png");
         let sheet = std::fs::read(&drawn).with_context(|| format!("cannot read {}", drawn.display()))?;
-        let name = record::sheet(&self.plan.report, &record.id);
+        let name = record::sheet(&self.report, &record.id);
         Ok(record::fs::write_atomic(&self.workspace.figures().join(name), &sheet)?)
     }
 
-    fn entries(&self) -> Result<Vec<Entry>> {
+    fn entries(&self, runs: &[Planned]) -> Result<Vec<Entry>> {
         let entry = |run: &Planned| {
             let folder = self.workspace.run(&run.id);
             let record = folder.read_record()?.with_context(|| format!("run {} has lost its record", run.id))?;
             Ok(Entry { record, test: folder.read_test()? })
         };
-        self.plan.runs.iter().map(entry).collect()
+        runs.iter().map(entry).collect()
     }
 
-    fn start(&self, verb: &str, folder: &Path, input: Stdio, options: &[&str]) -> Result<Child> {
-        Command::new(&self.plan.binary)
+    fn start(&self, verb: &str, folder: &Path, threads: usize, input: Stdio, options: &[&str]) -> Result<Child> {
+        Command::new(&self.binary)
             .arg(verb)
             .arg(folder)
             .args(options)
             .current_dir(&self.workspace.root)
-            .env("RAYON_NUM_THREADS", self.threads.to_string())
+            .env("RAYON_NUM_THREADS", threads.to_string())
             .env(record::commit::VARIABLE, &self.commit)
             .stdin(input)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
-            .with_context(|| format!("cannot start {}", self.plan.binary.display()))
+            .with_context(|| format!("cannot start {}", self.binary.display()))
     }
 }

@@ -20,10 +20,11 @@ pub(crate) struct Arguments {
 
 pub(crate) fn status(arguments: &Arguments) -> Result<ExitCode> {
     let workspace = Workspace::find()?;
-    let plan = plan(&workspace, &arguments.which)?;
+    let mut plan = plan(&workspace, &arguments.which)?;
+    let runs = plan.runs(&workspace)?;
     let (mut counts, mut list) = (BTreeMap::<State, usize>::new(), Vec::new());
     let mut seconds = Vec::new();
-    for run in &plan.runs {
+    for run in &runs {
         let folder = workspace.run(&run.id);
         let state = folder.state()?;
         *counts.entry(state).or_default() += 1;
@@ -41,8 +42,10 @@ pub(crate) fn status(arguments: &Arguments) -> Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     let counted: Vec<String> = counts.iter().map(|(state, count)| format!("{count} {state}")).collect();
-    let left = plan.runs.len() - seconds.len();
-    eprintln!("{} runs: {}", plan.runs.len(), counted.join(", "));
+    let to_come = plan.to_come(&workspace)?;
+    let left = runs.len() - seconds.len() + to_come;
+    let follow = if to_come > 0 { format!("; {to_come} more follow") } else { String::new() };
+    eprintln!("{} runs: {}{follow}", runs.len(), counted.join(", "));
     if left > 0 && !seconds.is_empty() {
         let mean = seconds.iter().sum::<f64>() / seconds.len() as f64;
         eprintln!("about {:.0} min of training left, one run after another", left as f64 * mean / 60.0);

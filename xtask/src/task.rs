@@ -3,18 +3,20 @@
 use crate::workspace::Workspace;
 use crate::{Which, mistake};
 use anyhow::{Context, Result, bail};
-use record::{Config, RunId, Spec};
+use record::{Config, Entry, RunId, Spec, Study};
 use serde::Deserialize;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// The runs of a comparison, in the order of its configuration.
+/// A comparison, and the runs of it that are known.
 pub(crate) struct Plan {
     pub(crate) binary: PathBuf,
     /// Name of the comparison's report.
     pub(crate) report: String,
-    pub(crate) runs: Vec<Planned>,
+    study: Study,
+    /// Every run that has an id.
+    known: Vec<Planned>,
 }
 
 /// A run with every default filled in.
@@ -40,7 +42,7 @@ struct AnswerError {
     message: String,
 }
 
-/// Reads the configuration, builds the task, and has it plan each run.
+/// Reads the configuration, builds the task, and has it plan each setting.
 pub(crate) fn plan(workspace: &Workspace, which: &Which) -> Result<Plan> {
     let known = workspace.tasks();
     if !known.contains(&which.task) {
@@ -48,36 +50,75 @@ pub(crate) fn plan(workspace: &Workspace, which: &Which) -> Result<Plan> {
         return Err(mistake(format!("there is no task `{}`{near}; there is {}", which.task, known.join(", "))));
     }
     let (config, report) = workspace.config(&which.task, &which.config)?;
-    let points = config.grid(&which.selection())?;
+    let mut grid = config.grid(&which.selection())?;
     let binary = workspace.binary(&which.task)?;
-    let specs: Vec<&Spec> = points.iter().map(|point| &point.spec).collect();
-    let answers = ask(workspace, &binary, &specs)?;
-    if answers.len() != points.len() {
-        bail!("asked {} to plan {} runs, it answered for {}", binary.display(), points.len(), answers.len());
-    }
-    let (mut runs, mut mistakes) = (Vec::<Planned>::new(), Vec::<String>::new());
-    for (point, answer) in points.iter().zip(answers) {
-        match (answer.id, answer.spec, answer.error) {
-            (Some(id), Some(spec), None) => {
-                if runs.iter().all(|run| run.id != id) {
-                    runs.push(Planned { id, spec, line: String::new() });
-                }
-            }
-            (_, _, Some(error)) => {
+    // What is wrong with a rung shall show before anything is trained.
+    let settings = grid.points.len();
+    let rungs = grid.points.first().into_iter().flat_map(|point| grid.tuning.rungs(point)).collect::<Vec<_>>();
+    grid.points.extend(rungs);
+    let answers = ask(workspace, &binary, &grid.points.iter().map(|point| &point.spec).collect::<Vec<_>>())?;
+    let (mut specs, mut mistakes) = (Vec::<Spec>::new(), Vec::<String>::new());
+    for (index, (point, answer)) in grid.points.iter().zip(answers).enumerate() {
+        match answer {
+            Ok((_, spec)) if index < settings && !specs.contains(&spec) => specs.push(spec),
+            Ok(_) => {}
+            Err(error) => {
                 let line = explain(&config, workspace, which, point.method, &error);
                 if !mistakes.contains(&line) {
                     mistakes.push(line);
                 }
             }
-            _ => bail!("{} answered neither a run nor an error", binary.display()),
         }
     }
     if !mistakes.is_empty() {
         return Err(mistake(mistakes.join("\nerror: ")));
     }
-    let lines = record::describe(&runs.iter().map(|run| &run.spec).collect::<Vec<_>>());
-    runs.iter_mut().zip(lines).for_each(|(run, line)| run.line = line);
-    Ok(Plan { binary, report, runs })
+    let path = config.path().strip_prefix(&workspace.root).unwrap_or(config.path());
+    let study =
+        Study::new(specs, grid.seeds, grid.tuning).map_err(|error| mistake(format!("{}: {error}", path.display())))?;
+    Ok(Plan { binary, report, study, known: Vec::new() })
+}
+
+impl Plan {
+    /// The runs that the comparison consists of, as far as the results so far can tell.
+    pub(crate) fn runs(&mut self, workspace: &Workspace) -> Result<Vec<Planned>> {
+        loop {
+            let specs = self.study.runs(&self.entries(workspace)?);
+            let new: Vec<&Spec> = specs.iter().filter(|spec| self.known.iter().all(|run| run.spec != **spec)).collect();
+            if new.is_empty() {
+                let mut runs: Vec<Planned> =
+                    self.known.iter().filter(|run| specs.contains(&run.spec)).cloned().collect();
+                let lines = record::describe(&runs.iter().map(|run| &run.spec).collect::<Vec<_>>());
+                runs.iter_mut().zip(lines).for_each(|(run, line)| run.line = line);
+                return Ok(runs);
+            }
+            for answer in ask(workspace, &self.binary, &new)? {
+                match answer {
+                    Ok((id, spec)) => self.known.push(Planned { id, spec, line: String::new() }),
+                    Err(AnswerError { section, message }) => {
+                        bail!("{} planned a run that it refuses now: {section}: {message}", self.binary.display())
+                    }
+                }
+            }
+        }
+    }
+
+    /// How many runs will follow those of [`Plan::runs`], at most.
+    pub(crate) fn to_come(&self, workspace: &Workspace) -> Result<usize> {
+        Ok(self.study.to_come(&self.entries(workspace)?))
+    }
+
+    /// The results so far.
+    pub(crate) fn entries(&self, workspace: &Workspace) -> Result<Vec<Entry>> {
+        let mut entries = Vec::new();
+        for run in &self.known {
+            let folder = workspace.run(&run.id);
+            if let Some(record) = folder.read_record()? {
+                entries.push(Entry { record, test: folder.read_test()? });
+            }
+        }
+        Ok(entries)
+    }
 }
 
 fn explain(config: &Config, workspace: &Workspace, which: &Which, method: usize, error: &AnswerError) -> String {
@@ -86,7 +127,12 @@ fn explain(config: &Config, workspace: &Workspace, which: &Which, method: usize,
     format!("{}: {}: {}", place.strip_prefix(&root).unwrap_or(&place), error.section, error.message)
 }
 
-fn ask(workspace: &Workspace, binary: &Path, specs: &[&Spec]) -> Result<Vec<Answer>> {
+/// The id of each of `specs`, and the spec with every default filled in; or what is wrong with it.
+fn ask(
+    workspace: &Workspace,
+    binary: &Path,
+    specs: &[&Spec],
+) -> Result<Vec<std::result::Result<(RunId, Spec), AnswerError>>> {
     let mut child = Command::new(binary)
         .arg("plan")
         .current_dir(&workspace.root)
@@ -101,5 +147,14 @@ fn ask(workspace: &Workspace, binary: &Path, specs: &[&Spec]) -> Result<Vec<Answ
     if !output.status.success() {
         bail!("{} plan failed; see its message above", binary.display());
     }
-    Ok(serde_json::from_slice(&output.stdout)?)
+    let answers: Vec<Answer> = serde_json::from_slice(&output.stdout)?;
+    if answers.len() != specs.len() {
+        bail!("asked {} to plan {} runs, it answered for {}", binary.display(), specs.len(), answers.len());
+    }
+    let answer = |answer| match answer {
+        Answer { id: Some(id), spec: Some(spec), error: None } => Ok(Ok((id, spec))),
+        Answer { error: Some(error), .. } => Ok(Err(error)),
+        Answer { .. } => bail!("{} answered neither a run nor an error", binary.display()),
+    };
+    answers.into_iter().map(answer).collect()
 }

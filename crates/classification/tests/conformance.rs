@@ -109,3 +109,39 @@ fn validation_is_scored_after_every_so_many_epochs_and_the_last() {
     assert!(!every(1).spec.train.contains_key("evaluate_every"));
     assert_ne!(every(1).id, every(2).id);
 }
+
+/// A rung of successive halving: the beginning of the whole training, with its schedule.
+#[test]
+fn a_run_that_is_stopped_is_the_beginning_of_the_whole() {
+    let root = train::conformance::workspace_root(env!("CARGO_MANIFEST_DIR"));
+    let folder = tempfile::tempdir().unwrap();
+    let train = |name: &str, stop_after: serde_json::Value| {
+        let mut spec = compared(json!({"name": "wrs"}), json!({"name": "sgd", "lr": 0.05}));
+        spec.train = json!({"epochs": 4, "batch": 25, "evaluate_every": 2, "log_every": 1, "stop_after": stop_after})
+            .as_object()
+            .unwrap()
+            .clone();
+        let run = record::RunFolder::new(folder.path().join(name));
+        run.write_spec(&spec).unwrap();
+        let options = train::Options {
+            loader_threads: 1,
+            stop: &|_| false,
+            event: &|_| {},
+            checkpoint_every: std::time::Duration::MAX,
+        };
+        train::train::<Classification>(&run, &root, &options)
+    };
+    let whole = train("whole", json!(null)).unwrap();
+    assert!(!whole.spec.train.contains_key("stop_after"), "specs from before the key was there keep their ids");
+    let stopped = train("stopped", json!(3)).unwrap();
+    assert_eq!(4 * stopped.steps, 3 * whole.steps);
+    assert_eq!(stopped.norms, whole.norms[..stopped.norms.len()]);
+    assert_eq!(stopped.norms.len() as u64, stopped.steps);
+    assert_eq!(stopped.epochs[0], whole.epochs[0]);
+    assert_eq!(stopped.epochs.last().unwrap().epoch, 2, "validation is scored where it stops");
+    assert!(stopped.validation().is_some());
+    for epochs in [0, 4] {
+        let error = train("refused", json!(epochs)).unwrap_err().to_string();
+        assert!(error.contains("`stop_after` must be from 1 to below `epochs`, 4, found"), "{error}");
+    }
+}

@@ -9,6 +9,7 @@
 use crate::run::{Entry, Headline, Outcome, Scores};
 use crate::spec::{RunId, Spec, Table, canonical_json};
 use crate::statistics::mean;
+use crate::tuning::{STOP_AFTER, stopped};
 use serde_json::Value;
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,8 +17,7 @@ use std::collections::{BTreeMap, BTreeSet};
 /// The runs of the chosen settings of the largest comparison in `entries`, sorted by id: those
 /// whose final weights are worth an evaluation on the test split.
 ///
-/// A setting can be chosen when none of its runs diverged and it has a validation score for each
-/// seed of the row's best-covered setting.
+/// A setting can be chosen when it has a validation score for each of the row's trial seeds.
 pub fn chosen(entries: &[Entry]) -> Vec<RunId> {
     let rows = Comparison::of(entries).map(|comparison| comparison.rows).unwrap_or_default();
     let runs = rows.iter().filter_map(Row::chosen).flat_map(|setting| setting.runs.values());
@@ -62,8 +62,8 @@ pub(crate) struct Row<'a> {
     pub(crate) words: BTreeMap<String, String>,
     /// Sorted by hyper-parameters.
     pub(crate) settings: Vec<Setting<'a>>,
-    /// The seeds of the best-covered setting.
-    pub(crate) seeds: BTreeSet<u64>,
+    /// Those over which validation chooses: the seeds that most settings have.
+    pub(crate) trial_seeds: BTreeSet<u64>,
     /// Index into `settings`.
     pub(crate) choice: Option<usize>,
 }
@@ -72,8 +72,10 @@ pub(crate) struct Row<'a> {
 pub(crate) struct Setting<'a> {
     /// By dotted key, such as `optimizer.lr`.
     pub(crate) hyper: BTreeMap<String, Float>,
-    /// By seed.
+    /// By seed, of those that were trained to the end.
     pub(crate) runs: BTreeMap<u64, &'a Entry>,
+    /// By epochs and seed, of those that were stopped at a rung of successive halving.
+    pub(crate) rungs: BTreeMap<(u64, u64), &'a Entry>,
 }
 
 /// A number with a total order.
@@ -128,7 +130,7 @@ impl<'a> Comparison<'a> {
     }
 }
 
-fn order(headline: &Headline, one: f64, other: f64) -> Ordering {
+pub(crate) fn order(headline: &Headline, one: f64, other: f64) -> Ordering {
     if headline.higher_is_better { other.total_cmp(&one) } else { one.total_cmp(&other) }
 }
 
@@ -155,11 +157,17 @@ impl Row<'_> {
     }
 
     pub(crate) fn entries(&self) -> impl Iterator<Item = &Entry> {
-        self.settings.iter().flat_map(|setting| setting.runs.values().copied())
+        self.settings.iter().flat_map(|setting| setting.runs.values().chain(setting.rungs.values()).copied())
     }
 }
 
 impl Setting<'_> {
+    /// Mean validation score over `seeds`, where each has one.
+    pub(crate) fn trial(&self, seeds: &BTreeSet<u64>) -> Option<f64> {
+        let scores = seeds.iter().map(|seed| self.runs.get(seed)?.record.validation());
+        mean(&scores.collect::<Option<Vec<f64>>>()?)
+    }
+
     /// Validation scores by seed, of the runs that have one.
     pub(crate) fn validation(&self) -> BTreeMap<u64, f64> {
         self.runs.iter().filter_map(|(seed, entry)| Some((*seed, entry.record.validation()?))).collect()
@@ -205,7 +213,9 @@ fn common(entry: &Entry) -> BTreeMap<String, String> {
         ("task version".to_owned(), record.task_version.to_string()),
     ]);
     for (prefix, table) in [("task", &spec.task), ("train", &spec.train), ("schedule", &spec.schedule)] {
-        common.extend(table.iter().map(|(key, value)| (format!("{prefix}.{key}"), in_words(value))));
+        // Runs that are stopped early belong to those that are not.
+        let kept = table.iter().filter(|(key, _)| (prefix, key.as_str()) != ("train", STOP_AFTER));
+        common.extend(kept.map(|(key, value)| (format!("{prefix}.{key}"), in_words(value))));
     }
     common
 }
@@ -305,23 +315,48 @@ fn named(table: &Table) -> &str {
     table.get("name").and_then(Value::as_str).unwrap_or("unnamed")
 }
 
+/// How many settings each row of a table of `specs` has, with the row's label.
+pub(crate) fn budgets(specs: &[&Spec]) -> Vec<(String, usize)> {
+    let mut settings: BTreeMap<RowKey<'_>, BTreeSet<BTreeMap<String, Float>>> = BTreeMap::new();
+    for (key, hyper) in split(specs) {
+        settings.entry(key).or_default().insert(hyper);
+    }
+    settings.iter().map(|(key, settings_of)| (label(key, settings.keys()), settings_of.len())).collect()
+}
+
+/// The indices of `specs` that share a row and differ in hyper-parameters alone, row by row; the order is theirs.
+pub(crate) fn by_row(specs: &[&Spec]) -> Vec<Vec<usize>> {
+    let mut rows: BTreeMap<RowKey<'_>, Vec<usize>> = BTreeMap::new();
+    for (index, (key, _)) in split(specs).into_iter().enumerate() {
+        rows.entry(key).or_default().push(index);
+    }
+    let mut rows: Vec<Vec<usize>> = rows.into_values().collect();
+    rows.sort();
+    rows
+}
+
 fn rows<'a>(entries: &[&'a Entry], headline: &Headline) -> Vec<Row<'a>> {
-    type Settings<'a> = BTreeMap<BTreeMap<String, Float>, BTreeMap<u64, &'a Entry>>;
+    type Settings<'a> = BTreeMap<BTreeMap<String, Float>, Setting<'a>>;
     let mut groups: BTreeMap<RowKey<'a>, Settings<'a>> = BTreeMap::new();
     let specs: Vec<&Spec> = entries.iter().map(|entry| &entry.record.spec).collect();
     for (&entry, (key, hyper)) in entries.iter().zip(split(&specs)) {
-        groups.entry(key).or_default().entry(hyper).or_default().insert(entry.record.spec.seed, entry);
+        let new = || Setting { hyper: hyper.clone(), runs: BTreeMap::new(), rungs: BTreeMap::new() };
+        let setting = groups.entry(key).or_default().entry(hyper.clone()).or_insert_with(new);
+        let spec = &entry.record.spec;
+        match stopped(&spec.train) {
+            Some(epochs) => setting.rungs.insert((epochs, spec.seed), entry),
+            None => setting.runs.insert(spec.seed, entry),
+        };
     }
     let labels: Vec<String> = groups.keys().map(|key| label(key, groups.keys())).collect();
     labels
         .into_iter()
         .zip(groups)
         .map(|(label, (key, settings))| {
-            let settings: Vec<Setting<'a>> =
-                settings.into_iter().map(|(hyper, runs)| Setting { hyper, runs }).collect();
-            let seeds = best_covered(&settings);
-            let choice = choose(&settings, &seeds, headline);
-            Row { label, optimizer: key.optimizer, method: key.method, words: key.words, settings, seeds, choice }
+            let settings: Vec<Setting<'a>> = settings.into_values().collect();
+            let trial_seeds = trial_seeds(&settings);
+            let choice = choose(&settings, &trial_seeds, headline);
+            Row { label, optimizer: key.optimizer, method: key.method, words: key.words, settings, trial_seeds, choice }
         })
         .collect()
 }
@@ -340,26 +375,21 @@ fn label<'a, 'b: 'a>(key: &RowKey<'b>, all: impl Iterator<Item = &'a RowKey<'b>>
     if words.is_empty() { key.method.to_owned() } else { format!("{} ({})", key.method, words.join(", ")) }
 }
 
-/// The most seeds that a setting without a diverged run has, or any setting if all have one.
-fn best_covered(settings: &[Setting<'_>]) -> BTreeSet<u64> {
-    let most = |settings: &mut dyn Iterator<Item = &Setting<'_>>| {
-        let seeds = settings.map(|setting| setting.runs.keys().copied().collect::<BTreeSet<u64>>());
-        seeds.min_by(|one, other| other.len().cmp(&one.len()).then_with(|| one.cmp(other)))
-    };
-    most(&mut settings.iter().filter(|setting| setting.diverged() == 0))
-        .or_else(|| most(&mut settings.iter()))
-        .unwrap_or_default()
+/// The seeds that most settings have: all of them where every setting was trained on all, and those of the trials where
+/// only the chosen one was.
+fn trial_seeds(settings: &[Setting<'_>]) -> BTreeSet<u64> {
+    let mut counts: BTreeMap<u64, usize> = BTreeMap::new();
+    for seed in settings.iter().flat_map(|setting| setting.runs.keys()) {
+        *counts.entry(*seed).or_default() += 1;
+    }
+    let most = counts.values().copied().max();
+    counts.into_iter().filter(|(_, count)| Some(*count) == most).map(|(seed, _)| seed).collect()
 }
 
-/// The eligible setting with the best mean; of equal ones that with fewer, then smaller
+/// The eligible setting with the best mean over `seeds`; of equal ones that with fewer, then smaller
 /// hyper-parameters.
 fn choose(settings: &[Setting<'_>], seeds: &BTreeSet<u64>, headline: &Headline) -> Option<usize> {
-    let score = |setting: &Setting<'_>| {
-        let scores = setting.validation();
-        let eligible = setting.diverged() == 0 && seeds.iter().all(|seed| scores.contains_key(seed));
-        if eligible { mean(&scores.into_values().collect::<Vec<f64>>()) } else { None }
-    };
-    let candidates = settings.iter().enumerate().filter_map(|(i, setting)| Some((i, setting, score(setting)?)));
+    let candidates = settings.iter().enumerate().filter_map(|(i, setting)| Some((i, setting, setting.trial(seeds)?)));
     let best = candidates.min_by(|(_, one, score), (_, other, than)| {
         let ties = one.hyper.len().cmp(&other.hyper.len());
         order(headline, *score, *than).then(ties).then_with(|| one.hyper.cmp(&other.hyper))
@@ -431,14 +461,45 @@ mod tests {
     }
 
     #[test]
-    fn a_setting_with_a_diverged_run_or_a_missing_seed_is_not_chosen() {
+    fn validation_chooses_over_the_seeds_that_most_settings_have() {
+        let mut entries = decay(1e-4, 0.80, &[0]);
+        entries.extend(decay(5e-4, 0.90, &[0, 1, 2, 3]));
+        entries.extend(decay(1e-3, 0.85, &[0]));
+        for entry in entries.iter_mut().filter(|entry| entry.record.spec.seed > 0) {
+            entry.record.epochs.last_mut().unwrap().validation.insert("top1".into(), 0.1);
+        }
+        assert_eq!(chosen_strength(&entries), Some(5e-4), "what comes after the trials decides nothing");
+        let rows = Comparison::of(&entries).unwrap().rows;
+        assert_eq!(rows[0].trial_seeds, BTreeSet::from([0]));
+    }
+
+    #[test]
+    fn a_setting_with_a_diverged_trial_or_without_one_is_not_chosen() {
         let mut entries = decay(1e-4, 0.80, &[0, 1, 2]);
+        entries.extend(decay(2e-4, 0.70, &[0, 1, 2]));
         entries.extend(decay(5e-4, 0.90, &[0, 1]));
-        assert_eq!(chosen_strength(&entries), Some(1e-4));
-        let mut wild = decay(5e-3, 0.95, &[0, 1, 2, 3]);
-        diverge(&mut wild[3]);
+        assert_eq!(chosen_strength(&entries), Some(5e-4), "two seeds are those of most settings");
+        entries.extend(decay(3e-4, 0.70, &[0, 1, 2]));
+        entries.extend(decay(4e-4, 0.95, &[1, 2, 3]));
+        assert_eq!(chosen_strength(&entries), Some(4e-4), "seed 1 is that of most settings");
+        let mut wild = decay(5e-3, 0.99, &[0, 1, 2]);
+        diverge(&mut wild[1]);
         entries.extend(wild);
+        assert_eq!(chosen_strength(&entries), Some(4e-4));
+    }
+
+    #[test]
+    fn stopped_runs_are_shown_and_not_chosen() {
+        let mut entries = decay(1e-4, 0.80, &[0]);
+        let mut stopped = decay(5e-4, 0.90, &[0]);
+        for entry in &mut stopped {
+            entry.record.spec.train.insert(STOP_AFTER.into(), json!(3));
+            entry.record.id = RunId::new("classification", 1, "", &entry.record.spec);
+        }
+        entries.extend(stopped);
         assert_eq!(chosen_strength(&entries), Some(1e-4));
+        let row = Comparison::of(&entries).unwrap().rows.remove(0);
+        assert_eq!((row.settings.len(), row.entries().count()), (2, 2), "in one comparison");
     }
 
     #[test]

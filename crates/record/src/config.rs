@@ -1,10 +1,11 @@
-//! A configuration: the grid of specs that a comparison consists of.
+//! A configuration: the settings that a comparison tries, and the seeds.
 
 use crate::fs::{FileError, read_text};
 use crate::spec::{Spec, Table};
+use crate::tuning::{Search, Tuning, settings};
 use serde::Deserialize;
 use serde_json::Value;
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use toml::de::{DeTable, DeValue};
 
@@ -49,6 +50,8 @@ struct Form {
     optimizer: Table,
     schedule: Table,
     method: Vec<Table>,
+    #[serde(default)]
+    tuning: Tuning,
     quick: Option<Quick>,
 }
 
@@ -78,13 +81,24 @@ pub struct Selection {
     pub set: Vec<(String, Value)>,
 }
 
-/// A run of the grid, and the `[[method]]` that it comes from.
+/// A setting, and the `[[method]]` that it comes from.
 #[derive(Debug, Clone, PartialEq)]
 pub struct GridPoint {
-    /// As written: defaults are not filled in.
+    /// As written: defaults are not filled in. With the first seed of the trials.
     pub spec: Spec,
     /// Index of its `[[method]]`.
     pub method: usize,
+}
+
+/// What a selection of a configuration asks for.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Grid {
+    /// Every setting once.
+    pub points: Vec<GridPoint>,
+    /// Seeds that the chosen settings are trained on.
+    pub seeds: Vec<u64>,
+    /// How settings are chosen; its seeds are given. Budgets may differ where the selection changes what is searched.
+    pub tuning: Tuning,
 }
 
 impl Config {
@@ -102,11 +116,19 @@ impl Config {
         // The message holds line, column and caret.
         let form: Form = toml::from_str(&text).map_err(|e| error(e.to_string()))?;
         let config = Self { path: path.into(), text, form };
-        for (key, empty) in [("seeds", config.form.seeds.is_empty()), ("method", config.form.method.is_empty())] {
-            if empty {
-                return Err(config.error(&[key], &format!("expected at least one entry in `{key}`, found none")));
-            }
+        let form = &config.form;
+        let quick_seeds = form.quick.as_ref().and_then(|quick| quick.seeds.as_ref());
+        let lists: [(&[&str], bool); 4] = [
+            (&["seeds"], form.seeds.is_empty()),
+            (&["method"], form.method.is_empty()),
+            (&["quick", "seeds"], quick_seeds.is_some_and(Vec::is_empty)),
+            (&["tuning", "seeds"], form.tuning.seeds.as_ref().is_some_and(Vec::is_empty)),
+        ];
+        if let Some((place, _)) = lists.into_iter().find(|(_, empty)| *empty) {
+            let key = place.last().copied().unwrap_or_default();
+            return Err(config.error(place, &format!("expected at least one entry in `{key}`, found none")));
         }
+        config.check_rungs()?;
         Ok(config)
     }
 
@@ -115,27 +137,57 @@ impl Config {
         &self.path
     }
 
-    /// The runs of `selection`, seeds innermost.
+    /// Each rung keeps fewer trials than the one before, for longer.
+    fn check_rungs(&self) -> Result<(), ConfigError> {
+        let rungs = &self.form.tuning.halving;
+        for (index, rung) in rungs.iter().enumerate() {
+            let before = index.checked_sub(1).and_then(|before| rungs.get(before));
+            let problem = match before {
+                _ if rung.epochs == 0 || rung.keep == 0 => "at least one epoch, and one trial to keep".to_owned(),
+                Some(before) if rung.epochs <= before.epochs || rung.keep >= before.keep => {
+                    format!("more epochs than {} and fewer trials to keep than {}", before.epochs, before.keep)
+                }
+                _ => continue,
+            };
+            let message = format!("expected {problem}, found {{ epochs = {}, keep = {} }}", rung.epochs, rung.keep);
+            return Err(self.error(&["tuning", "halving", &index.to_string()], &message));
+        }
+        Ok(())
+    }
+
+    /// The settings and seeds of `selection`.
     ///
     /// # Errors
     ///
-    /// Where a method is not in the configuration, or a key cannot be set.
-    pub fn grid(&self, selection: &Selection) -> Result<Vec<GridPoint>, ConfigError> {
+    /// Where a method is not in the configuration, a key cannot be set, or a search gives no settings.
+    pub fn grid(&self, selection: &Selection) -> Result<Grid, ConfigError> {
         let quick = self.form.quick.clone().unwrap_or_default();
         let quick = if selection.quick { quick } else { Quick::default() };
         let methods = self.selected_methods(selection, &quick)?;
         let optimizers = self.optimizers(&quick.optimizer)?;
-        let mut seeds = selection.seeds.clone().or(quick.seeds).unwrap_or_else(|| self.form.seeds.clone());
+        let own = quick.seeds.clone().unwrap_or_else(|| self.form.seeds.clone());
+        let mut seeds = selection.seeds.clone().unwrap_or_else(|| own.clone());
+        seeds.sort_unstable();
         seeds.dedup();
-        let mut points = Vec::new();
+        let mut tuning = self.form.tuning.clone();
+        let trial_seeds = tuning.seeds.get_or_insert_with(|| own.first().copied().into_iter().collect());
+        tuning.unequal |= selection.quick || !selection.set.is_empty();
+        let mut searches = Vec::new();
         for index in methods {
             let mut method = self.form.method[index].clone();
             method.remove("optimizer");
             let search = self.search(index, method.remove("search"), selection)?;
+            searches.push((index, method, search));
+        }
+        // Of all methods, also of those that are not selected: what is drawn for a method does not depend on the others.
+        let keys = self.searched();
+        let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
+        let mut points = Vec::new();
+        for (index, method, search) in searches {
             let mut spec = Spec {
                 task: merged(&self.form.task, &quick.task),
                 dataset: self.form.dataset.clone(),
-                seed: 0,
+                seed: trial_seeds.first().copied().unwrap_or_default(),
                 train: merged(&self.form.train, &quick.train),
                 optimizer: optimizers[index].clone(),
                 schedule: merged(&self.form.schedule, &quick.schedule),
@@ -145,26 +197,30 @@ impl Config {
             for (key, value) in &selection.set {
                 set(&mut spec, key, value.clone()).map_err(ConfigError::Selection)?;
             }
-            let mut specs = vec![spec];
-            for (key, values) in search {
-                let error = |message: String| self.error(&["method", &index.to_string(), "search"], &message);
-                let mut next = Vec::new();
-                for spec in &specs {
-                    for value in &values {
-                        let mut spec = spec.clone();
-                        set(&mut spec, &key, value.clone()).map_err(error)?;
-                        next.push(spec);
-                    }
-                }
-                specs = next;
+            let error = |message: String| self.error(&["method", &index.to_string(), "search"], &message);
+            let tried = settings(&search, &keys, tuning.trials).map_err(error)?;
+            if let Some(trials) = tuning.trials.filter(|trials| !tuning.unequal && *trials != tried.len()) {
+                return Err(error(format!(
+                    "expected {trials} settings, as `trials` in `[tuning]` says, found {}: search ranges, or lists of which there \
+                     are as many combinations",
+                    tried.len()
+                )));
             }
-            for spec in specs {
-                points.extend(
-                    seeds.iter().map(|seed| GridPoint { spec: Spec { seed: *seed, ..spec.clone() }, method: index }),
-                );
+            for setting in tried {
+                let mut spec = spec.clone();
+                for (key, value) in setting {
+                    set(&mut spec, &key, value).map_err(error)?;
+                }
+                points.push(GridPoint { spec, method: index });
             }
         }
-        Ok(points)
+        Ok(Grid { points, seeds, tuning })
+    }
+
+    /// The keys that any method searches.
+    fn searched(&self) -> BTreeSet<String> {
+        let searches = self.form.method.iter().filter_map(|method| method.get("search")?.as_object());
+        searches.flat_map(|search| search.keys().cloned()).collect()
     }
 
     /// Where a mistake in `section` of method `method` comes from, as `file:line`: at the key that `message`
@@ -260,22 +316,14 @@ impl Config {
         Ok(all().filter(|index| selection.methods.iter().any(|wanted| wanted == name(*index))).collect())
     }
 
-    /// The keys and values that are searched for a method; none in the quick form, nor where a value is set.
-    fn search(
-        &self,
-        method: usize,
-        search: Option<Value>,
-        selection: &Selection,
-    ) -> Result<BTreeMap<String, Vec<Value>>, ConfigError> {
-        let Some(search) = search else { return Ok(BTreeMap::new()) };
-        let error = |problem: String| {
-            let message = format!("`search` must give a list of values for each key, {problem}");
-            self.error(&["method", &method.to_string(), "search"], &message)
-        };
-        let search: BTreeMap<String, Vec<Value>> = serde_json::from_value(search).map_err(|e| error(e.to_string()))?;
-        if let Some((key, _)) = search.iter().find(|(_, values)| values.is_empty()) {
-            return Err(error(format!("found an empty one for `{key}`")));
-        }
+    /// What is searched for a method; nothing in the quick form, nor where a value is set.
+    fn search(&self, method: usize, search: Option<Value>, selection: &Selection) -> Result<Search, ConfigError> {
+        let Some(search) = search else { return Ok(Search::new()) };
+        let search: Search = serde_json::from_value(search).map_err(|_| {
+            let message = "`search` must give for each key a list of values, or a range such as { log = [1e-3, 1.0] } or \
+                           { linear = [0.0, 0.9] }";
+            self.error(&["method", &method.to_string(), "search"], message)
+        })?;
         let free = |key: &String| !selection.quick && selection.set.iter().all(|(set, _)| set != key);
         Ok(search.into_iter().filter(|(key, _)| free(key)).collect())
     }
@@ -433,19 +481,20 @@ task.model.resnet.width = 4
 
     #[test]
     fn the_grid_has_every_combination_once() {
-        let points = config(TEXT).unwrap().grid(&Selection::default()).unwrap();
-        assert_eq!(points.len(), 2 + 3 * 2 * 2);
+        let Grid { points, seeds, tuning } = config(TEXT).unwrap().grid(&Selection::default()).unwrap();
+        assert_eq!(points.len(), 1 + 3 * 2);
+        assert_eq!((seeds, tuning.seeds.as_deref(), tuning.unequal), (vec![0, 1], Some(&[0][..]), false));
         assert!(points.iter().all(|p| p.spec.task["model"]["resnet"].get("width").is_none()));
         let decays: Vec<_> = points.iter().filter_map(|p| p.spec.method.get("decay")?.as_f64()).collect();
-        assert_eq!(decays.iter().filter(|d| **d == 1e-4).count(), 4);
+        assert_eq!(decays.iter().filter(|d| **d == 1e-4).count(), 2);
         assert!(points.iter().all(|p| !p.spec.method.contains_key("search")));
     }
 
     #[test]
     fn quick_merges_and_searches_nothing() {
         let selection = Selection { quick: true, ..Selection::default() };
-        let points = config(TEXT).unwrap().grid(&selection).unwrap();
-        assert_eq!(points.len(), 2);
+        let Grid { points, seeds, .. } = config(TEXT).unwrap().grid(&selection).unwrap();
+        assert_eq!((points.len(), seeds), (2, vec![0]));
         assert_eq!(points[1].spec.train, *json!({"epochs": 1, "batch": 4}).as_object().unwrap());
         assert_eq!(points[1].spec.task["model"], json!({"resnet": {"depth": 8, "width": 4}}));
         assert_eq!(points[1].spec.method["decay"], 1e-3);
@@ -460,9 +509,11 @@ task.model.resnet.width = 4
             set: vec![("optimizer.lr".into(), json!(0.5)), ("task.model.resnet.depth".into(), json!(14))],
             ..Selection::default()
         };
-        let points = config.grid(&selection).unwrap();
-        assert_eq!(points.len(), 3);
-        assert!(points.iter().all(|p| p.spec.seed == 7 && p.spec.optimizer["lr"] == 0.5));
+        let Grid { points, seeds, tuning } = config.grid(&selection).unwrap();
+        assert_eq!((points.len(), seeds), (3, vec![7]));
+        assert_eq!(tuning.seeds, Some(vec![0]), "trials stay comparable with those that were made before");
+        assert!(tuning.unequal, "what is set is searched for no method");
+        assert!(points.iter().all(|p| p.spec.optimizer["lr"] == 0.5));
         assert_eq!(points[0].spec.task["model"]["resnet"]["depth"], 14);
     }
 
@@ -477,7 +528,19 @@ task.model.resnet.width = 4
             grid(&TEXT.replace("\"optimizer.lr\"", "\"optimiser.lr\""))
                 .contains("c.toml: line 20: there is no key `optimiser.lr`, did you mean `optimizer`?")
         );
-        assert!(grid(&TEXT.replace("[0.1, 0.2]", "0.1")).contains("must give a list"));
+        assert!(
+            grid(&TEXT.replace("[0.1, 0.2]", "0.1")).contains("must give for each key a list of values, or a range")
+        );
+        assert!(message(&TEXT.replace("seeds = [0]", "seeds = []")).contains("line 22: expected at least one"));
+        let tuning = |tuning: &str| message(&TEXT.replace("[train]", &format!("[tuning]\n{tuning}\n[train]")));
+        assert!(tuning("seeds = []").contains("line 8: expected at least one entry in `seeds`"));
+        assert!(tuning("trial = 3").contains("unknown field `trial`"));
+        let halving = "halving = [{ epochs = 1, keep = 2 }, { epochs = 2, keep = 2 }]";
+        let problem =
+            "line 8: expected more epochs than 1 and fewer trials to keep than 2, found { epochs = 2, keep = 2 }";
+        assert!(tuning(halving).contains(problem), "{}", tuning(halving));
+        let trials = grid(&TEXT.replace("[train]", "[tuning]\ntrials = 4\n[train]"));
+        assert!(trials.contains("expected 4 settings, as `trials` in `[tuning]` says, found 1"), "{trials}");
         let select = |selection: Selection| config(TEXT).unwrap().grid(&selection).unwrap_err().to_string();
         let wanted = Selection { methods: vec!["weight-decy".into()], ..Selection::default() };
         assert!(select(wanted).contains("did you mean `weight-decay`?"));
@@ -495,6 +558,28 @@ task.model.resnet.width = 4
         assert_eq!(config.locate("train", 1, &quick, "`epochs` must be"), "c.toml:23");
         let set = Selection { set: vec![("optimizer.lr".into(), json!("fast"))], ..Selection::default() };
         assert_eq!(config.locate("optimizer", 1, &set, "`lr`: invalid type"), "--set optimizer.lr");
+    }
+
+    #[test]
+    fn ranges_are_drawn() {
+        let text = TEXT
+            .replace(
+                "search = { \"method.decay\" = [1e-4, 1e-3, 1e-2], \"optimizer.lr\" = [0.1, 0.2] }",
+                "search = { \"method.decay\" = { log = [1e-5, 1e-1] }, \"optimizer.lr\" = { log = [0.01, 1.0] } }",
+            )
+            .replace("name = \"none\"", "name = \"none\"\nsearch = { \"optimizer.lr\" = { log = [0.01, 1.0] } }")
+            .replace("[train]", "[tuning]\ntrials = 4\n[train]");
+        let points = config(&text).unwrap().grid(&Selection::default()).unwrap().points;
+        let rates: Vec<&Value> = points.iter().map(|point| &point.spec.optimizer["lr"]).collect();
+        assert_eq!(rates.len(), 8);
+        assert_eq!(rates[..4], rates[4..], "methods try the same rates");
+        let only = Selection { methods: vec!["none".into()], ..Selection::default() };
+        let alone = config(&text).unwrap().grid(&only).unwrap().points;
+        assert_eq!(alone, points[..4], "what is drawn does not depend on what else is selected");
+        let missing = config(&text.replace("trials = 4", "")).unwrap().grid(&Selection::default()).unwrap_err();
+        assert!(
+            missing.to_string().contains("`optimizer.lr` is a range: say in `[tuning]` how many `trials` are drawn")
+        );
     }
 
     const OPTIMIZERS: &str = r#"
@@ -529,7 +614,7 @@ optimizer.lr = 0.5
     #[test]
     fn a_method_may_have_an_optimizer_of_its_own() {
         let optimizers = |text: &str, selection: Selection| -> Vec<Value> {
-            let points = config(text).unwrap().grid(&selection).unwrap();
+            let points = config(text).unwrap().grid(&selection).unwrap().points;
             assert!(points.iter().all(|point| point.spec.method == *json!({"name": "none"}).as_object().unwrap()));
             points.into_iter().map(|point| point.spec.optimizer.into()).collect()
         };

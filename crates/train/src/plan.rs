@@ -24,6 +24,16 @@ pub struct Settings {
     /// Scores on validation are taken after every so many epochs, and after the last.
     #[serde(default = "default_evaluate_every", skip_serializing_if = "is_default_evaluate_every")]
     pub evaluate_every: u64,
+    /// Epochs after which training stops, with the schedule of the whole training: a rung of successive halving.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stop_after: Option<u64>,
+}
+
+impl Settings {
+    /// Epochs that are trained.
+    pub fn trained_epochs(&self) -> u64 {
+        self.stop_after.unwrap_or(self.epochs)
+    }
 }
 
 fn default_log_every() -> u64 {
@@ -92,6 +102,10 @@ pub fn plan<T: Task>(spec: &Spec, root: &Root) -> Result<Planned<T>, Error> {
         if value == 0 {
             return Err(Error::spec("train", format!("`{key}` must be at least 1, found 0")));
         }
+    }
+    if let Some(epochs) = settings.stop_after.filter(|epochs| !(1..settings.epochs).contains(epochs)) {
+        let message = format!("`stop_after` must be from 1 to below `epochs`, {}, found {epochs}", settings.epochs);
+        return Err(Error::spec("train", message));
     }
     let base = Base::from_table(&spec.optimizer).map_err(|e| Error::spec("optimizer", e))?;
     let schedule = Schedule::from_table(&spec.schedule).map_err(|e| Error::spec("schedule", e))?;

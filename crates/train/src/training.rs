@@ -138,8 +138,9 @@ impl<'a, T: Task> Run<'a, T> {
         (self.task.set().len(Split::Train) / self.planned.settings.batch) as u64
     }
 
+    /// Steps that are taken.
     fn steps(&self) -> u64 {
-        self.steps_per_epoch() * self.planned.settings.epochs
+        self.steps_per_epoch() * self.planned.settings.trained_epochs()
     }
 
     fn train(&mut self) -> std::result::Result<Outcome, Error> {
@@ -192,8 +193,9 @@ impl<'a, T: Task> Run<'a, T> {
         self.progress.step += 1;
         self.progress.loss_sum += value;
         (self.options.event)(&Event::Step { step: step + 1, steps: self.steps(), loss: value });
-        let Settings { epochs, evaluate_every, .. } = self.planned.settings;
-        let is_evaluated = (epoch + 1).is_multiple_of(evaluate_every) || epoch + 1 == epochs;
+        let Settings { evaluate_every, .. } = self.planned.settings;
+        let is_last = epoch + 1 == self.planned.settings.trained_epochs();
+        let is_evaluated = (epoch + 1).is_multiple_of(evaluate_every) || is_last;
         if (step + 1).is_multiple_of(per_epoch) && is_evaluated {
             return self.end_epoch(epoch);
         }
@@ -213,7 +215,9 @@ impl<'a, T: Task> Run<'a, T> {
         }
         self.progress.seconds.backward += forward.elapsed().as_secs_f64();
         let step = self.progress.step;
-        let lr = self.planned.base.rule.lr() * self.planned.schedule.factor(step, self.steps(), self.steps_per_epoch());
+        let (per_epoch, epochs) = (self.steps_per_epoch(), self.planned.settings.epochs);
+        let factor = self.planned.schedule.factor(step, per_epoch * epochs, per_epoch);
+        let lr = self.planned.base.rule.lr() * factor;
         let before = match step.is_multiple_of(self.planned.settings.log_every) {
             true => Some(Before::new(&self.params, &gradients)?),
             false => None,
@@ -246,8 +250,12 @@ impl<'a, T: Task> Run<'a, T> {
             let reason = format!("the validation score `{name}` became {score}");
             return Ok(Some(Outcome::Diverged { epoch, step: step - 1, reason }));
         }
-        let Settings { epochs, evaluate_every, .. } = self.planned.settings;
-        let since = if epoch + 1 == epochs { epoch % evaluate_every + 1 } else { evaluate_every };
+        let Settings { evaluate_every, .. } = self.planned.settings;
+        let since = if epoch + 1 == self.planned.settings.trained_epochs() {
+            epoch % evaluate_every + 1
+        } else {
+            evaluate_every
+        };
         let train_loss = self.progress.loss_sum / (since * self.steps_per_epoch()) as f64;
         let row = EpochRow { epoch, step, train_loss, validation };
         (self.options.event)(&Event::Epoch(&row));

@@ -104,7 +104,7 @@ fn remark(line: &Line<'_>, i: usize, setting: &Setting<'_>) -> String {
         remarks.push(link(&format!("{} diverged", setting.diverged()), "diverged"));
     }
     let missing: Vec<String> =
-        line.row.seeds.iter().filter(|seed| !setting.runs.contains_key(seed)).map(ToString::to_string).collect();
+        line.row.trial_seeds.iter().filter(|seed| !setting.runs.contains_key(seed)).map(ToString::to_string).collect();
     if !missing.is_empty() {
         remarks.push(format!("seed {} missing", missing.join(", ")));
     }

@@ -288,7 +288,7 @@ fn missing_tests(line: &Line<'_>) -> Option<String> {
 /// Settings that could not be chosen because seeds are missing.
 fn incomplete(ranking: &Ranking<'_>) -> Option<String> {
     let settings = ranking.comparison.rows.iter().flat_map(|row| {
-        row.settings.iter().filter(|setting| !row.seeds.iter().all(|seed| setting.runs.contains_key(seed)))
+        row.settings.iter().filter(|setting| !row.trial_seeds.iter().all(|seed| setting.runs.contains_key(seed)))
     });
     let number = settings.count();
     (number > 0).then(|| {
