@@ -3,8 +3,10 @@
 //! Pure functions of a few numbers. What they cannot answer (too few values, values that are not
 //! finite) is `None`, so that a page has to say something of it.
 
+mod bootstrap;
 mod significance;
 
+pub use bootstrap::bootstrap;
 pub use significance::{Welch, holm, paired_t, welch, wilcoxon};
 
 use statrs::distribution::{ContinuousCDF, StudentsT};
