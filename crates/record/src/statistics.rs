@@ -4,9 +4,13 @@
 //! finite) is `None`, so that a page has to say something of it.
 
 mod bootstrap;
+mod profile;
+mod search;
 mod significance;
 
 pub use bootstrap::bootstrap;
+pub use profile::{Profile, WORST_RATIO, profile};
+pub use search::{area, expected_best};
 pub use significance::{Welch, holm, paired_t, welch, wilcoxon};
 
 use statrs::distribution::{ContinuousCDF, StudentsT};
