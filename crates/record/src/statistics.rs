@@ -1,9 +1,22 @@
-//! Means, intervals and paired differences.
+//! Means and their intervals, tests of differences, and what a search and a set of tasks say.
+//!
+//! Pure functions of a few numbers. What they cannot answer (too few values, values that are not
+//! finite) is `None`, so that a page has to say something of it.
+
+mod bootstrap;
+mod profile;
+mod search;
+mod significance;
+
+pub use bootstrap::bootstrap;
+pub use profile::{Profile, WORST_RATIO, profile};
+pub use search::{area, expected_best};
+pub use significance::{Welch, holm, paired_t, welch, wilcoxon};
 
 use statrs::distribution::{ContinuousCDF, StudentsT};
 use std::collections::BTreeMap;
 
-/// A mean with its two-sided 95 % confidence interval.
+/// A mean with its two-sided confidence interval, of 95 % where nothing else is said.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Interval {
     /// Mean of the values.
@@ -56,10 +69,19 @@ pub fn deviation(values: &[f64]) -> Option<f64> {
 /// Two-sided 95 % interval of the mean, from Student's t with n − 1 degrees of freedom; `None` for
 /// n < 2, where the spread is unknown.
 pub fn interval(values: &[f64]) -> Option<Interval> {
+    interval_at(values, 0.95)
+}
+
+/// [`interval`] for another confidence level, a share: 0.99 is 99 %. `None` as well for a level
+/// that is not between 0 and 1.
+pub fn interval_at(values: &[f64], level: f64) -> Option<Interval> {
+    if !(0.0 < level && level < 1.0) {
+        return None;
+    }
     let n = values.len();
     let error = deviation(values)? / (n as f64).sqrt();
     let student = StudentsT::new(0.0, 1.0, (n - 1) as f64).ok()?;
-    Some(Interval { mean: mean(values)?, half: student.inverse_cdf(0.975) * error, n })
+    Some(Interval { mean: mean(values)?, half: student.inverse_cdf((1.0 + level) / 2.0) * error, n })
 }
 
 /// The difference `ours − theirs`, paired by seed, over the seeds that both have; `None` for fewer
@@ -133,6 +155,19 @@ mod tests {
         assert_eq!(mean(&[]), None);
         assert_eq!(deviation(&[1.0]), None);
         assert_eq!(interval(&[1.0]), None);
+    }
+
+    #[test]
+    fn levels_are_between_nothing_and_all() {
+        let values = [91.2, 90.7, 91.9];
+        assert_eq!(interval_at(&values, 0.95), interval(&values));
+        // What a page shows must not move with the last digit of the level.
+        assert_eq!((1.0 + 0.95) / 2.0, 0.975);
+        for level in [0.0, 1.0, -0.5, 95.0, f64::NAN] {
+            assert_eq!(interval_at(&values, level), None, "{level}");
+        }
+        let halves = [0.01, 0.5, 0.95, 0.99, 0.9999].map(|level| interval_at(&values, level).unwrap().half);
+        assert!(halves.is_sorted_by(|a, b| a < b), "{halves:?}");
     }
 
     #[test]
