@@ -28,6 +28,8 @@ const SAMPLE: f64 = 26.0;
 pub(crate) const MOST_LINES: usize = 8;
 /// More points are not told apart on a curve of this size, and make files large.
 const MOST_POINTS: usize = 120;
+/// Curves of so many points show them.
+const MOST_DOTS: usize = 16;
 const FONTS: &str = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif";
 const DASHES: [&str; 4] = ["", "9 4", "2 4", "12 4 2 4"];
 
@@ -48,12 +50,15 @@ pub(crate) struct Panel {
     pub(crate) y: String,
     /// What is to the right, below the plot.
     pub(crate) x: String,
+    /// Of the horizontal axis.
+    pub(crate) x_scale: Scale,
+    /// Of the vertical axis.
     pub(crate) scale: Scale,
     pub(crate) trim: Trim,
     pub(crate) lines: Vec<Line>,
 }
 
-/// How the vertical axis is divided.
+/// How an axis is divided.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Scale {
     Linear,
@@ -62,7 +67,7 @@ pub(crate) enum Scale {
 }
 
 /// Which outliers may leave the plot so that the rest can be told apart.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Trim {
     /// The lowest, but not the last point of a line.
     Low,
@@ -70,8 +75,10 @@ pub(crate) enum Trim {
     High,
     /// None.
     Neither,
-    /// The lowest, the last point of a line too.
-    Tail,
+    /// This share of the points, the lowest, wherever they are on their lines.
+    Lowest(f64),
+    /// This share of the points, the highest.
+    Highest(f64),
 }
 
 /// A curve with a band around it.
@@ -190,7 +197,8 @@ fn draw(
     }
     // The first line, which is the best, comes last and so on top.
     for (line, curve) in panel.lines.iter().zip(&curves).rev() {
-        if let [[x, y, ..]] = curve.as_slice() {
+        let dots = if curve.len() <= MOST_DOTS { curve.as_slice() } else { &[] };
+        for [x, y, ..] in dots {
             let _ =
                 writeln!(out, "<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"3.5\" fill=\"{}\"/>", theme.line(line.style));
         }

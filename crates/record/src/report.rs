@@ -1,10 +1,12 @@
 //! The page of a comparison, made from its entries and nothing else.
 
 mod appendix;
+mod evidence;
 mod figures;
 mod page;
 mod pictures;
 mod ranking;
+mod search;
 mod setup;
 mod summary;
 mod words;
@@ -98,8 +100,10 @@ pub fn table(entries: &[Entry]) -> String {
         return "no records\n".to_owned();
     };
     let ranking = Ranking::of(&comparison);
-    let rows: Vec<Vec<String>> = ranking.lines.iter().map(|line| ranking.cells(line).to_vec()).collect();
-    format!("{}\n{}\n", crate::table::plain(&ranking.header(), &rows), summary::bullets(&summary::notes(&ranking)))
+    let shown = ..ranking::COLUMNS - 2;
+    let rows: Vec<Vec<String>> = ranking.lines.iter().map(|line| ranking.cells(line)[shown].to_vec()).collect();
+    let header = &ranking.header()[shown];
+    format!("{}\n{}\n", crate::table::plain(header, &rows), summary::bullets(&summary::notes(&ranking)))
 }
 
 #[cfg(test)]

@@ -2,9 +2,8 @@
 
 use super::{Line, Panel, Scale, Trim};
 
-/// Share of the points, pooled over lines, that may leave the plot.
+/// Share of the points, pooled over lines, that may leave the plot where the ends of lines stay.
 const TRIMMED: f64 = 0.2;
-const TRIMMED_TAIL: f64 = 0.08;
 
 /// Maps numbers to a coordinate of the drawing.
 pub(super) struct Axis {
@@ -23,11 +22,15 @@ pub(super) struct Axis {
 
 impl Axis {
     pub(super) fn horizontal(panel: &Panel, from: f64, to: f64) -> Self {
-        let mut values: Vec<f64> = panel.lines.iter().flat_map(|line| &line.points).map(|point| point.x).collect();
+        let values = panel.lines.iter().flat_map(|line| &line.points).map(|point| point.x);
+        let mut values: Vec<f64> = match panel.x_scale {
+            Scale::Linear => values.collect(),
+            Scale::Log => values.filter(|value| *value > 0.0).map(f64::log10).collect(),
+        };
         values.sort_by(f64::total_cmp);
         let (low, high) = ends(&values);
-        // Epochs and steps are whole.
-        Self { scale: Scale::Linear, low, high, wanted: 4.5, finest: 1.0, from, to }
+        // Epochs, steps and trials are whole.
+        Self { scale: panel.x_scale, low, high, wanted: 4.5, finest: 1.0, from, to }
     }
 
     /// In the manner of `panel`, as narrow as the points of `lines` allow.
@@ -51,7 +54,8 @@ impl Axis {
                 Trim::Neither => {}
                 Trim::Low => low = low.max(all[trimmed(TRIMMED)].min(least - room)),
                 Trim::High => high = high.min(all[all.len() - 1 - trimmed(TRIMMED)].max(most + room)),
-                Trim::Tail => low = all[trimmed(TRIMMED_TAIL)],
+                Trim::Lowest(share) => low = all[trimmed(share)],
+                Trim::Highest(share) => high = all[all.len() - 1 - trimmed(share)],
             }
         }
         let margin = 0.04 * (high - low);

@@ -1,5 +1,6 @@
 //! Every setting and run, norms, cost and provenance.
 
+use super::evidence;
 use super::ranking::{Line, Ranking, seconds};
 use super::summary::{day, row_anchor, setting_anchor, short};
 use super::words::{NOTHING, anchor, counted, escape, estimate, hyper, link, number, significant};
@@ -10,16 +11,23 @@ use crate::table;
 use std::collections::{BTreeMap, BTreeSet};
 
 pub(super) fn render(ranking: &Ranking<'_>) -> String {
-    let mut parts = vec!["### Settings and runs".to_owned()];
+    let mut parts: Vec<String> =
+        [evidence::comparisons(ranking), evidence::pairs(ranking), evidence::sensitivity(ranking)]
+            .into_iter()
+            .flatten()
+            .collect();
+    parts.push("### Settings and runs".to_owned());
     parts.push(
         "Each run's id is the address of its record: `cargo xtask show <id>` prints it. The chosen setting of a row is in bold. \
-         Means are over the runs that have a score."
+         *Trial* is the mean validation score over the seeds that all of the row's settings were tried on, which chose; *all \
+         seeds* is the mean over the runs that have a score."
             .to_owned(),
     );
     parts.extend(ranking.lines.iter().map(|line| settings(ranking, line)));
     parts.extend(test_scores(ranking));
     parts.push(format!("### {}Where the time went", anchor("cost")));
     parts.push(cost(ranking));
+    parts.extend(evidence::to_target(ranking));
     parts.push(format!("### {}Diverged runs", anchor("diverged")));
     parts.push(diverged_runs(ranking));
     parts.push(format!("### {}Norms at the end of training", anchor("norms")));
@@ -47,18 +55,24 @@ fn settings(ranking: &Ranking<'_>, line: &Line<'_>) -> String {
             Some(mean) => estimate(mean, interval(&scores), headline),
             None => NOTHING.to_owned(),
         };
+        let trial = setting.trial(&line.row.trial_seeds).map(|score| estimate(score * headline.scale, None, headline));
         let words = escape(&hyper(line.row, setting));
         let words = if line.row.choice == Some(i) { format!("**{words}**") } else { words };
-        let runs = setting.runs.iter().map(|(seed, entry)| run(*seed, entry));
+        let stopped = setting.rungs.iter().map(|((epochs, seed), entry)| {
+            format!("{} (stopped after {})", run(*seed, entry), counted(*epochs as usize, "epoch"))
+        });
+        let runs = setting.runs.iter().map(|(seed, entry)| run(*seed, entry)).chain(stopped);
         vec![
             anchor(&setting_anchor(line.number, i)) + &words,
+            trial.map_or(NOTHING.to_owned(), |trial| trial.replace(" ± —", "")),
             score,
             remark(line, i, setting),
             runs.collect::<Vec<_>>().join(", "),
         ]
     });
-    let title = format!("validation {}", headline.title);
-    let table = table::markdown(&header(&["setting", &title, "state", "runs by seed"]), &rows.collect::<Vec<_>>());
+    let trial = format!("trial {}", headline.title);
+    let names = header(&["setting", &trial, "all seeds", "state", "runs by seed"]);
+    let table = table::markdown(&names, &rows.collect::<Vec<_>>());
     format!(
         "#### {}{}\n\n{}\n\n{}",
         anchor(&row_anchor(line.number)),
@@ -105,7 +119,9 @@ fn remark(line: &Line<'_>, i: usize, setting: &Setting<'_>) -> String {
     }
     let missing: Vec<String> =
         line.row.trial_seeds.iter().filter(|seed| !setting.runs.contains_key(seed)).map(ToString::to_string).collect();
-    if !missing.is_empty() {
+    if setting.runs.is_empty() {
+        remarks.push("stopped".to_owned());
+    } else if !missing.is_empty() {
         remarks.push(format!("seed {} missing", missing.join(", ")));
     }
     let without_score = setting.runs.len() - setting.diverged() - setting.validation().len();
@@ -176,8 +192,9 @@ fn cost(ranking: &Ranking<'_>) -> String {
 fn diverged_runs(ranking: &Ranking<'_>) -> String {
     let rows = ranking.lines.iter().flat_map(|line| {
         line.row.settings.iter().enumerate().flat_map(move |(i, setting)| {
-            let runs = setting.runs.iter().filter(|(_, entry)| diverged(entry));
-            runs.map(move |(seed, entry)| {
+            let runs = setting.runs.values().chain(setting.rungs.values()).filter(|entry| diverged(entry));
+            runs.map(move |entry| {
+                let seed = entry.record.spec.seed;
                 let (epoch, step, reason) = match &entry.record.outcome {
                     Outcome::Diverged { epoch, step, reason } => (epoch.to_string(), step.to_string(), escape(reason)),
                     Outcome::Finished => Default::default(),

@@ -2,13 +2,18 @@
 
 use super::ranking::{Line, Ranking};
 use super::words::{escape, listed};
-use crate::choice::Setting;
+use crate::choice::{Setting, last};
 use crate::plot::{self, Figure, Panel, Point, Scale, Theme, Trim, svg};
 use crate::run::{NormRow, Record};
 use std::collections::BTreeMap;
 
 /// Largest over smallest norm from which on the axis is logarithmic.
 const WIDE: f64 = 8.0;
+
+/// Share of the effective learning rates that may lie below the plot: those at the end of a schedule that goes to zero.
+const LEAST_RATES: f64 = 0.08;
+/// Share of the trials that may lie outside of the plot: what a rate does that is far too large.
+const WORST_TRIALS: f64 = 0.2;
 
 /// The optimizers of a family where there are several, and the lines of its rows.
 type Plot<'r> = (Option<&'r str>, Vec<plot::Line>);
@@ -38,8 +43,95 @@ pub(super) fn embed(name: &str, ranking: &Ranking<'_>) -> Vec<String> {
 }
 
 fn figures(ranking: &Ranking<'_>) -> Vec<(&'static str, Figure)> {
-    let figures = [("accuracy", accuracy(ranking)), ("norms", norms(ranking))];
+    let figures = [
+        ("search", search(ranking)),
+        ("sensitivity", sensitivity(ranking)),
+        ("accuracy", accuracy(ranking)),
+        ("norms", norms(ranking)),
+    ];
     figures.into_iter().filter_map(|(kind, figure)| Some((kind, figure?))).collect()
+}
+
+/// Fewer settings make no curve.
+const FEWEST_SETTINGS: usize = 3;
+
+fn search(ranking: &Ranking<'_>) -> Option<Figure> {
+    let headline = ranking.comparison.headline;
+    let values = |line: &Line<'_>| {
+        let curve = (1..).map(f64::from).zip(line.search.expected.iter().copied());
+        // Where all of the first trials could be without a score, nothing is expected.
+        let curve: Vec<(f64, f64)> = curve.filter(|(_, best)| best.is_finite()).collect();
+        if line.row.settings.len() < FEWEST_SETTINGS { Vec::new() } else { curve }
+    };
+    let plots = plots(ranking, &|line| exact(values(line)));
+    let shown = shown(ranking, &plots)?;
+    let panel = |(family, lines): Plot<'_>| Panel {
+        y: titled(&format!("expected best validation {}", headline.title), family),
+        x: "trials".to_owned(),
+        x_scale: Scale::Linear,
+        scale: Scale::Linear,
+        trim: if headline.higher_is_better { Trim::Low } else { Trim::High },
+        lines,
+    };
+    Some(Figure {
+        title: format!("Expected best validation {} after k trials", headline.title),
+        description: format!(
+            "Expected best validation {} after k of the trials of {shown}, in random order: who searches less is at the left. The first \
+             trials may lie outside of the plot.{}",
+            headline.title,
+            hidden(ranking)
+        ),
+        panels: plots.into_iter().map(panel).collect(),
+        same_height: true,
+    })
+}
+
+fn sensitivity(ranking: &Ranking<'_>) -> Option<Figure> {
+    let headline = ranking.comparison.headline;
+    let mut keys: Vec<&str> = ranking.lines.iter().flat_map(|line| line.row.searched()).collect();
+    // The learning rate, which most rows search, first.
+    keys.sort_by_key(|key| (!key.starts_with("optimizer."), *key));
+    keys.dedup();
+    let mut panels = Vec::new();
+    let mut labels = Vec::new();
+    for key in keys {
+        let values = |line: &Line<'_>| {
+            let profile = line.search.profile(line.row, key).into_iter();
+            let curve: Vec<(f64, f64)> = profile.filter_map(|(value, score)| Some((value, score?))).collect();
+            if curve.len() < FEWEST_SETTINGS { Vec::new() } else { curve }
+        };
+        for (family, lines) in plots(ranking, &|line| exact(values(line))) {
+            labels.extend(lines.iter().map(|line| line.label.clone()));
+            panels.push(Panel {
+                y: titled(&format!("validation {}", headline.title), family),
+                x: last(key).to_owned(),
+                x_scale: Scale::Log,
+                scale: Scale::Linear,
+                trim: if headline.higher_is_better { Trim::Lowest(WORST_TRIALS) } else { Trim::Highest(WORST_TRIALS) },
+                lines,
+            });
+        }
+    }
+    let drawn = ranking.lines.iter().map(|line| line.row.label.clone()).filter(|label| labels.contains(label));
+    let drawn: Vec<String> = drawn.collect();
+    (!panels.is_empty()).then(|| Figure {
+        title: format!("Validation {} against what was searched", headline.title),
+        description: format!(
+            "Validation {} of each trial against its hyper-parameters (logarithmic), for {}: flat lines forgive a wrong guess. Where \
+             several hyper-parameters were drawn together, neighbours differ in the others too. The worst trials may lie outside \
+             of the plot.{}",
+            headline.title,
+            listed(&drawn),
+            hidden(ranking)
+        ),
+        panels,
+        same_height: true,
+    })
+}
+
+/// Points without a band.
+fn exact(curve: Vec<(f64, f64)>) -> Vec<Point> {
+    curve.into_iter().map(|(x, y)| Point { x, y, low: y, high: y }).collect()
 }
 
 fn accuracy(ranking: &Ranking<'_>) -> Option<Figure> {
@@ -49,11 +141,12 @@ fn accuracy(ranking: &Ranking<'_>) -> Option<Figure> {
             |row: &crate::run::EpochRow| row.validation.get(&headline.score).map(|score| score * headline.scale);
         record.epochs.iter().filter_map(|row| Some((row.epoch + 1, score(row)?))).collect()
     };
-    let plots = plots(ranking, &scores);
+    let plots = plots(ranking, &|line| line.setting.map_or(Vec::new(), |setting| points(setting, &scores)));
     let shown = shown(ranking, &plots)?;
     let panel = |(family, lines): Plot<'_>| Panel {
         y: titled(&format!("validation {}", headline.title), family),
         x: "epoch".to_owned(),
+        x_scale: Scale::Linear,
         scale: Scale::Linear,
         trim: if headline.higher_is_better { Trim::Low } else { Trim::High },
         lines,
@@ -74,7 +167,7 @@ fn accuracy(ranking: &Ranking<'_>) -> Option<Figure> {
 fn norms(ranking: &Ranking<'_>) -> Option<Figure> {
     let over_steps = |value: fn(&NormRow) -> f64| {
         let values = move |record: &Record| record.norms.iter().map(|row| (row.step, value(row))).collect();
-        plots(ranking, &values)
+        plots(ranking, &|line| line.setting.map_or(Vec::new(), |setting| points(setting, &values)))
     };
     let norms = over_steps(|row| row.filter_norm_median);
     let rates = over_steps(|row| row.effective_lr);
@@ -86,6 +179,7 @@ fn norms(ranking: &Ranking<'_>) -> Option<Figure> {
     let panel = |y: &str, scale, trim, (family, lines)| Panel {
         y: titled(y, family),
         x: "step".to_owned(),
+        x_scale: Scale::Linear,
         scale,
         trim,
         lines,
@@ -93,7 +187,7 @@ fn norms(ranking: &Ranking<'_>) -> Option<Figure> {
     let panels = norms.into_iter().zip(rates).flat_map(|(norms, rates)| {
         [
             panel("median filter norm", scale, Trim::Neither, norms),
-            panel("effective learning rate", Scale::Log, Trim::Tail, rates),
+            panel("effective learning rate", Scale::Log, Trim::Lowest(LEAST_RATES), rates),
         ]
     });
     Some(Figure {
@@ -142,15 +236,15 @@ fn families<'a, 'r>(ranking: &'r Ranking<'a>) -> Vec<Vec<&'r Line<'a>>> {
     ranking.families.iter().map(|(family, _)| of(family)).collect()
 }
 
-/// The plot of each family with values at any place: a line for each chosen setting, or for the best.
-fn plots<'r>(ranking: &'r Ranking<'_>, values: &dyn Fn(&Record) -> Vec<(u64, f64)>) -> Vec<Plot<'r>> {
+/// The plot of each family with points anywhere: a line for each row with a chosen setting, or for the best.
+fn plots<'r>(ranking: &'r Ranking<'_>, points: &dyn Fn(&Line<'_>) -> Vec<Point>) -> Vec<Plot<'r>> {
     let plot = |mut lines: Vec<&Line<'_>>| {
         lines.truncate(plot::MOST_LINES);
         let family = lines.first().and_then(|line| ranking.family(line));
         // A row looks the same in every figure, whatever its rank among those drawn.
         let style = |line: &Line<'_>| lines.iter().filter(|other| other.number < line.number).count();
         let drawn = lines.iter().filter_map(|line| {
-            let points = points(line.setting?, values);
+            let points = points(line);
             (!points.is_empty()).then(|| plot::Line { label: line.row.label.clone(), style: style(line), points })
         });
         (family, drawn.collect::<Vec<_>>())

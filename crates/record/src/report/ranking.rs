@@ -1,14 +1,17 @@
 //! The rows of a comparison in the order of their scores, and what can be told apart.
 
-use super::words::{NOTHING, change, counted, estimate, hyper, listed};
+use super::search::Search;
+use super::words::{NOTHING, change, counted, estimate, hyper, listed, probability};
 use crate::choice::{Comparison, Row, Setting, diverged};
 use crate::run::Seconds;
-use crate::statistics::{Interval, interval, mean, paired};
+use crate::statistics::{Interval, holm, interval, interval_at, mean, paired_t};
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The method that others are compared with.
 pub(super) const REFERENCE: &str = "weight-decay";
+/// Probability of calling any row of a table better or worse where none is.
+pub(super) const LEVEL: f64 = 0.05;
 
 pub(super) struct Ranking<'a> {
     pub(super) comparison: &'a Comparison<'a>,
@@ -17,6 +20,8 @@ pub(super) struct Ranking<'a> {
     pub(super) lines: Vec<Line<'a>>,
     /// Name and optimizers of each family, that of the first line first.
     pub(super) families: Vec<(&'a str, String)>,
+    /// Better score first.
+    pub(super) pairs: Vec<Pair>,
 }
 
 pub(super) struct Line<'a> {
@@ -32,10 +37,11 @@ pub(super) struct Line<'a> {
     /// score.
     pub(super) is_reference: bool,
     /// Difference in test score to the reference of its family.
-    pub(super) against_reference: Option<Interval>,
-    /// Difference in test score to the first line.
-    pub(super) against_first: Option<Interval>,
+    pub(super) against_reference: Option<Difference>,
     pub(super) standing: Standing,
+    /// One more than the rows that are better in a test of all pairs; only where there is a test score.
+    pub(super) rank: Option<usize>,
+    pub(super) search: Search,
     pub(super) cost: Option<Cost>,
     pub(super) diverged: usize,
     pub(super) runs: usize,
@@ -48,16 +54,74 @@ pub(super) struct Score {
     pub(super) interval: Option<Interval>,
 }
 
-/// How a line's test score compares with the first.
+/// A difference between two lines, over the seeds that both have.
+pub(super) struct Difference {
+    /// In the order of seeds, in the table's unit.
+    pub(super) by_seed: Vec<f64>,
+    /// Mean and 95 % interval.
+    pub(super) interval: Interval,
+    /// p of the paired t test.
+    pub(super) p: f64,
+    /// p after Holm, over all comparisons of its kind in the table.
+    pub(super) adjusted: f64,
+    /// The least difference that would have been called one: half the width of the interval at the level that Holm sets.
+    pub(super) band: f64,
+}
+
+impl Difference {
+    pub(super) fn is_beyond_noise(&self) -> bool {
+        self.adjusted < LEVEL
+    }
+
+    /// The mean with the noise band around it: intervals of a table that hold together, and contain 0 in a tie.
+    pub(super) fn together(&self) -> Interval {
+        Interval { half: self.band, ..self.interval }
+    }
+
+    /// `ours − theirs`; `None` for fewer than two seeds in common.
+    fn of(ours: &Score, theirs: &Score) -> Option<Self> {
+        let pairs = ours.by_seed.iter().filter_map(|(seed, our)| Some(our - theirs.by_seed.get(seed)?));
+        let by_seed: Vec<f64> = pairs.collect();
+        let (interval, p) = (interval(&by_seed)?, paired_t(&by_seed)?);
+        Some(Self { band: interval.half, by_seed, interval, p, adjusted: p })
+    }
+
+    /// Corrects for the number of `differences` that are tested.
+    fn correct(differences: &mut [&mut Self]) {
+        let p: Vec<f64> = differences.iter().map(|difference| difference.p).collect();
+        let mut order: Vec<usize> = (0..p.len()).collect();
+        order.sort_by(|one, other| p[*one].total_cmp(&p[*other]));
+        let adjusted = holm(&p);
+        // Holm tests the smallest p at the level over n, the next over n − 1, and stops at the first that fails.
+        let failed = order.iter().position(|index| adjusted[*index] >= LEVEL).unwrap_or(p.len());
+        for (rank, index) in order.into_iter().enumerate() {
+            let level = 1.0 - LEVEL / (p.len() - rank.min(failed)) as f64;
+            let difference = &mut differences[index];
+            difference.adjusted = adjusted[index];
+            difference.band = interval_at(&difference.by_seed, level).map_or(f64::NAN, |interval| interval.half);
+        }
+    }
+}
+
+/// How a line's test score compares with the reference of its family.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Standing {
-    First,
-    /// The interval of the paired difference reaches zero.
+    /// It is the reference.
+    Reference,
+    Better,
+    /// The difference is inside its noise band.
     Tied,
-    /// It does not.
-    Behind,
-    /// No test score, or fewer than two seeds in common.
+    Worse,
+    /// No test score, no reference, or fewer than two seeds in common with it.
     Unknown,
+}
+
+/// Two lines with test scores.
+pub(super) struct Pair {
+    /// Indices of lines, that of the better score first.
+    pub(super) lines: [usize; 2],
+    /// The first less the second.
+    pub(super) difference: Difference,
 }
 
 /// Time spent in the step of optimizer and method.
@@ -98,28 +162,74 @@ impl<'a> Ranking<'a> {
                 .min_by(|(_, one), (_, other)| by(validation, one, other));
             if let Some((index, _)) = reference {
                 lines[index].is_reference = true;
-                compare(&mut lines, index, |line, difference| {
-                    if line.row.family() == *family {
-                        line.against_reference = Some(difference);
-                    }
-                });
+                let theirs = lines[index].test.as_ref();
+                let differences: Vec<Option<Difference>> = lines
+                    .iter()
+                    .map(|line| Difference::of(line.test.as_ref().filter(|_| line.row.family() == *family)?, theirs?))
+                    .collect();
+                for (i, difference) in differences.into_iter().enumerate().filter(|(i, _)| *i != index) {
+                    lines[i].against_reference = difference.or(lines[i].against_reference.take());
+                }
             }
         }
-        compare(&mut lines, 0, |line, difference| line.against_first = Some(difference));
-        for (i, line) in lines.iter_mut().enumerate() {
-            line.standing = match line.against_first {
-                _ if line.test.is_none() => Standing::Unknown,
-                _ if i == 0 => Standing::First,
+        Difference::correct(
+            &mut lines.iter_mut().filter_map(|line| line.against_reference.as_mut()).collect::<Vec<_>>(),
+        );
+        for line in &mut lines {
+            line.standing = match &line.against_reference {
+                _ if line.is_reference && line.test.is_some() => Standing::Reference,
                 None => Standing::Unknown,
-                Some(difference) if difference.contains(0.0) => Standing::Tied,
-                Some(difference) => match comparison.order(difference.mean, 0.0) {
-                    // Better on the common seeds, worse on its own: nothing can be said.
-                    Ordering::Less => Standing::Unknown,
-                    _ => Standing::Behind,
+                Some(difference) if !difference.is_beyond_noise() => Standing::Tied,
+                Some(difference) => match comparison.order(difference.interval.mean, 0.0) {
+                    Ordering::Less => Standing::Better,
+                    _ => Standing::Worse,
                 },
             };
         }
-        Self { comparison, lines, families }
+        let mut ranking = Self { comparison, lines, families, pairs: Vec::new() };
+        ranking.pairs = ranking.pairs();
+        let compared = if ranking.pairs.is_empty() { 0 } else { ranking.tested().count() };
+        for index in 0..compared {
+            ranking.lines[index].rank = Some(1 + ranking.ahead(index).count());
+        }
+        ranking
+    }
+
+    /// All pairs of lines with test scores and common seeds.
+    fn pairs(&self) -> Vec<Pair> {
+        let tested: Vec<&Score> = self.tested().filter_map(|line| line.test.as_ref()).collect();
+        let pair = |first: usize, second: usize| {
+            Some(Pair { lines: [first, second], difference: Difference::of(tested[first], tested[second])? })
+        };
+        let second = |first: usize| (first + 1..tested.len()).filter_map(move |second| pair(first, second));
+        let mut pairs: Vec<Pair> = (0..tested.len()).flat_map(second).collect();
+        Difference::correct(&mut pairs.iter_mut().map(|pair| &mut pair.difference).collect::<Vec<_>>());
+        pairs
+    }
+
+    /// The lines that are better than line `index` in the test of all pairs. On common seeds as well as on their own.
+    fn ahead(&self, index: usize) -> impl Iterator<Item = usize> {
+        let beaten = self.pairs.iter().filter(move |pair| pair.lines[1] == index);
+        beaten.filter(|pair| self.is_decided(pair)).map(|pair| pair.lines[0])
+    }
+
+    fn is_decided(&self, pair: &Pair) -> bool {
+        pair.difference.is_beyond_noise() && self.comparison.order(pair.difference.interval.mean, 0.0) == Ordering::Less
+    }
+
+    /// The lines with test scores that line `index` is not better than beyond noise, in the test of all pairs.
+    pub(super) fn not_behind(&self, index: usize) -> Vec<&Line<'a>> {
+        let behind: BTreeSet<usize> = self
+            .pairs
+            .iter()
+            .filter(|pair| pair.lines[0] == index && self.is_decided(pair))
+            .map(|pair| pair.lines[1])
+            .collect();
+        self.tested()
+            .enumerate()
+            .filter(|(other, _)| *other != index && !behind.contains(other))
+            .map(|(_, line)| line)
+            .collect()
     }
 
     /// The lines with test scores.
@@ -127,9 +237,11 @@ impl<'a> Ranking<'a> {
         self.lines.iter().filter(|line| line.test.is_some())
     }
 
-    /// Whether the first line's lead over each other is beyond noise.
-    pub(super) fn decided(&self) -> bool {
-        self.tested().count() > 1 && self.tested().skip(1).all(|line| line.standing == Standing::Behind)
+    /// The reference row with the best validation score.
+    pub(super) fn reference(&self) -> Option<&Line<'a>> {
+        let references = self.lines.iter().filter(|line| line.is_reference);
+        let score = |line: &Line<'_>| line.validation.as_ref().map_or(f64::NAN, |score| score.mean);
+        references.min_by(|one, other| self.comparison.order(score(one), score(other)))
     }
 
     /// The optimizers of the line's family in words, where there are several families.
@@ -146,35 +258,40 @@ impl<'a> Ranking<'a> {
         (seeds, same)
     }
 
-    pub(super) fn header(&self) -> Vec<String> {
+    pub(super) fn header(&self) -> [String; COLUMNS] {
         let headline = self.comparison.headline;
         let direction = if headline.higher_is_better { "" } else { ", lower is better" };
-        vec![
+        [
+            "rank".to_owned(),
             "method".to_owned(),
             format!("test {}{direction}", headline.title),
-            format!("vs weight decay{} (paired)", if self.families.len() > 1 { " of the family" } else { "" }),
-            format!("validation {}", headline.title),
+            format!("vs weight decay{} (paired, Holm)", if self.families.len() > 1 { " of the family" } else { "" }),
+            "p (Holm)".to_owned(),
             "chosen".to_owned(),
             "update per step".to_owned(),
             "diverged".to_owned(),
+            "trials to within noise".to_owned(),
+            "trials within 1 %".to_owned(),
         ]
     }
 
     /// The cells of `line` under [`Self::header`], without markup.
-    pub(super) fn cells(&self, line: &Line<'_>) -> [String; 7] {
+    pub(super) fn cells(&self, line: &Line<'_>) -> [String; COLUMNS] {
         let headline = self.comparison.headline;
         let score = |score: &Option<Score>| match score {
             Some(score) => estimate(score.mean, score.interval, headline),
             None => NOTHING.to_owned(),
         };
-        let tie = if self.is_tie(line) { " (tie)" } else { "" };
-        let difference = match line.against_reference {
-            _ if line.is_reference => match self.family(line) {
-                Some(family) => format!("reference of {family}"),
-                None => "reference".to_owned(),
-            },
-            Some(difference) => change(difference, headline),
-            None => NOTHING.to_owned(),
+        let (difference, p) = match &line.against_reference {
+            _ if line.is_reference => {
+                let of = self.family(line).map_or(String::new(), |family| format!(" of {family}"));
+                (format!("reference{of}"), NOTHING.to_owned())
+            }
+            Some(difference) => {
+                let tie = if line.standing == Standing::Tied { " (tie)" } else { "" };
+                (change(difference.together(), headline) + tie, probability(difference.adjusted))
+            }
+            None => (NOTHING.to_owned(), NOTHING.to_owned()),
         };
         let chosen = match line.setting {
             Some(setting) => {
@@ -186,37 +303,22 @@ impl<'a> Ranking<'a> {
         };
         let cost = line.cost.as_ref().map(|cost| format!("{:.1} % ({:.0} µs)", 100.0 * cost.share, cost.micros));
         [
+            line.rank.map_or(NOTHING.to_owned(), |rank| rank.to_string()),
             line.row.label.clone(),
-            score(&line.test) + tie,
+            score(&line.test),
             difference,
-            score(&line.validation),
+            p,
             chosen,
             cost.unwrap_or_else(|| NOTHING.to_owned()),
             format!("{}/{}", line.diverged, line.runs),
+            line.search.to_noise().map_or(NOTHING.to_owned(), |trials| trials.to_string()),
+            line.search.share_near_best().map_or(NOTHING.to_owned(), |(near, of)| format!("{near}/{of}")),
         ]
     }
-
-    fn is_tie(&self, line: &Line<'_>) -> bool {
-        match line.standing {
-            Standing::Tied => true,
-            Standing::First => self.lines.iter().any(|other| other.standing == Standing::Tied),
-            _ => false,
-        }
-    }
 }
 
-/// Hands the difference of each other line to line `index` to `set`.
-fn compare<'a>(lines: &mut [Line<'a>], index: usize, set: impl Fn(&mut Line<'a>, Interval)) {
-    let Some(theirs) = lines.get(index).and_then(|line| line.test.as_ref()).map(|score| score.by_seed.clone()) else {
-        return;
-    };
-    for (i, line) in lines.iter_mut().enumerate() {
-        let difference = line.test.as_ref().and_then(|ours| paired(&ours.by_seed, &theirs));
-        if let Some(difference) = difference.filter(|_| i != index) {
-            set(line, difference);
-        }
-    }
-}
+/// Columns of the table; the last two are not shown on a terminal.
+pub(super) const COLUMNS: usize = 10;
 
 impl<'a> Line<'a> {
     fn of(number: usize, row: &'a Row<'a>, comparison: &Comparison<'_>) -> Self {
@@ -233,8 +335,9 @@ impl<'a> Line<'a> {
             test: setting.and_then(|setting| complete(setting.test(), setting)),
             is_reference: false,
             against_reference: None,
-            against_first: None,
             standing: Standing::Unknown,
+            rank: None,
+            search: Search::of(row, comparison),
             cost: setting.and_then(Cost::of),
             diverged: row.entries().filter(|entry| diverged(entry)).count(),
             runs: row.entries().count(),

@@ -84,8 +84,8 @@ pub(super) fn limits(ranking: &Ranking<'_>) -> String {
         limits.push("One seed says nothing about noise: another seed may turn any order around.".to_owned());
     } else {
         limits.push(format!(
-            "The intervals rest on {} and on Student's t, and are not widened for the number of rows that are \
-             compared. No difference beyond noise is not the same as no difference.",
+            "The intervals rest on {} and on Student's t. Those of differences to weight decay hold together, those of scores each by \
+             itself. A tie is not the same as no difference.",
             counted(seeds.len(), "seed")
         ));
     }

@@ -1,8 +1,8 @@
 //! The answer, the table, and what a reader must know to read it.
 
 use super::figures;
-use super::ranking::{Line, REFERENCE, Ranking, Standing};
-use super::words::{change, count, counted, escape, estimate, link, listed, significant};
+use super::ranking::{COLUMNS, Line, REFERENCE, Ranking, Standing};
+use super::words::{change, count, counted, escape, estimate, link, listed, probability, significant};
 use crate::choice::Comparison;
 use crate::run::{BASELINE, Provenance};
 use crate::table;
@@ -88,9 +88,12 @@ fn answer(ranking: &Ranking<'_>) -> String {
         let score = line.test.as_ref().map(|score| estimate(score.mean, score.interval, headline));
         format!("{} {}", name(line), score.unwrap_or_default())
     };
-    let difference = |line: &Line<'_>| {
-        let difference = line.against_first.map(|difference| change(difference, headline));
-        format!("{} {}", name(line), difference.unwrap_or_default())
+    let difference = |line: &Line<'_>| match &line.against_reference {
+        Some(difference) => {
+            let (change, p) = (change(difference.together(), headline), probability(difference.adjusted));
+            format!("{} {change} (p {p})", name(line))
+        }
+        None => name(line),
     };
     let tested: Vec<&Line<'_>> = ranking.tested().collect();
     let Some(first) = tested.first() else {
@@ -102,49 +105,44 @@ fn answer(ranking: &Ranking<'_>) -> String {
     let of = |standing: Standing, words: &dyn Fn(&Line<'_>) -> String| -> Vec<String> {
         tested.iter().filter(|line| line.standing == standing).map(|line| words(line)).collect()
     };
-    let (tied, behind, unknown) =
-        (of(Standing::Tied, &difference), of(Standing::Behind, &difference), of(Standing::Unknown, &score));
-    if tied.is_empty() && behind.is_empty() {
+    if ranking.pairs.is_empty() {
         let all: Vec<String> = tested.iter().map(|line| score(line)).collect();
         let scores = format!("Test {title}: {}.", listed(&all));
         return format!("Undecided: without two seeds in common, noise cannot be told from a difference. {scores}");
     }
+    let (better, worse) = (of(Standing::Better, &difference), of(Standing::Worse, &difference));
+    let (tied, unknown) = (of(Standing::Tied, &name), of(Standing::Unknown, &score));
     let mut sentences = Vec::new();
-    if tied.is_empty() {
-        sentences.push(format!("{} test {title} is best, beyond noise.", score(first)));
-    } else {
-        sentences.push(format!(
-            "No difference beyond noise in test {title} between {} and, by paired differences to it, {}.",
-            score(first),
-            listed(&tied)
-        ));
+    let reference = if ranking.families.len() > 1 { "weight decay of their family" } else { "weight decay" };
+    let none = || format!("No row is better or worse than {reference} beyond noise in test {title}");
+    match (better.is_empty(), worse.is_empty()) {
+        (true, true) if tied.is_empty() => {}
+        (true, true) => sentences.push(none() + "."),
+        (false, _) => {
+            sentences.push(format!("Better than {reference} in test {title}, beyond noise: {}.", listed(&better)))
+        }
+        (true, false) => sentences.push(format!("No row is better than {reference} in test {title} beyond noise.")),
     }
-    if !behind.is_empty() {
-        sentences.push(format!("Behind it beyond noise: {}.", listed(&behind)));
+    if !worse.is_empty() {
+        sentences.push(format!("Worse: {}.", listed(&worse)));
     }
+    if !tied.is_empty() {
+        sentences.push(format!("{}: {}.", if tied.len() == 1 { "A tie" } else { "Ties" }, listed(&tied)));
+    }
+    sentences.push(match ranking.not_behind(0).as_slice() {
+        [] => format!("{} is best, beyond noise of every other row.", score(first)),
+        others => {
+            let others: Vec<String> = others.iter().map(|line| name(line)).collect();
+            format!("The best score is that of {}, which all pairs do not tell from {}.", score(first), listed(&others))
+        }
+    });
     if !unknown.is_empty() {
-        sentences.push(format!("Not comparable for want of common seeds: {}.", listed(&unknown)));
+        sentences.push(format!("Not compared with weight decay: {}.", listed(&unknown)));
     }
-    sentences.extend(in_families(ranking));
     let (seeds, _) = ranking.seeds();
     sentences
         .push(format!("So far for this model, data and length of training, from {}.", counted(seeds.len(), "seed")));
     sentences.join(" ")
-}
-
-/// The first of each family, against weight decay there; nothing where there is one family.
-fn in_families(ranking: &Ranking<'_>) -> Option<String> {
-    let first = |family: &str| {
-        let line = ranking.tested().find(|line| line.row.family() == family)?;
-        let against = match line.against_reference {
-            _ if line.is_reference => ", which is weight decay itself".to_owned(),
-            Some(difference) => format!(", {} against weight decay", change(difference, ranking.comparison.headline)),
-            None => String::new(),
-        };
-        Some(format!("under {} `{}`{against}", ranking.family(line)?, line.row.label))
-    };
-    let firsts: Vec<String> = ranking.families.iter().filter_map(|(family, _)| first(family)).collect();
-    (!firsts.is_empty()).then(|| format!("First of each family of optimizers: {}.", firsts.join("; ")))
 }
 
 fn without_test_scores(ranking: &Ranking<'_>) -> String {
@@ -165,21 +163,21 @@ fn without_test_scores(ranking: &Ranking<'_>) -> String {
 /// The table's cells, each leading to its runs.
 fn linked(ranking: &Ranking<'_>, line: &Line<'_>) -> Vec<String> {
     let cells = ranking.cells(line).map(|cell| escape(&cell));
-    let [method, test, difference, validation, chosen, cost, diverged] = &cells;
-    let bold = |cell: &str| {
-        let best = ranking.decided() && line.standing == Standing::First;
-        if best { format!("**{cell}**") } else { cell.to_owned() }
-    };
+    let [rank, method, test, difference, p, chosen, cost, diverged, trials, near]: &[String; COLUMNS] = &cells;
+    let bold = |cell: &str| if line.standing == Standing::Better { format!("**{cell}**") } else { cell.to_owned() };
     let row = row_anchor(line.number);
     let setting = line.row.choice.map_or(row.clone(), |choice| setting_anchor(line.number, choice));
     vec![
+        link(rank, "pairs"),
         bold(&link(method, &row)),
-        bold(&link(test, &setting)),
-        link(difference, &setting),
-        link(validation, &setting),
+        link(test, &setting),
+        bold(&link(difference, "comparisons")),
+        link(p, "comparisons"),
         link(chosen, &setting),
         link(cost, "cost"),
         if line.diverged > 0 { link(diverged, "diverged") } else { link(diverged, &row) },
+        link(trials, "sensitivity"),
+        link(near, "sensitivity"),
     ]
 }
 
@@ -200,21 +198,17 @@ pub(super) fn notes(ranking: &Ranking<'_>) -> Vec<String> {
     if seeds.len() > 1 {
         let seeds: Vec<String> = seeds.iter().map(ToString::to_string).collect();
         notes.push(format!(
-            "± and brackets are 95 % t intervals over seeds {}{several}; differences are paired by seed, in the unit of {unit}.",
+            "± are 95 % t intervals over seeds {}{several}. Differences are paired by seed, in the unit of {unit}; their intervals are \
+             wider than 95 % so that all of them hold together.",
             listed(&seeds)
         ));
     } else if let Some(seed) = seeds.first() {
         notes.push(format!("One seed, {seed}: there are no intervals, and no row can be called better."));
     }
-    notes.push(
-        "Settings are chosen by mean validation score; the test split is read only for the runs of chosen settings."
-            .to_owned(),
-    );
+    notes.push(tuning(ranking));
     notes.extend(guesses(ranking));
     notes.extend(references(ranking));
-    if ranking.lines.iter().any(|line| line.standing == Standing::Tied) {
-        notes.push("*tie*: the interval of the paired difference to the first row contains 0.".to_owned());
-    }
+    notes.extend(noise(ranking));
     notes.extend(ranking.lines.iter().filter_map(missing_tests));
     notes.extend(
         ranking
@@ -226,6 +220,55 @@ pub(super) fn notes(ranking: &Ranking<'_>) -> Vec<String> {
     notes.extend(incomplete(ranking));
     notes.extend(ranking.comparison.left_out.iter().map(left_out));
     notes
+}
+
+/// How settings were chosen, and whether all rows had the same budget.
+fn tuning(ranking: &Ranking<'_>) -> String {
+    let rows = &ranking.comparison.rows;
+    let most = rows.iter().map(|row| row.settings.len()).max().unwrap_or_default();
+    let equal = rows.iter().all(|row| row.settings.len() == most);
+    let budget = match most {
+        1 if equal => "Nothing was searched: each row has one setting".to_owned(),
+        most if equal => format!("Each row tried {most} settings"),
+        _ => "Rows **tried different numbers of settings** (see *chosen*; more tries help)".to_owned(),
+    };
+    let seeds: BTreeSet<u64> =
+        rows.iter().filter(|row| row.settings.len() > 1).flat_map(|row| &row.trial_seeds).copied().collect();
+    let seeds: Vec<String> = seeds.iter().map(ToString::to_string).collect();
+    let trials = match seeds.as_slice() {
+        [] => String::new(),
+        [seed] => format!(" on seed {seed}"),
+        seeds => format!(" on seeds {}", listed(seeds)),
+    };
+    let rungs: BTreeSet<u64> =
+        rows.iter().flat_map(|row| &row.settings).flat_map(|setting| setting.rungs.keys()).map(|rung| rung.0).collect();
+    let rungs: Vec<String> = rungs.iter().map(ToString::to_string).collect();
+    let halving = if rungs.is_empty() {
+        String::new()
+    } else {
+        format!("; **successive halving** stopped the worse ones after {} epochs", listed(&rungs))
+    };
+    let chose = if seeds.is_empty() { "" } else { "; validation chose" };
+    format!("{budget}{trials}{halving}{chose}. The test split is read for the runs of chosen settings only.")
+}
+
+/// What *p*, *tie* and *rank* mean.
+fn noise(ranking: &Ranking<'_>) -> Option<String> {
+    let headline = ranking.comparison.headline;
+    let bands: Vec<f64> = ranking.lines.iter().filter_map(|line| Some(line.against_reference.as_ref()?.band)).collect();
+    let (least, most) = (bands.iter().copied().reduce(f64::min)?, bands.iter().copied().reduce(f64::max)?);
+    let band = if bands.len() == 1 || significant(least) == significant(most) {
+        format!("± {}", significant(most))
+    } else {
+        format!("from ± {} to ± {}", significant(least), significant(most))
+    };
+    Some(format!(
+        "*p* is of the paired t test against weight decay, after Holm for {}; at 0.05 or more the difference is inside its noise \
+         band, here {band} {}, its interval reaches 0, and it is a *tie*. *Rank* counts the rows that are better in a test of [all pairs](#pairs), after Holm \
+         for those.",
+        counted(bands.len(), "comparison"),
+        headline.title
+    ))
 }
 
 /// What guesses without a look at the image score on the same test split.
@@ -288,7 +331,9 @@ fn missing_tests(line: &Line<'_>) -> Option<String> {
 /// Settings that could not be chosen because seeds are missing.
 fn incomplete(ranking: &Ranking<'_>) -> Option<String> {
     let settings = ranking.comparison.rows.iter().flat_map(|row| {
-        row.settings.iter().filter(|setting| !row.trial_seeds.iter().all(|seed| setting.runs.contains_key(seed)))
+        row.settings.iter().filter(|setting| {
+            !setting.runs.is_empty() && !row.trial_seeds.iter().all(|seed| setting.runs.contains_key(seed))
+        })
     });
     let number = settings.count();
     (number > 0).then(|| {

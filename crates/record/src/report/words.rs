@@ -68,6 +68,15 @@ pub(super) fn significant(value: f64) -> String {
     }
 }
 
+/// A p value with two significant digits, as far as they say something.
+pub(super) fn probability(p: f64) -> String {
+    match p {
+        p if p < 0.001 => "< 0.001".to_owned(),
+        p if p < 0.0995 => format!("{p:.3}"),
+        p => format!("{p:.2}"),
+    }
+}
+
 /// A hyper-parameter as one would write it in a configuration.
 pub(super) fn number(value: Float) -> String {
     let size = value.0.abs();
@@ -158,6 +167,12 @@ mod tests {
         assert_eq!(printed(0.42, 0.52), "+0.42 [−0.10, +0.94]");
         assert_eq!(printed(-2.0, 1.5), "−2.0 [−3.5, −0.5]");
         assert_eq!(printed(0.001, 0.5), "0.00 [−0.50, +0.50]");
+    }
+
+    #[test]
+    fn probabilities_are_short() {
+        let printed = [1e-9, 0.001, 0.0123, 0.04999, 0.0996, 0.5, 1.0].map(probability);
+        assert_eq!(printed, ["< 0.001", "0.001", "0.012", "0.050", "0.10", "0.50", "1.00"]);
     }
 
     #[test]
