@@ -3,8 +3,10 @@
 use crate::workspace::{Workspace, names};
 use crate::{mistake, say};
 use anyhow::{Context, Result};
+use record::Entry;
 use record::fs::{read_text_if_present, write_atomic};
-use serde_json::json;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -15,7 +17,7 @@ pub(crate) struct Arguments {
     /// Write nothing; exit with 1 and show the difference where a file is stale
     #[arg(long)]
     check: bool,
-    /// Print which files were written, or are stale, as JSON
+    /// Print which files were written, or are stale, and what the reports say, as JSON
     #[arg(long)]
     json: bool,
 }
@@ -34,37 +36,19 @@ pub(crate) fn report(arguments: &Arguments) -> Result<ExitCode> {
     let selected = known
         .iter()
         .filter(|name| arguments.names.is_empty() || arguments.names.iter().any(|wanted| matches(name, wanted)));
-    let mut stale = Vec::new();
-    for name in selected {
-        let Files { texts, unreferenced } = files(&workspace, name)?;
-        for (path, text) in texts {
-            let found = read_text_if_present(&path)?;
-            if found.as_deref() == Some(text.as_str()) {
-                continue;
-            }
-            let shown = shown(&workspace, &path);
-            if arguments.check {
-                let difference = record::difference(&text, found.as_deref().unwrap_or_default()).unwrap_or_default();
-                eprintln!("{shown} is not what its records say:\n{difference}");
-            } else {
-                write_atomic(&path, text.as_bytes())?;
-                eprintln!("wrote {shown}");
-            }
-            stale.push(shown);
-        }
-        for path in unreferenced {
-            let shown = shown(&workspace, &path);
-            if arguments.check {
-                eprintln!("{shown} is shown by no report");
-            } else {
-                remove(&path)?;
-                eprintln!("removed {shown}, which no report shows");
-            }
-            stale.push(shown);
-        }
+    let selected: Vec<&String> = selected.collect();
+    let all = read(&workspace)?;
+    let mut changed = Changed { workspace: &workspace, check: arguments.check, stale: Vec::new() };
+    for name in &selected {
+        let entries = all.get(*name).map(Vec::as_slice).unwrap_or_default();
+        changed.apply(files(&workspace, name, entries)?)?;
     }
+    changed.apply(overview(&workspace, &all)?)?;
+    let stale = changed.stale;
     if arguments.json {
-        say(&json!({"checked": arguments.check, "stale": stale}).to_string());
+        let results: BTreeMap<&str, Value> =
+            selected.iter().filter_map(|name| Some((name.as_str(), record::results(all.get(*name)?)))).collect();
+        say(&json!({"checked": arguments.check, "stale": stale, "reports": results}).to_string());
     }
     if arguments.check && !stale.is_empty() {
         eprintln!("hint: `cargo xtask report` makes {} stale file(s) anew", stale.len());
@@ -73,18 +57,21 @@ pub(crate) fn report(arguments: &Arguments) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Writes the report `name`.
+/// Writes the report `name`, and what is said of all reports together.
 pub(crate) fn write(workspace: &Workspace, name: &str) -> Result<()> {
-    let Files { texts, unreferenced } = files(workspace, name)?;
-    for (path, text) in texts {
-        write_atomic(&path, text.as_bytes())?;
-    }
-    unreferenced.iter().try_for_each(|path| remove(path))?;
-    eprintln!("wrote {}", shown(workspace, &workspace.reports().join(format!("{name}.md"))));
-    Ok(())
+    let all = read(workspace)?;
+    let mut changed = Changed { workspace, check: false, stale: Vec::new() };
+    changed.apply(files(workspace, name, all.get(name).map(Vec::as_slice).unwrap_or_default())?)?;
+    changed.apply(overview(workspace, &all)?)
 }
 
-/// The files of a report.
+/// The entries of every report.
+fn read(workspace: &Workspace) -> Result<BTreeMap<String, Vec<Entry>>> {
+    let names = names(&workspace.reports().join("records"), "jsonl");
+    names.into_iter().map(|name| Ok((name.clone(), record::read_entries(&workspace.records(&name))?))).collect()
+}
+
+/// Files of a report.
 struct Files {
     /// As its records say they should be.
     texts: Vec<(PathBuf, String)>,
@@ -92,19 +79,80 @@ struct Files {
     unreferenced: Vec<PathBuf>,
 }
 
-fn files(workspace: &Workspace, name: &str) -> Result<Files> {
-    let entries = record::read_entries(&workspace.records(name))?;
+/// Writes files, or says which of them would change.
+struct Changed<'a> {
+    workspace: &'a Workspace,
+    check: bool,
+    /// Those that were not as they should be.
+    stale: Vec<String>,
+}
+
+impl Changed<'_> {
+    fn apply(&mut self, files: Files) -> Result<()> {
+        for (path, text) in files.texts {
+            let found = read_text_if_present(&path)?;
+            if found.as_deref() == Some(text.as_str()) {
+                continue;
+            }
+            let shown = shown(self.workspace, &path);
+            if self.check {
+                let difference = record::difference(&text, found.as_deref().unwrap_or_default()).unwrap_or_default();
+                eprintln!("{shown} is not what its records say:\n{difference}");
+            } else {
+                write_atomic(&path, text.as_bytes())?;
+                eprintln!("wrote {shown}");
+            }
+            self.stale.push(shown);
+        }
+        for path in files.unreferenced {
+            let shown = shown(self.workspace, &path);
+            if self.check {
+                eprintln!("{shown} is shown by no report");
+            } else {
+                remove(&path)?;
+                eprintln!("removed {shown}, which no report shows");
+            }
+            self.stale.push(shown);
+        }
+        Ok(())
+    }
+}
+
+fn files(workspace: &Workspace, name: &str, entries: &[Entry]) -> Result<Files> {
     let folder = workspace.figures();
     let sheets = names(&folder, "png").into_iter().map(|stem| format!("{stem}.png"));
     let sheets: Vec<String> = sheets.filter(|file| record::is_sheet(name, file)).collect();
-    let rendered = record::render(name, &format!("cargo xtask report {name}"), &entries, &sheets)?;
+    let rendered = record::render(name, &format!("cargo xtask report {name}"), entries, &sheets)?;
     let unreferenced = sheets.iter().filter(|file| rendered.sheet.as_ref() != Some(file));
-    let unreferenced = unreferenced.map(|file| folder.join(file)).collect();
+    let mut unreferenced: Vec<PathBuf> = unreferenced.map(|file| folder.join(file)).collect();
+    // A figure that is not drawn any more.
+    let drawn = names(&folder, "svg").into_iter().map(|stem| format!("{stem}.svg"));
+    let gone = drawn.filter(|file| record::is_figure(name, file) && !rendered.figures.contains_key(file));
+    unreferenced.extend(gone.map(|file| folder.join(file)));
     let page = workspace.reports().join(format!("{name}.md"));
     let text = record::splice(read_text_if_present(&page)?.as_deref(), &rendered)?;
     let figures = rendered.figures.into_iter();
     let figures = figures.map(|(file, svg)| (folder.join(file), svg));
     Ok(Files { texts: std::iter::once((page, text)).chain(figures).collect(), unreferenced })
+}
+
+/// The page over all reports, its figure, and the table in the project's own page.
+fn overview(workspace: &Workspace, all: &BTreeMap<String, Vec<Entry>>) -> Result<Files> {
+    let reports: Vec<(&str, &[Entry])> =
+        all.iter().map(|(name, entries)| (name.as_str(), entries.as_slice())).collect();
+    if reports.is_empty() {
+        return Ok(Files { texts: Vec::new(), unreferenced: Vec::new() });
+    }
+    let overview = record::overview(&reports);
+    let page = workspace.reports().join("README.md");
+    let mut texts = vec![(page.clone(), overview.splice(read_text_if_present(&page)?.as_deref())?)];
+    let own = workspace.root.join("README.md");
+    if let Some(text) = read_text_if_present(&own)? {
+        texts.push((own, overview.splice_results(&text)?));
+    }
+    let folder = workspace.figures();
+    texts.extend(overview.figures.into_iter().map(|(file, svg)| (folder.join(file), svg)));
+    Ok(Files { texts, unreferenced: Vec::new() })
 }
 
 fn remove(path: &Path) -> Result<()> {

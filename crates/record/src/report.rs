@@ -3,6 +3,7 @@
 mod appendix;
 mod evidence;
 mod figures;
+mod overview;
 mod page;
 mod pictures;
 mod ranking;
@@ -11,6 +12,8 @@ mod setup;
 mod summary;
 mod words;
 
+pub use figures::is_figure;
+pub use overview::{Overview, overview, results};
 pub use page::splice;
 pub use pictures::{is_sheet, pictured, sheet};
 

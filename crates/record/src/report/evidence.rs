@@ -64,7 +64,7 @@ pub(super) fn comparisons(ranking: &Ranking<'_>) -> Option<String> {
     })
 }
 
-fn standing(standing: Standing) -> &'static str {
+pub(super) fn standing(standing: Standing) -> &'static str {
     match standing {
         Standing::Reference => "reference",
         Standing::Better => "better",

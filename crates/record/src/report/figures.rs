@@ -7,6 +7,8 @@ use crate::plot::{self, Figure, Panel, Point, Scale, Theme, Trim, svg};
 use crate::run::{NormRow, Record};
 use std::collections::BTreeMap;
 
+/// What names of files tell figures apart by, in their order on the page.
+const KINDS: [&str; 4] = ["search", "sensitivity", "accuracy", "norms"];
 /// Largest over smallest norm from which on the axis is logarithmic.
 const WIDE: f64 = 8.0;
 
@@ -29,27 +31,33 @@ pub(super) fn draw(name: &str, ranking: &Ranking<'_>) -> BTreeMap<String, String
     files
 }
 
+/// Whether `file` is the name of a figure of the report `name`.
+pub fn is_figure(name: &str, file: &str) -> bool {
+    let rest = file.strip_prefix(name).and_then(|rest| rest.strip_prefix('-'));
+    let kind = rest.and_then(|rest| rest.strip_suffix("-light.svg").or(rest.strip_suffix("-dark.svg")));
+    kind.is_some_and(|kind| KINDS.contains(&kind))
+}
+
 /// The markdown that shows them, one item a figure.
 pub(super) fn embed(name: &str, ranking: &Ranking<'_>) -> Vec<String> {
     let show = |(kind, figure): (&str, Figure)| {
-        let alt = escape(&figure.title).replace('"', "&quot;");
-        format!(
-            "<picture>\n  <source media=\"(prefers-color-scheme: dark)\" srcset=\"figures/{name}-{kind}-dark.svg\">\n  \
-             <img alt=\"{alt}\" src=\"figures/{name}-{kind}-light.svg\">\n</picture>\n\n{}",
-            escape(&figure.description)
-        )
+        format!("{}\n\n{}", picture(&format!("{name}-{kind}"), &figure.title), escape(&figure.description))
     };
     figures(ranking).into_iter().map(show).collect()
 }
 
+/// The markdown that shows the figure whose files begin with `stem`, in the colours that the reader prefers.
+pub(super) fn picture(stem: &str, alt: &str) -> String {
+    let alt = escape(alt).replace('"', "&quot;");
+    format!(
+        "<picture>\n  <source media=\"(prefers-color-scheme: dark)\" srcset=\"figures/{stem}-dark.svg\">\n  \
+         <img alt=\"{alt}\" src=\"figures/{stem}-light.svg\">\n</picture>"
+    )
+}
+
 fn figures(ranking: &Ranking<'_>) -> Vec<(&'static str, Figure)> {
-    let figures = [
-        ("search", search(ranking)),
-        ("sensitivity", sensitivity(ranking)),
-        ("accuracy", accuracy(ranking)),
-        ("norms", norms(ranking)),
-    ];
-    figures.into_iter().filter_map(|(kind, figure)| Some((kind, figure?))).collect()
+    let figures = [search(ranking), sensitivity(ranking), accuracy(ranking), norms(ranking)];
+    KINDS.into_iter().zip(figures).filter_map(|(kind, figure)| Some((kind, figure?))).collect()
 }
 
 /// Fewer settings make no curve.

@@ -119,7 +119,7 @@ fn answer(ranking: &Ranking<'_>) -> String {
         (true, true) if tied.is_empty() => {}
         (true, true) => sentences.push(none() + "."),
         (false, _) => {
-            sentences.push(format!("Better than {reference} in test {title}, beyond noise: {}.", listed(&better)))
+            sentences.push(format!("Better than {reference} in test {title}, beyond noise: {}.", listed(&better)));
         }
         (true, false) => sentences.push(format!("No row is better than {reference} in test {title} beyond noise.")),
     }

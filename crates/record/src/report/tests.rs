@@ -518,3 +518,54 @@ fn stopped_trials_are_declared() {
     assert_eq!(appendix.matches("(stopped after 3 epochs)").count(), 6);
     assert!(appendix.contains("| — | — | stopped | "), "{appendix}");
 }
+
+/// The same rows in the page over all reports and on the project's own page, and nothing where that has no place for them.
+#[test]
+fn the_page_over_all_reports() {
+    let (one, mut other) = (fixture::entries(), fixture::families());
+    for entry in &mut other {
+        entry.record.about.title = Some("Derived | classification".into());
+    }
+    let overview = overview(&[("classification", &one), ("empty", &[]), ("families", &other)]);
+    let page = overview.splice(None).unwrap();
+    insta::assert_snapshot!("overview", page);
+    assert_eq!(overview.splice(Some(&page.replace("wrs", "www"))).unwrap(), page);
+    let names: Vec<&String> = overview.figures.keys().collect();
+    assert_eq!(names, ["profile-dark.svg", "profile-light.svg"]);
+
+    assert_eq!(overview.splice_results("# Project\n").unwrap(), "# Project\n");
+    let own = "# Project\n\n<!-- BEGIN: results -->\nold\n<!-- END: results -->\n\nMore.\n";
+    let own = overview.splice_results(own).unwrap();
+    assert!(own.starts_with("# Project\n") && own.ends_with("\nMore.\n") && !own.contains("\nold\n"), "{own}");
+    for link in ["](reports/classification.md#row-4)", "](METHODOLOGY.md)"] {
+        assert!(own.contains(link), "{own}");
+    }
+    assert!(overview.splice_results("<!-- BEGIN: results -->\n").is_err());
+
+    let mut changed = one.clone();
+    let tested = changed.iter_mut().find_map(|entry| entry.test.as_mut()).unwrap();
+    *tested.scores.get_mut("top1").unwrap() += 0.001;
+    let changed = super::overview(&[("classification", &changed), ("families", &other)]);
+    assert_ne!(changed.splice(None).unwrap(), page);
+}
+
+#[test]
+fn results_are_data() {
+    let results = results(&fixture::entries());
+    let rows = results["rows"].as_array().unwrap();
+    let of = |method: &str| rows.iter().find(|row| row["label"] == method).unwrap();
+    assert_eq!(rows.len(), 4);
+    assert_eq!((&of("none")["verdict"], &of("none")["rank"]), (&json!("worse"), &json!(4)));
+    assert_eq!(of("weight-decay (scope scale-invariant)")["verdict"], "reference");
+    let difference = &of("none")["against_weight_decay"];
+    assert!(difference["adjusted_p"].as_f64().unwrap() > difference["p"].as_f64().unwrap());
+    assert!(of("wrs")["test"]["by_seed"].as_object().unwrap().len() == 3);
+    assert_eq!(super::results(&[]), json!(null));
+}
+
+#[test]
+fn figures_are_known_by_their_names() {
+    assert!(is_figure("classification", "classification-search-dark.svg"));
+    let others = ["classification-cifar10-search-dark.svg", "classification-search.svg", "profile-dark.svg"];
+    assert!(others.iter().all(|file| !is_figure("classification", file)));
+}
