@@ -1,6 +1,6 @@
 //! `bench`: train what is missing, choose on validation, test what was chosen, report.
 
-use crate::progress::{Progress, RunProgress};
+use crate::progress::{Ended, Progress, RunProgress};
 use crate::task::{Plan, Planned, plan};
 use crate::workspace::Workspace;
 use crate::{Which, report, say};
@@ -28,8 +28,25 @@ pub(crate) struct Arguments {
     /// Only say what would be trained
     #[arg(long)]
     dry_run: bool,
-    /// Print events, one a line, in place of the table
-    #[arg(long)]
+    /// Print events as JSON, one a line, in place of the table
+    ///
+    /// Each is an object with `event`, and `id` where it is of one run.
+    /// What is not known, or is no finite number, is null.
+    ///
+    /// - plan: `runs`, each with `id`, `method`, `setting`, `seed`, `state`
+    ///   (missing, running, interrupted, finished, diverged);
+    ///   a later plan has what was added
+    /// - run_start: `spec`, with all defaults
+    /// - start: `step`, not 0 where a run goes on, `steps`, and `headline`,
+    ///   the score that ranks
+    /// - step: `step`, `steps`, `loss`; at most five a second of a run
+    /// - epoch: `epoch` from 0, `step`, `train_loss`, `validation`: scores
+    /// - run_end: `state` (finished, diverged, interrupted, failed),
+    ///   `validation`: the last headline score, `seconds` since run_start,
+    ///   and `error` where it failed
+    /// - test: `record`, with the scores on the test split
+    /// - done: `runs`, how many of them are in each state, `seconds`; the last
+    #[arg(long, verbatim_doc_comment)]
     json: bool,
 }
 
@@ -57,10 +74,12 @@ pub(crate) fn bench(arguments: &Arguments) -> Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     let pool = Pool::new(&workspace, &plan, arguments, pending.len())?;
+    pool.progress.add(&workspace, &plan.runs)?;
     if let Some(code) = pool.train(pending)? {
         return Ok(code);
     }
     let entries = pool.test_chosen()?;
+    pool.progress.finish();
     if !arguments.json {
         say(record::table(&entries).trim_end());
     }
@@ -107,16 +126,9 @@ struct Pool<'a> {
     plan: &'a Plan,
     jobs: usize,
     threads: usize,
-    json: bool,
+    progress: Progress,
     commit: String,
     stop: Arc<AtomicBool>,
-}
-
-/// How a run ended that was started here.
-enum Ended {
-    Recorded,
-    Interrupted,
-    Failed(String),
 }
 
 impl<'a> Pool<'a> {
@@ -136,7 +148,8 @@ impl<'a> Pool<'a> {
             signal_hook::flag::register(signal, stop.clone()).context("cannot listen for signals")?;
         }
         let commit = record::commit::of_folder();
-        Ok(Self { workspace, plan, jobs, threads, json: arguments.json, commit, stop })
+        let progress = Progress::new(jobs, arguments.json);
+        Ok(Self { workspace, plan, jobs, threads, progress, commit, stop })
     }
 
     /// Trains `pending`; gives an exit code where not all of them have a record afterwards.
@@ -147,7 +160,6 @@ impl<'a> Pool<'a> {
         for run in &pending {
             self.workspace.run(&run.id).write_spec(&run.spec)?;
         }
-        let progress = Progress::new(pending.len(), self.json);
         let queue = Mutex::new(VecDeque::from(pending));
         let (failures, interrupted) = (Mutex::new(Vec::new()), AtomicBool::new(false));
         std::thread::scope(|scope| {
@@ -157,18 +169,13 @@ impl<'a> Pool<'a> {
                         let Some(run) = queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front() else {
                             return;
                         };
-                        let mut shown = progress.start(&run);
-                        match self.train_one(&run, &mut shown) {
-                            Ended::Recorded => {
-                                let state = self.workspace.run(&run.id).state();
-                                shown.end(&state.map_or_else(|error| error.to_string(), |state| state.to_string()));
-                            }
-                            Ended::Interrupted => {
-                                shown.end("interrupted");
-                                interrupted.store(true, Ordering::Relaxed);
-                            }
+                        let shown = self.progress.start(&run);
+                        let ended = self.train_one(&run, &shown);
+                        shown.end(&ended);
+                        match ended {
+                            Ended::Recorded(_) => {}
+                            Ended::Interrupted => interrupted.store(true, Ordering::Relaxed),
                             Ended::Failed(why) => {
-                                shown.end("failed");
                                 let line = format!("run {} ({}): {why}", run.id, run.line);
                                 failures.lock().unwrap_or_else(PoisonError::into_inner).push(line);
                             }
@@ -177,26 +184,26 @@ impl<'a> Pool<'a> {
                 });
             }
         });
-        progress.finish();
         let failures = failures.into_inner().unwrap_or_else(PoisonError::into_inner);
         if !failures.is_empty() {
             bail!("{} of the runs failed\n  {}", failures.len(), failures.join("\n  "));
         }
         if interrupted.into_inner() || self.stop.load(Ordering::Relaxed) {
+            self.progress.finish();
             eprintln!("interrupted; the same command goes on from the checkpoints");
             return Ok(Some(ExitCode::from(INTERRUPTED)));
         }
         Ok(None)
     }
 
-    fn train_one(&self, run: &Planned, shown: &mut RunProgress<'_>) -> Ended {
+    fn train_one(&self, run: &Planned, shown: &RunProgress<'_>) -> Ended {
         match self.follow(run, shown) {
             Ok(ended) => ended,
             Err(error) => Ended::Failed(format!("{error:#}")),
         }
     }
 
-    fn follow(&self, run: &Planned, shown: &mut RunProgress<'_>) -> Result<Ended> {
+    fn follow(&self, run: &Planned, shown: &RunProgress<'_>) -> Result<Ended> {
         let folder = self.workspace.run(&run.id);
         // The child's input closes when this process ends, however it ends; then the child stops too.
         let mut child = self.start("run", folder.path(), Stdio::piped(), &["--stop-on-eof"])?;
@@ -208,11 +215,7 @@ impl<'a> Pool<'a> {
             text
         });
         for line in BufReader::new(output).lines() {
-            let line = line?;
-            match serde_json::from_str(&line) {
-                Ok(event) => shown.update(event),
-                Err(_) => shown.note(&line),
-            }
+            shown.line(&line?);
             if self.stop.load(Ordering::Relaxed) {
                 input = None;
             }
@@ -222,7 +225,10 @@ impl<'a> Pool<'a> {
         let errors = errors.join().unwrap_or_default();
         let errors = errors.trim();
         Ok(match status.code() {
-            Some(0) => Ended::Recorded,
+            Some(0) => {
+                let record = folder.read_record()?.context("the task's binary ended well, but left no record")?;
+                Ended::Recorded(Box::new(record))
+            }
             Some(code) if code == i32::from(INTERRUPTED) => Ended::Interrupted,
             _ => Ended::Failed(match errors.strip_prefix("error: ").unwrap_or(errors) {
                 "" => format!("{status}"),
@@ -241,9 +247,8 @@ impl<'a> Pool<'a> {
             if !output.status.success() {
                 bail!("run {id} cannot be tested: {}", String::from_utf8_lossy(&output.stderr).trim());
             }
-            if self.json {
-                say(&json!({"event": "test", "id": id, "record": self.workspace.run(&id).read_test()?}).to_string());
-            }
+            let record = self.workspace.run(&id).read_test()?;
+            self.progress.event(&json!({"event": "test", "id": id, "record": record}));
         }
         self.entries()
     }
