@@ -1,11 +1,11 @@
 //! `bench`: train what is missing, choose on validation, test what was chosen, report.
 
-use crate::progress::{Progress, RunProgress};
+use crate::progress::{Ended, Progress, RunProgress};
 use crate::task::{Plan, Planned, plan};
 use crate::workspace::Workspace;
 use crate::{Which, say};
 use anyhow::{Context, Result, bail};
-use record::{Entry, State};
+use record::Entry;
 use serde_json::json;
 use std::collections::{BTreeSet, VecDeque};
 use std::io::{BufRead, BufReader, Read};
@@ -28,8 +28,25 @@ pub(crate) struct Arguments {
     /// Only say what would be trained
     #[arg(long)]
     dry_run: bool,
-    /// Print events, one a line, in place of the table
-    #[arg(long)]
+    /// Print events as JSON, one a line, in place of the table
+    ///
+    /// Each is an object with `event`, and `id` where it is of one run.
+    /// What is not known, or is no finite number, is null.
+    ///
+    /// - plan: `runs`, each with `id`, `method`, `setting`, `seed`, `state`
+    ///   (missing, running, interrupted, finished, diverged);
+    ///   a later plan has what was added
+    /// - run_start: `spec`, with all defaults
+    /// - start: `step`, not 0 where a run goes on, `steps`, and `headline`,
+    ///   the score that ranks
+    /// - step: `step`, `steps`, `loss`; at most five a second of a run
+    /// - epoch: `epoch` from 0, `step`, `train_loss`, `validation`: scores
+    /// - run_end: `state` (finished, diverged, interrupted, failed),
+    ///   `validation`: the last headline score, `seconds` since run_start,
+    ///   and `error` where it failed
+    /// - test: `record`, with the scores on the test split
+    /// - done: `runs`, how many of them are in each state, `seconds`; the last
+    #[arg(long, verbatim_doc_comment)]
     json: bool,
 }
 
@@ -42,27 +59,20 @@ const INTERRUPTED: u8 = 75;
 pub(crate) fn bench(arguments: &Arguments) -> Result<ExitCode> {
     let workspace = Workspace::find()?;
     let mut plan = plan(&workspace, &arguments.which)?;
+    if arguments.dry_run {
+        return list(&workspace, &mut plan);
+    }
     let pool = Pool::new(&workspace, &plan, arguments)?;
     let runs = loop {
         let runs = plan.runs(&workspace)?;
+        pool.progress.add(&workspace, &runs)?;
         let mut pending = Vec::new();
         for run in &runs {
-            let state = workspace.run(&run.id).state()?;
-            if arguments.dry_run {
-                say(&format!("{}  {state:11}  {}", run.id, run.line));
-            }
-            if !matches!(state, State::Finished | State::Diverged) {
+            if !workspace.run(&run.id).state()?.is_over() {
                 pending.push(run.clone());
             }
         }
-        let to_come = match plan.to_come(&workspace)? {
-            0 => String::new(),
-            more => format!("; {more} more follow, of the settings that validation chooses of these"),
-        };
-        eprintln!("{} runs, {} of them to train{to_come}", runs.len(), pending.len());
-        if arguments.dry_run {
-            return Ok(ExitCode::SUCCESS);
-        }
+        pool.progress.note(&summary(&runs, pending.len(), plan.to_come(&workspace)?));
         if pending.is_empty() {
             break runs;
         }
@@ -71,11 +81,33 @@ pub(crate) fn bench(arguments: &Arguments) -> Result<ExitCode> {
         }
     };
     let entries = pool.test_chosen(&runs)?;
+    pool.progress.finish();
     if !arguments.json {
         say(record::table(&entries).trim_end());
     }
     publish(&pool, &arguments.which, entries)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Says what would be trained.
+fn list(workspace: &Workspace, plan: &mut Plan) -> Result<ExitCode> {
+    let runs = plan.runs(workspace)?;
+    let mut pending = 0;
+    for run in &runs {
+        let state = workspace.run(&run.id).state()?;
+        say(&format!("{}  {state:11}  {}", run.id, run.line));
+        pending += usize::from(!state.is_over());
+    }
+    eprintln!("{}", summary(&runs, pending, plan.to_come(workspace)?));
+    Ok(ExitCode::SUCCESS)
+}
+
+fn summary(runs: &[Planned], pending: usize, to_come: usize) -> String {
+    let follow = match to_come {
+        0 => String::new(),
+        more => format!("; {more} more follow, of the settings that validation chooses of these"),
+    };
+    format!("{} runs, {pending} of them to train{follow}", runs.len())
 }
 
 /// Writes records and report of a comparison as its configuration says it; one that was changed on the
@@ -118,16 +150,23 @@ struct Pool<'a> {
     report: String,
     jobs: Option<usize>,
     threads: Option<usize>,
-    json: bool,
+    progress: Progress,
     commit: String,
     stop: Arc<AtomicBool>,
 }
 
-/// How a run ended that was started here.
-enum Ended {
-    Recorded,
-    Interrupted,
-    Failed(String),
+/// Runs at a time, and threads of each, of those that are asked for, for `pending` runs.
+fn shares(jobs: Option<usize>, threads: Option<usize>, pending: usize) -> (usize, usize) {
+    let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    match (jobs, threads) {
+        (Some(jobs), Some(threads)) => (jobs, threads),
+        (Some(jobs), None) => (jobs, cores.div_ceil(jobs)),
+        (None, Some(threads)) => (cores.div_ceil(threads), threads),
+        (None, None) => {
+            let jobs = cores.min(pending).max(1);
+            (jobs, cores / jobs)
+        }
+    }
 }
 
 impl<'a> Pool<'a> {
@@ -139,21 +178,8 @@ impl<'a> Pool<'a> {
         let (jobs, threads) = (arguments.jobs.map(NonZeroUsize::get), arguments.threads.map(NonZeroUsize::get));
         let commit = record::commit::of_folder();
         let (binary, report) = (plan.binary.clone(), plan.report.clone());
-        Ok(Self { workspace, binary, report, jobs, threads, json: arguments.json, commit, stop })
-    }
-
-    /// Runs at a time, and threads of each, for `pending` runs.
-    fn shares(&self, pending: usize) -> (usize, usize) {
-        let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
-        match (self.jobs, self.threads) {
-            (Some(jobs), Some(threads)) => (jobs, threads),
-            (Some(jobs), None) => (jobs, cores.div_ceil(jobs)),
-            (None, Some(threads)) => (cores.div_ceil(threads), threads),
-            (None, None) => {
-                let jobs = cores.min(pending).max(1);
-                (jobs, cores / jobs)
-            }
-        }
+        let progress = Progress::new(shares(jobs, threads, usize::MAX).0, arguments.json);
+        Ok(Self { workspace, binary, report, jobs, threads, progress, commit, stop })
     }
 
     /// Trains `pending`; gives an exit code where not all of them have a record afterwards.
@@ -164,8 +190,7 @@ impl<'a> Pool<'a> {
         for run in &pending {
             self.workspace.run(&run.id).write_spec(&run.spec)?;
         }
-        let (jobs, threads) = self.shares(pending.len());
-        let progress = Progress::new(pending.len(), self.json);
+        let (jobs, threads) = shares(self.jobs, self.threads, pending.len());
         let queue = Mutex::new(VecDeque::from(pending));
         let (failures, interrupted) = (Mutex::new(Vec::new()), AtomicBool::new(false));
         std::thread::scope(|scope| {
@@ -175,18 +200,13 @@ impl<'a> Pool<'a> {
                         let Some(run) = queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front() else {
                             return;
                         };
-                        let mut shown = progress.start(&run);
-                        match self.train_one(&run, threads, &mut shown) {
-                            Ended::Recorded => {
-                                let state = self.workspace.run(&run.id).state();
-                                shown.end(&state.map_or_else(|error| error.to_string(), |state| state.to_string()));
-                            }
-                            Ended::Interrupted => {
-                                shown.end("interrupted");
-                                interrupted.store(true, Ordering::Relaxed);
-                            }
+                        let shown = self.progress.start(&run);
+                        let ended = self.train_one(&run, threads, &shown);
+                        shown.end(&ended);
+                        match ended {
+                            Ended::Recorded(_) => {}
+                            Ended::Interrupted => interrupted.store(true, Ordering::Relaxed),
                             Ended::Failed(why) => {
-                                shown.end("failed");
                                 let line = format!("run {} ({}): {why}", run.id, run.line);
                                 failures.lock().unwrap_or_else(PoisonError::into_inner).push(line);
                             }
@@ -195,26 +215,26 @@ impl<'a> Pool<'a> {
                 });
             }
         });
-        progress.finish();
         let failures = failures.into_inner().unwrap_or_else(PoisonError::into_inner);
         if !failures.is_empty() {
             bail!("{} of the runs failed\n  {}", failures.len(), failures.join("\n  "));
         }
         if interrupted.into_inner() || self.stop.load(Ordering::Relaxed) {
+            self.progress.finish();
             eprintln!("interrupted; the same command goes on from the checkpoints");
             return Ok(Some(ExitCode::from(INTERRUPTED)));
         }
         Ok(None)
     }
 
-    fn train_one(&self, run: &Planned, threads: usize, shown: &mut RunProgress<'_>) -> Ended {
+    fn train_one(&self, run: &Planned, threads: usize, shown: &RunProgress<'_>) -> Ended {
         match self.follow(run, threads, shown) {
             Ok(ended) => ended,
             Err(error) => Ended::Failed(format!("{error:#}")),
         }
     }
 
-    fn follow(&self, run: &Planned, threads: usize, shown: &mut RunProgress<'_>) -> Result<Ended> {
+    fn follow(&self, run: &Planned, threads: usize, shown: &RunProgress<'_>) -> Result<Ended> {
         let folder = self.workspace.run(&run.id);
         // The child's input closes when this process ends, however it ends; then the child stops too.
         let mut child = self.start("run", folder.path(), threads, Stdio::piped(), &["--stop-on-eof"])?;
@@ -226,11 +246,7 @@ impl<'a> Pool<'a> {
             text
         });
         for line in BufReader::new(output).lines() {
-            let line = line?;
-            match serde_json::from_str(&line) {
-                Ok(event) => shown.update(event),
-                Err(_) => shown.note(&line),
-            }
+            shown.line(&line?);
             if self.stop.load(Ordering::Relaxed) {
                 input = None;
             }
@@ -240,7 +256,10 @@ impl<'a> Pool<'a> {
         let errors = errors.join().unwrap_or_default();
         let errors = errors.trim();
         Ok(match status.code() {
-            Some(0) => Ended::Recorded,
+            Some(0) => {
+                let record = folder.read_record()?.context("the task's binary ended well, but left no record")?;
+                Ended::Recorded(Box::new(record))
+            }
             Some(code) if code == i32::from(INTERRUPTED) => Ended::Interrupted,
             _ => Ended::Failed(match errors.strip_prefix("error: ").unwrap_or(errors) {
                 "" => format!("{status}"),
@@ -251,7 +270,7 @@ impl<'a> Pool<'a> {
 
     /// Reads the test split for the settings that validation chose, and only for them.
     fn test_chosen(&self, runs: &[Planned]) -> Result<Vec<Entry>> {
-        let (entries, (_, threads)) = (self.entries(runs)?, self.shares(1));
+        let (entries, (_, threads)) = (self.entries(runs)?, shares(self.jobs, self.threads, 1));
         let untested: BTreeSet<_> =
             entries.iter().filter(|entry| entry.test.is_none()).map(|entry| entry.record.id.clone()).collect();
         for id in record::chosen(&entries).into_iter().filter(|id| untested.contains(id)) {
@@ -260,9 +279,8 @@ impl<'a> Pool<'a> {
             if !output.status.success() {
                 bail!("run {id} cannot be tested: {}", String::from_utf8_lossy(&output.stderr).trim());
             }
-            if self.json {
-                say(&json!({"event": "test", "id": id, "record": self.workspace.run(&id).read_test()?}).to_string());
-            }
+            let record = self.workspace.run(&id).read_test()?;
+            self.progress.event(&json!({"event": "test", "id": id, "record": record}));
         }
         self.entries(runs)
     }
@@ -281,8 +299,9 @@ impl<'a> Pool<'a> {
         }
         let out = format!("runs/{}/pictures", record.id);
         let options = ["--count", PICTURES, "--out", &out];
-        let output =
-            self.start("pictures", run.path(), self.shares(1).1, Stdio::null(), &options)?.wait_with_output()?;
+        let output = self
+            .start("pictures", run.path(), shares(self.jobs, self.threads, 1).1, Stdio::null(), &options)?
+            .wait_with_output()?;
         if !output.status.success() {
             bail!("{}", String::from_utf8_lossy(&output.stderr).trim());
         }

@@ -1,50 +1,99 @@
-//! How training goes: bars on a terminal, plain lines off it, events for programs.
+//! How training goes: a table on a terminal, plain lines off it, events for programs.
+
+mod runs;
+mod screen;
+mod table;
+#[cfg(test)]
+mod tests;
 
 use crate::say;
 use crate::task::Planned;
-use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use crate::workspace::Workspace;
+use anyhow::Result;
+use record::{Outcome, Record};
+use runs::{Runs, State};
+use screen::Screen;
 use serde_json::{Value, json};
 use std::io::IsTerminal;
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
-/// Shows several runs that train at once.
+/// Shows how the runs of a comparison go, from the first to what is done with them afterwards.
 pub(crate) struct Progress {
-    bars: MultiProgress,
-    total: ProgressBar,
+    runs: Arc<Mutex<Runs>>,
+    began: Instant,
     json: bool,
+    /// Whether there is a terminal for a table.
     terminal: bool,
+    /// Where the table is drawn, from when there is something to train.
+    screen: Mutex<Option<Screen>>,
+    finished: AtomicBool,
 }
 
 /// Shows one run.
 pub(crate) struct RunProgress<'a> {
     progress: &'a Progress,
     run: &'a Planned,
-    bar: ProgressBar,
-    last_step: u64,
+    index: usize,
+    /// Its place among all runs, from 1.
+    place: usize,
 }
 
-/// Bars count thousandths of a run: how many steps a run has is known when it starts.
-const WHOLE: u64 = 1000;
+/// How a run ended that was started here.
+pub(crate) enum Ended {
+    Recorded(Box<Record>),
+    Interrupted,
+    Failed(String),
+}
 
 impl Progress {
-    pub(crate) fn new(runs: usize, json: bool) -> Self {
-        let terminal = std::io::stderr().is_terminal();
-        let bars = MultiProgress::new();
-        let total = bars.add(ProgressBar::new(WHOLE * runs as u64));
-        total.set_style(style("{msg:24} [{bar:30}] {percent:>3} % {elapsed} spent, {eta} left"));
-        total.set_message(format!("{runs} runs"));
-        if terminal {
-            total.enable_steady_tick(Duration::from_millis(500));
+    /// Of runs of which `jobs` are trained at a time; `json` prints events.
+    pub(crate) fn new(jobs: usize, json: bool) -> Self {
+        // Events on the same terminal would tear the table.
+        let terminal = std::io::stderr().is_terminal() && !(json && std::io::stdout().is_terminal());
+        Self {
+            runs: Arc::new(Mutex::new(Runs::new(jobs))),
+            began: Instant::now(),
+            json,
+            terminal,
+            screen: Mutex::new(None),
+            finished: AtomicBool::new(false),
         }
-        Self { bars, total, json, terminal }
     }
 
-    /// Says a line, above the bars.
+    /// Takes in `runs`, trained or to be trained; more may follow, those that are known already are not taken twice.
+    pub(crate) fn add(&self, workspace: &Workspace, runs: &[Planned]) -> Result<()> {
+        let (mut added, mut waiting) = (Vec::new(), false);
+        for run in runs {
+            let folder = workspace.run(&run.id);
+            let (state, record) = (folder.state()?, folder.read_record()?);
+            waiting |= record.is_none();
+            if let Some(setting) = self.runs().add(run, state, record.as_ref()) {
+                let (method, seed) = (&run.spec.method["name"], run.spec.seed);
+                added.push(json!({"id": run.id, "method": method, "setting": setting, "seed": seed, "state": state}));
+            }
+        }
+        self.event(&json!({"event": "plan", "runs": added}));
+        if self.terminal && waiting {
+            let (runs, began) = (self.runs.clone(), self.began);
+            let lines = move |width, height| table::lines(&lock(&runs), began.elapsed().as_secs_f64(), width, height);
+            lock(&self.screen).get_or_insert_with(|| Screen::new(lines));
+        }
+        Ok(())
+    }
+
+    pub(crate) fn start<'a>(&'a self, run: &'a Planned) -> RunProgress<'a> {
+        let (index, place) = self.runs().start(run, self.now());
+        self.event(&json!({"event": "run_start", "id": run.id, "spec": run.spec}));
+        RunProgress { progress: self, run, index, place }
+    }
+
+    /// Says a line, above the table.
     pub(crate) fn note(&self, line: &str) {
-        if self.terminal {
-            let _ = self.bars.println(line);
-        } else {
-            eprintln!("{line}");
+        match lock(&self.screen).as_ref() {
+            Some(screen) => screen.note(line),
+            None => eprintln!("{line}"),
         }
     }
 
@@ -54,83 +103,128 @@ impl Progress {
         }
     }
 
-    pub(crate) fn start<'a>(&'a self, run: &'a Planned) -> RunProgress<'a> {
-        let bar = self.bars.insert_before(&self.total, ProgressBar::new(WHOLE));
-        bar.set_style(style("{prefix} [{bar:30}] {percent:>3} % {msg}"));
-        bar.set_prefix(format!("{:.8} {}", run.id, run.line));
-        self.event(&json!({"event": "run_start", "id": run.id, "spec": run.spec}));
-        RunProgress { progress: self, run, bar, last_step: 0 }
+    /// Ends the table, whose last state stays, and the events. What is printed afterwards stands below it.
+    pub(crate) fn finish(&self) {
+        if self.finished.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        if let Some(screen) = lock(&self.screen).take() {
+            screen.close();
+        }
+        let mut done = json!({"event": "done", "runs": self.runs().all().len(), "seconds": self.now()});
+        for state in State::ALL {
+            done[state.name()] = self.runs().count(state).into();
+        }
+        self.event(&done);
     }
 
-    pub(crate) fn finish(&self) {
-        self.total.finish_and_clear();
+    fn is_drawn(&self) -> bool {
+        lock(&self.screen).is_some()
+    }
+
+    fn now(&self) -> f64 {
+        self.began.elapsed().as_secs_f64()
+    }
+
+    fn runs(&self) -> MutexGuard<'_, Runs> {
+        lock(&self.runs)
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        self.finish();
     }
 }
 
 impl RunProgress<'_> {
-    /// Takes an event of the task's binary.
-    pub(crate) fn update(&mut self, mut event: Value) {
-        let number = |event: &Value, key: &str| event[key].as_u64().unwrap_or(0);
-        match event["event"].as_str() {
-            Some("start") if number(&event, "step") > 0 => {
-                let (step, steps) = (number(&event, "step"), number(&event, "steps"));
-                self.note(&format!("goes on from step {step} of {steps}"));
-                self.advance(step, steps);
+    /// Takes a line that the task's binary printed: an event, or something that it wants to say.
+    pub(crate) fn line(&self, line: &str) {
+        match serde_json::from_str::<Value>(line) {
+            Ok(mut event) if event["event"].is_string() => {
+                self.progress.runs().update(self.index, &event, self.progress.now());
+                if let (Some(said), false) = (self.said(&event), self.progress.is_drawn()) {
+                    self.note(&said);
+                }
+                event["id"] = json!(self.run.id);
+                self.progress.event(&event);
             }
-            Some("step") => {
-                self.advance(number(&event, "step"), number(&event, "steps"));
-                self.bar.set_message(format!("loss {:.3}", event["loss"].as_f64().unwrap_or(f64::NAN)));
-            }
-            Some("epoch") if !self.progress.terminal => {
-                let scores: Vec<String> = event["validation"]
-                    .as_object()
-                    .map(|scores| {
-                        scores
-                            .iter()
-                            // Not those of parts.
-                            .filter(|(name, _)| !name.contains('/'))
-                            .map(|(name, score)| format!("{name} {:.4}", score.as_f64().unwrap_or(f64::NAN)))
-                            .collect()
-                    })
-                    .unwrap_or_default();
-                let loss = event["train_loss"].as_f64().unwrap_or(f64::NAN);
-                self.note(&format!(
-                    "epoch {} training loss {loss:.4}, validation {}",
-                    number(&event, "epoch") + 1,
-                    scores.join(", ")
-                ));
-            }
-            _ => {}
+            _ => self.note(line),
         }
-        if let Value::Object(map) = &mut event {
-            map.insert("id".into(), json!(self.run.id));
+    }
+
+    pub(crate) fn end(self, ended: &Ended) {
+        let now = self.progress.now();
+        self.progress.runs().end(self.index, ended, now);
+        let (seconds, score, left) = {
+            let runs = self.progress.runs();
+            (runs.all()[self.index].seconds(now), runs.shown_score(self.index), self.left(&runs))
+        };
+        let (state, validation, error) = match ended {
+            Ended::Recorded(record) => (State::of(&record.outcome), record.validation(), None),
+            Ended::Interrupted => (State::Interrupted, None, None),
+            Ended::Failed(why) => (State::Failed, None, Some(why)),
+        };
+        if !self.progress.is_drawn() {
+            let what = match ended {
+                Ended::Recorded(record) => match &record.outcome {
+                    Outcome::Finished => score.map(|score| format!(", {score}")).unwrap_or_default(),
+                    Outcome::Diverged { epoch, reason, .. } => format!(" in epoch {}, {reason}", epoch + 1),
+                },
+                Ended::Interrupted => String::new(),
+                Ended::Failed(why) => format!(", {why}"),
+            };
+            self.note(&format!("{}{what}, {}{left}", state.name(), table::duration(seconds)));
+        }
+        let mut event = json!({"event": "run_end", "id": self.run.id, "state": state.name(), "seconds": seconds});
+        event["validation"] = json!(validation);
+        if let Some(error) = error {
+            event["error"] = json!(error);
         }
         self.progress.event(&event);
     }
 
     /// Says a line about this run.
-    pub(crate) fn note(&self, line: &str) {
-        self.progress.note(&format!("{:.8} {}: {line}", self.run.id, self.run.line));
+    fn note(&self, line: &str) {
+        let of = self.progress.runs().all().len();
+        self.progress.note(&format!("[{}/{of}] {:.8} {}: {line}", self.place, self.run.id, self.run.line));
     }
 
-    pub(crate) fn end(mut self, how: &str) {
-        self.advance(WHOLE, WHOLE);
-        self.bar.finish_and_clear();
-        if !self.progress.terminal || how != "finished" {
-            self.note(how);
+    /// The words for an event where there is no table.
+    fn said(&self, event: &Value) -> Option<String> {
+        let number = |key: &str| event[key].as_u64().unwrap_or(0);
+        let decimal = |value: &Value| value.as_f64().unwrap_or(f64::NAN);
+        match event["event"].as_str()? {
+            "start" => Some(match (number("step"), number("steps")) {
+                (0, steps) => format!("starts, {steps} steps"),
+                (step, steps) => format!("goes on from step {step} of {steps}"),
+            }),
+            "epoch" => {
+                let of = self.run.spec.train.get("epochs").and_then(Value::as_u64);
+                let of = of.map(|epochs| format!(" of {epochs}")).unwrap_or_default();
+                // Not those of parts.
+                let scores =
+                    event["validation"].as_object().into_iter().flatten().filter(|(name, _)| !name.contains('/'));
+                let scores: Vec<String> = scores.map(|(name, score)| format!("{name} {:.4}", decimal(score))).collect();
+                Some(format!(
+                    "epoch {}{of}, training loss {:.4}, validation {}{}",
+                    number("epoch") + 1,
+                    decimal(&event["train_loss"]),
+                    scores.join(", "),
+                    self.left(&self.progress.runs())
+                ))
+            }
+            _ => None,
         }
-        self.progress.event(&json!({"event": "run_end", "id": self.run.id, "state": how}));
     }
 
-    fn advance(&mut self, step: u64, steps: u64) {
-        let now = WHOLE * step / steps.max(1);
-        self.progress.total.inc(now.saturating_sub(self.last_step));
-        self.bar.set_position(now);
-        self.last_step = now;
+    /// The time left of all runs, as the end of a line.
+    fn left(&self, runs: &Runs) -> String {
+        let left = runs.left(self.progress.now());
+        left.map(|left| format!("; about {} left", table::duration(left))).unwrap_or_default()
     }
 }
 
-fn style(template: &str) -> ProgressStyle {
-    // The templates are constants of this file; a broken one shows the default style.
-    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("=> ")
+fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -40,6 +40,13 @@ pub enum State {
     Diverged,
 }
 
+impl State {
+    /// Whether it has a record.
+    pub fn is_over(self) -> bool {
+        matches!(self, Self::Finished | Self::Diverged)
+    }
+}
+
 impl std::fmt::Display for State {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.pad(match self {

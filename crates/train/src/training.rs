@@ -38,6 +38,8 @@ pub enum Event<'a> {
         step: u64,
         /// Steps of the run.
         steps: u64,
+        /// The score that ranks methods.
+        headline: record::Headline,
     },
     /// A step was taken.
     Step {
@@ -145,7 +147,7 @@ impl<'a, T: Task> Run<'a, T> {
 
     fn train(&mut self) -> std::result::Result<Outcome, Error> {
         let (step, steps, per_epoch) = (self.progress.step, self.steps(), self.steps_per_epoch());
-        (self.options.event)(&Event::Start { step, steps });
+        (self.options.event)(&Event::Start { step, steps, headline: T::HEADLINE.to_record() });
         let (task, seed, size) = (self.task, self.planned.spec.seed, self.planned.settings.batch);
         let prepare = move |step: u64| {
             let (epoch, position) = (step / per_epoch, (step % per_epoch) as usize);

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod new;
+mod progress;
 
 use serde_json::Value;
 use std::collections::BTreeMap;
