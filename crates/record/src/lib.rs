@@ -21,7 +21,7 @@ pub use choice::{chosen, describe};
 pub use config::{Config, ConfigError, GridPoint, Selection, did_you_mean};
 pub use difference::difference;
 pub use entries::{Conflict, EntriesError, entries_to_jsonl, merge_entries, read_entries};
-pub use report::{Rendered, ReportError, is_sheet, pictured, render, sheet, splice, table};
+pub use report::{Rendered, ReportError, html, is_sheet, pictured, render, sheet, splice, table};
 pub use run::*;
 pub use spec::{RunId, Spec, Table, hex};
 pub use store::{RunFolder, State, StoreError};
