@@ -3,8 +3,8 @@
 use crate::workspace::{Workspace, names};
 use crate::{mistake, say};
 use anyhow::{Context, Result};
-use record::Entry;
 use record::fs::{read_text_if_present, write_atomic};
+use record::{Entry, Rendered};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -20,6 +20,9 @@ pub(crate) struct Arguments {
     /// Print which files were written, or are stale, and what the reports say, as JSON
     #[arg(long)]
     json: bool,
+    /// Write the reports to this file instead, as one HTML page that needs no other file and no network
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["check", "json"])]
+    html: Option<PathBuf>,
 }
 
 pub(crate) fn report(arguments: &Arguments) -> Result<ExitCode> {
@@ -36,6 +39,9 @@ pub(crate) fn report(arguments: &Arguments) -> Result<ExitCode> {
     let selected = known
         .iter()
         .filter(|name| arguments.names.is_empty() || arguments.names.iter().any(|wanted| matches(name, wanted)));
+    if let Some(file) = &arguments.html {
+        return html(&workspace, selected, file);
+    }
     let selected: Vec<&String> = selected.collect();
     let all = read(&workspace)?;
     let mut changed = Changed { workspace: &workspace, check: arguments.check, stale: Vec::new() };
@@ -54,6 +60,43 @@ pub(crate) fn report(arguments: &Arguments) -> Result<ExitCode> {
         eprintln!("hint: `cargo xtask report` makes {} stale file(s) anew", stale.len());
         return Ok(ExitCode::FAILURE);
     }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Writes the reports `names` to `file` as one HTML page, and nothing else.
+fn html<'n>(workspace: &Workspace, names: impl Iterator<Item = &'n String>, file: &Path) -> Result<ExitCode> {
+    let problem = match file.parent() {
+        _ if file.is_dir() => "a folder".to_owned(),
+        _ if !file.extension().is_some_and(|extension| extension == "html" || extension == "htm") => {
+            "another name".to_owned()
+        }
+        Some(folder) if !folder.as_os_str().is_empty() && !folder.is_dir() => {
+            format!("no folder {}", folder.display())
+        }
+        _ => String::new(),
+    };
+    if !problem.is_empty() {
+        return Err(mistake(format!(
+            "--html: expected a file whose name ends in .html, in a folder that exists, found {problem}: {}\n  \
+             hint: `cargo xtask report classification --html classification.html`",
+            file.display()
+        )));
+    }
+    let mut reports = Vec::new();
+    for name in names {
+        let (rendered, _) = rendered(workspace, name, &record::read_entries(&workspace.records(name))?)?;
+        let text = text(workspace, &rendered)?;
+        reports.push((rendered, text));
+    }
+    if reports.is_empty() {
+        return Err(mistake(
+            "--html: expected records of at least one report, found none\n  hint: `cargo xtask bench`",
+        ));
+    }
+    let folder = workspace.reports();
+    let page = record::html(&reports, &|path| std::fs::read(folder.join(path)))?;
+    write_atomic(file, page.as_bytes())?;
+    eprintln!("wrote {}", file.display());
     Ok(ExitCode::SUCCESS)
 }
 
@@ -119,21 +162,36 @@ impl Changed<'_> {
 }
 
 fn files(workspace: &Workspace, name: &str, entries: &[Entry]) -> Result<Files> {
+    let (rendered, sheets) = rendered(workspace, name, entries)?;
     let folder = workspace.figures();
-    let sheets = names(&folder, "png").into_iter().map(|stem| format!("{stem}.png"));
-    let sheets: Vec<String> = sheets.filter(|file| record::is_sheet(name, file)).collect();
-    let rendered = record::render(name, &format!("cargo xtask report {name}"), entries, &sheets)?;
     let unreferenced = sheets.iter().filter(|file| rendered.sheet.as_ref() != Some(file));
     let mut unreferenced: Vec<PathBuf> = unreferenced.map(|file| folder.join(file)).collect();
     // A figure that is not drawn any more.
     let drawn = names(&folder, "svg").into_iter().map(|stem| format!("{stem}.svg"));
     let gone = drawn.filter(|file| record::is_figure(name, file) && !rendered.figures.contains_key(file));
     unreferenced.extend(gone.map(|file| folder.join(file)));
-    let page = workspace.reports().join(format!("{name}.md"));
-    let text = record::splice(read_text_if_present(&page)?.as_deref(), &rendered)?;
+    let page = (page(workspace, name), text(workspace, &rendered)?);
     let figures = rendered.figures.into_iter();
     let figures = figures.map(|(file, svg)| (folder.join(file), svg));
-    Ok(Files { texts: std::iter::once((page, text)).chain(figures).collect(), unreferenced })
+    Ok(Files { texts: std::iter::once(page).chain(figures).collect(), unreferenced })
+}
+
+/// The report `name` as its records say it should be, and the sheets of pictures that there are of it.
+fn rendered(workspace: &Workspace, name: &str, entries: &[Entry]) -> Result<(Rendered, Vec<String>)> {
+    let sheets = names(&workspace.figures(), "png").into_iter().map(|stem| format!("{stem}.png"));
+    let sheets: Vec<String> = sheets.filter(|file| record::is_sheet(name, file)).collect();
+    Ok((record::render(name, &format!("cargo xtask report {name}"), entries, &sheets)?, sheets))
+}
+
+/// The markdown of a report's page, with what people wrote on it.
+fn text(workspace: &Workspace, rendered: &Rendered) -> Result<String> {
+    let found = read_text_if_present(&page(workspace, &rendered.name))?;
+    Ok(record::splice(found.as_deref(), rendered)?)
+}
+
+/// The file of a report's page.
+fn page(workspace: &Workspace, name: &str) -> PathBuf {
+    workspace.reports().join(format!("{name}.md"))
 }
 
 /// The page over all reports, its figure, and the table in the project's own page.

@@ -24,7 +24,8 @@ pub use config::{Config, ConfigError, Grid, GridPoint, Selection, did_you_mean};
 pub use difference::difference;
 pub use entries::{Conflict, EntriesError, entries_to_jsonl, merge_entries, read_entries};
 pub use report::{
-    Overview, Rendered, ReportError, is_figure, is_sheet, overview, pictured, render, results, sheet, splice, table,
+    Overview, Rendered, ReportError, html, is_figure, is_sheet, overview, pictured, render, results, sheet, splice,
+    table,
 };
 pub use run::*;
 pub use spec::{RunId, Spec, Table, hex};

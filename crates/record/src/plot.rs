@@ -130,7 +130,11 @@ impl Theme {
     }
 }
 
-/// The drawing as the text of an SVG file.
+/// How a line of a drawing begins that holds the values of a curve.
+const VALUES: &str = "<g class=\"values\"";
+
+/// The drawing as SVG, with an invisible target for each point that says its values: [`still`] makes it a file's text,
+/// [`inline`] a part of a page.
 pub(crate) fn svg(figure: &Figure, theme: Theme) -> String {
     let height = (ABOVE + PLOT + BELOW) * figure.panels.len() as f64;
     let mut out = format!(
@@ -150,8 +154,42 @@ pub(crate) fn svg(figure: &Figure, theme: Theme) -> String {
         let y = Axis::vertical(panel, if figure.same_height { &all } else { &own }, top + PLOT, top);
         let curves = draw(&mut out, panel, &y, number, (top, right), theme);
         labels(&mut out, panel, &curves, (top, right), theme);
+        values(&mut out, panel, &y, (top, right));
     }
     out + "</svg>\n"
+}
+
+/// `drawing` as an image, which cannot answer a pointer: without the values of its points.
+pub(crate) fn still(drawing: &str) -> String {
+    drawing.split_inclusive('\n').filter(|line| !line.starts_with(VALUES)).collect()
+}
+
+/// The light `drawing` as an element of a page: its colours are the variables of [`palette`], its ids begin with `prefix`.
+pub(crate) fn inline(drawing: &str, prefix: &str) -> String {
+    // Quotes of texts are escaped, so what is replaced is markup.
+    let drawing = drawing
+        .replace(" id=\"", &format!(" id=\"{prefix}"))
+        .replace("=\"title desc\"", &format!("=\"{prefix}title {prefix}desc\""))
+        .replace("=\"url(#", &format!("=\"url(#{prefix}"));
+    let colours = colours().into_iter();
+    colours.fold(drawing, |drawing, (name, light, _)| {
+        drawing.replace(&format!("=\"{light}\""), &format!("=\"var(--{name})\""))
+    })
+}
+
+/// The colours of drawings as CSS variables, for both schemes of a page: `--text`, `--faint`, `--grid`, `--line-0`, ….
+pub(crate) fn palette() -> String {
+    colours().into_iter().map(|(name, light, dark)| format!("  --{name}: light-dark({light}, {dark});\n")).collect()
+}
+
+/// Name, light and dark of each colour.
+fn colours() -> Vec<(String, &'static str, &'static str)> {
+    let of = |name: &str, colour: &dyn Fn(Theme) -> &'static str| {
+        (name.to_owned(), colour(Theme::Light), colour(Theme::Dark))
+    };
+    let fixed = [of("text", &Theme::text), of("faint", &Theme::faint), of("grid", &Theme::grid)];
+    let lines = (0..MOST_LINES).map(|style| of(&format!("line-{style}"), &|theme: Theme| theme.line(style)));
+    fixed.into_iter().chain(lines).collect()
 }
 
 /// The points of a curve that can be drawn, as `[x, y, low, high]` in units of the drawing.
@@ -215,12 +253,39 @@ fn draw(
 }
 
 fn project(line: &Line, x: &Axis, y: &Axis) -> Curve {
+    let place = |point: &Point| [x.at(point.x), y.at(point.y), y.at(point.low), y.at(point.high)];
+    drawn(line, y).into_iter().map(place).collect()
+}
+
+/// The points of `line` that a curve goes through.
+fn drawn<'l>(line: &'l Line, y: &Axis) -> Vec<&'l Point> {
     let visible: Vec<&Point> = line.points.iter().filter(|point| y.can_show(point.y)).collect();
     let stride = visible.len().div_ceil(MOST_POINTS).max(1);
     let last = visible.len().saturating_sub(1);
     let chosen = visible.iter().enumerate().filter(|(i, _)| i % stride == 0 || *i == last);
-    let place = |point: &Point| [x.at(point.x), y.at(point.y), y.at(point.low), y.at(point.high)];
-    chosen.map(|(_, point)| place(point)).collect()
+    chosen.map(|(_, point)| *point).collect()
+}
+
+/// A line of the text for each curve of `panel`: invisible targets at its points within the plot, each titled with what
+/// the point is.
+fn values(out: &mut String, panel: &Panel, y: &Axis, (top, right): (f64, f64)) {
+    let x = Axis::horizontal(panel, LEFT, right);
+    for line in &panel.lines {
+        let _ = write!(out, "{VALUES} fill=\"none\" pointer-events=\"all\">");
+        for point in drawn(line, y) {
+            let (across, down) = (x.at(point.x), y.at(point.y));
+            if !(top - 1.0..=top + PLOT + 1.0).contains(&down) {
+                continue;
+            }
+            let [place, value, low, high] = [point.x, point.y, point.low, point.high].map(axis::exact);
+            let range = if low == high { String::new() } else { format!(", {low} to {high}") };
+            let title = [&line.label, &format!("{} {place}", panel.x), &format!("{} {value}{range}", panel.y)];
+            // A line break of a label's would end the line of the text.
+            let title = title.map(|words| escape(&words.replace(['\n', '\r'], " "))).join("&#10;");
+            let _ = write!(out, "<circle cx=\"{across:.1}\" cy=\"{down:.1}\" r=\"6\"><title>{title}</title></circle>");
+        }
+        out.push_str("</g>\n");
+    }
 }
 
 fn band(out: &mut String, points: &[[f64; 4]], colour: &str) {
@@ -295,4 +360,75 @@ fn text(out: &mut String, x: f64, y: f64, anchor: &str, colour: &str, words: &st
 
 fn escape(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn figure() -> Figure {
+        let points = |band: f64| [1.0, 2.0].map(|x| Point { x, y: x / 3.0, low: x / 3.0 - band, high: x / 3.0 + band });
+        let line = |label: &str, style, band| Line { label: label.into(), style, points: points(band).into() };
+        let panel = |lines| Panel {
+            y: "accuracy %".into(),
+            x: "epoch".into(),
+            x_scale: Scale::Linear,
+            scale: Scale::Linear,
+            trim: Trim::Neither,
+            lines,
+        };
+        Figure {
+            title: "A title".into(),
+            description: "What is drawn".into(),
+            panels: vec![panel(vec![line("one", 0, 0.0)]), panel(vec![line("a\n<b id=\"x\"> & c", 6, 0.1)])],
+            same_height: false,
+        }
+    }
+
+    #[test]
+    fn each_point_says_what_it_is() {
+        let drawing = svg(&figure(), Theme::Light);
+        let titles: Vec<&str> =
+            drawing.split("<title>").skip(1).filter_map(|rest| Some(rest.split_once("</title>")?.0)).collect();
+        assert_eq!(
+            titles,
+            [
+                "one&#10;epoch 1&#10;accuracy % 0.3333",
+                "one&#10;epoch 2&#10;accuracy % 0.6667",
+                "a &lt;b id=&quot;x&quot;&gt; &amp; c&#10;epoch 1&#10;accuracy % 0.3333, 0.2333 to 0.4333",
+                "a &lt;b id=&quot;x&quot;&gt; &amp; c&#10;epoch 2&#10;accuracy % 0.6667, 0.5667 to 0.7667",
+            ]
+        );
+        let file = still(&drawing);
+        assert!(!file.contains("values") && !file.contains("epoch 1"), "{file}");
+        assert!(drawing.len() > file.len() && file.ends_with("</svg>\n"));
+    }
+
+    #[test]
+    fn a_drawing_on_a_page_has_ids_of_its_own_and_no_colours() {
+        let inline = inline(&svg(&figure(), Theme::Light), "f1-");
+        for markup in [
+            "aria-labelledby=\"f1-title f1-desc\"",
+            "<title id=\"f1-title\">",
+            "<desc id=\"f1-desc\">",
+            "<clipPath id=\"f1-plot1\">",
+            "clip-path=\"url(#f1-plot1)\"",
+            "stroke=\"var(--line-0)\"",
+            "fill=\"var(--text)\"",
+        ] {
+            assert!(inline.contains(markup), "{markup} in {inline}");
+        }
+        assert!(!inline.contains("\"#"), "{inline}");
+        assert!(inline.contains("&lt;b id=&quot;x&quot;&gt;"), "a label is no markup: {inline}");
+    }
+
+    /// In light drawings a colour is told by its value.
+    #[test]
+    fn colours_that_are_the_same_in_light_are_the_same_in_dark() {
+        for (name, light, dark) in colours() {
+            let (first, _, same) = colours().into_iter().find(|(_, other, _)| *other == light).unwrap();
+            assert_eq!(dark, same, "{name} and {first}");
+        }
+        assert!(palette().starts_with("  --text: light-dark(#1f2328, #f0f6fc);\n"), "{}", palette());
+    }
 }

@@ -3,6 +3,7 @@
 mod appendix;
 mod evidence;
 mod figures;
+mod html;
 mod overview;
 mod page;
 mod pictures;
@@ -13,11 +14,13 @@ mod summary;
 mod words;
 
 pub use figures::is_figure;
+pub use html::html;
 pub use overview::{Overview, overview, results};
 pub use page::splice;
 pub use pictures::{is_sheet, pictured, sheet};
 
 use crate::choice::Comparison;
+use crate::plot;
 use crate::run::Entry;
 use ranking::Ranking;
 use std::collections::BTreeMap;
@@ -44,6 +47,14 @@ pub enum ReportError {
         /// What was expected, what was found and what to do.
         problem: String,
     },
+    /// A page shows an image that cannot be a part of an HTML page.
+    #[error("{name}.md: {problem}")]
+    Image {
+        /// Name of the report.
+        name: String,
+        /// What was expected, what was found and what to do.
+        problem: String,
+    },
 }
 
 /// The generated parts of a page, in markdown, and its figures. The same bytes for the same
@@ -66,6 +77,8 @@ pub struct Rendered {
     pub appendix: String,
     /// SVG by file name, for the folder `figures` beside the page.
     pub figures: BTreeMap<String, String>,
+    /// The same with the values of their points, for [`html`].
+    pub drawings: BTreeMap<String, String>,
     /// The [`sheet`] that the page shows, of those that there are.
     pub sheet: Option<String>,
 }
@@ -79,6 +92,7 @@ pub fn render(name: &str, command: &str, entries: &[Entry], sheets: &[String]) -
     let ranking = Ranking::of(&comparison);
     let pictures = pictures::embed(name, &ranking, sheets);
     let (sheet, pictures) = pictures.unzip();
+    let drawings = figures::draw(name, &ranking);
     Ok(Rendered {
         name: name.to_owned(),
         title: comparison
@@ -91,7 +105,8 @@ pub fn render(name: &str, command: &str, entries: &[Entry], sheets: &[String]) -
         setup: setup::setup(&ranking),
         limits: setup::limits(&ranking),
         appendix: appendix::render(&ranking),
-        figures: figures::draw(name, &ranking),
+        figures: drawings.iter().map(|(file, drawing)| (file.clone(), plot::still(drawing))).collect(),
+        drawings,
         sheet,
     })
 }

@@ -196,6 +196,19 @@ fn grouped(number: &str) -> String {
     text
 }
 
+/// A value as it is: four digits at least, whole numbers whole.
+pub(super) fn exact(value: f64) -> String {
+    let exponent = if value == 0.0 { 0.0 } else { value.abs().log10().floor() };
+    if value.fract() == 0.0 && exponent < 15.0 {
+        grouped(&value.to_string())
+    } else if (-4.0..5.0).contains(&exponent) {
+        let digits = (3.0 - exponent).max(0.0) as usize;
+        grouped(&format!("{value:.digits$}"))
+    } else {
+        format!("{value:.3e}").replace('-', "−")
+    }
+}
+
 /// `tick` as a factor and a power of ten.
 fn power(tick: f64) -> String {
     let exponent = (tick.log10() + 1e-9).floor();
@@ -239,6 +252,13 @@ mod tests {
         assert_eq!(labels(&axis(Scale::Log, -0.4, 0.8)), "0.5 1 2 5");
         assert_eq!(labels(&axis(Scale::Log, -5.3, -1.2)), "10⁻⁵ 10⁻⁴ 10⁻³ 10⁻²");
         assert_eq!(labels(&axis(Scale::Log, -5.3, -3.9)), "10⁻⁵ 2·10⁻⁵ 5·10⁻⁵ 10⁻⁴");
+    }
+
+    #[test]
+    fn values_have_four_digits() {
+        let values = [0.0, 3.0, -12_345.0, 85.714_285, 1234.5678, 98_765.4, 0.01, 0.000_012_345, -2.5e7 - 0.5];
+        let shown = values.map(exact);
+        assert_eq!(shown, ["0", "3", "−12,345", "85.71", "1235", "98,765", "0.01000", "1.234e−5", "−2.500e7"]);
     }
 
     proptest! {

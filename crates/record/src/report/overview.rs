@@ -50,7 +50,7 @@ pub fn overview(reports: &[(&str, &[Entry])]) -> Overview {
     let mut files = BTreeMap::new();
     if let Some(profiles) = &profiles {
         for (theme, suffix) in [(Theme::Light, "light"), (Theme::Dark, "dark")] {
-            files.insert(format!("{FIGURE}-{suffix}.svg"), svg(&profiles.figure(), theme));
+            files.insert(format!("{FIGURE}-{suffix}.svg"), plot::still(&svg(&profiles.figure(), theme)));
         }
     }
     Overview { table, profiles: profiles.map(|profiles| profiles.section()), figures: files }
