@@ -75,7 +75,11 @@ addEventListener("load", () => {
   const columns = (table) => table.tHead.rows[0].cells.length;
   const cells = (table, column) => [...table.tBodies[0].rows].map((row) => "number" in row.cells[column].dataset);
   const find = (table, wanted) => [...Array(columns(table)).keys()].findIndex((column) => wanted(cells(table, column)));
-  const ofNumbers = (table) => find(table, (cells) => cells.every((cell) => cell));
+  const values = (table, column) => [...table.tBodies[0].rows].map((row) => row.cells[column].dataset.number);
+  const ofNumbers = (table) =>
+    [...Array(columns(table)).keys()].findIndex(
+      (column) => cells(table, column).every((cell) => cell) && new Set(values(table, column)).size > 2,
+    );
   const ofBoth = (table) => find(table, (cells) => cells.includes(true) && cells.includes(false));
   const tables = [...document.querySelectorAll("table")].filter((table) => table.querySelector("th button"));
   const table = tables.find((table) => ofNumbers(table) >= 0 && ofBoth(table) >= 0);
