@@ -1,11 +1,13 @@
 //! The file of records that a report is made from: `reports/records/<name>.jsonl`.
 
-use crate::fs::{FileError, read_text};
+use crate::fs::FileError;
 use crate::run::{Entry, Provenance, Record, SCHEMA, TestRecord};
 use crate::spec::{RunId, canonical_json};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 
 /// What is wrong with a file of entries.
@@ -71,11 +73,14 @@ pub struct Conflict {
 /// The entries of the file at `path`, sorted by id. Lines that agree about a run count once, which
 /// lets two branches' files be merged by keeping the lines of both.
 pub fn read_entries(path: &Path) -> Result<Vec<Entry>, EntriesError> {
-    let text = read_text(path)?;
+    let fail = |source| FileError::new("read", path, source);
+    let file = File::open(path).map_err(fail)?;
     let mut entries = Vec::new();
-    for (line, text) in (1..).zip(text.lines()) {
+    // The text of ten thousand records is larger than what it says.
+    for (line, text) in (1..).zip(BufReader::new(file).lines()) {
+        let text = text.map_err(fail)?;
         if !text.trim().is_empty() {
-            entries.push((format!("line {line}"), parse(path, line, text)?));
+            entries.push((format!("line {line}"), parse(path, line, &text)?));
         }
     }
     merge(entries).map_err(|conflict| EntriesError::Conflict { path: path.to_path_buf(), conflict })

@@ -129,7 +129,7 @@ fn sensitivity(ranking: &Ranking<'_>) -> Option<Figure> {
              several hyper-parameters were drawn together, neighbours differ in the others too. The worst trials may lie outside \
              of the plot.{}",
             headline.title,
-            listed(&drawn),
+            in_words(ranking, &drawn),
             hidden(ranking)
         ),
         panels,
@@ -221,7 +221,13 @@ fn shown(ranking: &Ranking<'_>, plots: &[Plot<'_>]) -> Option<String> {
     let has =
         |line: &&Line<'_>| plots.iter().flat_map(|(_, lines)| lines).any(|plotted| plotted.label == line.row.label);
     let labels: Vec<String> = ranking.lines.iter().filter(has).map(|line| line.row.label.clone()).collect();
-    (!labels.is_empty()).then(|| listed(&labels))
+    (!labels.is_empty()).then(|| in_words(ranking, &labels))
+}
+
+/// Names of rows; where these are all that have a chosen setting, there are no names to read.
+fn in_words(ranking: &Ranking<'_>, labels: &[String]) -> String {
+    let all = ranking.lines.iter().filter(|line| line.setting.is_some()).count();
+    if labels.len() > 2 && labels.len() == all { "all rows".to_owned() } else { listed(labels) }
 }
 
 /// A sentence on the rows that would make a plot illegible; nothing where there are none.

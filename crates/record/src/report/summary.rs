@@ -117,7 +117,9 @@ fn answer(ranking: &Ranking<'_>) -> String {
     let none = || format!("No row is better or worse than {reference} beyond noise in test {title}");
     match (better.is_empty(), worse.is_empty()) {
         (true, true) if tied.is_empty() => {}
-        (true, true) => sentences.push(none() + "."),
+        (true, true) => {
+            sentences.push(format!("{}; the {} that were compared tie.", none(), counted(tied.len(), "row")))
+        }
         (false, _) => {
             sentences.push(format!("Better than {reference} in test {title}, beyond noise: {}.", listed(&better)));
         }
@@ -126,15 +128,16 @@ fn answer(ranking: &Ranking<'_>) -> String {
     if !worse.is_empty() {
         sentences.push(format!("Worse: {}.", listed(&worse)));
     }
-    if !tied.is_empty() {
+    if !tied.is_empty() && !(better.is_empty() && worse.is_empty()) {
         sentences.push(format!("{}: {}.", if tied.len() == 1 { "A tie" } else { "Ties" }, listed(&tied)));
     }
-    sentences.push(match ranking.not_behind(0).as_slice() {
-        [] => format!("{} is best, beyond noise of every other row.", score(first)),
-        others => {
-            let others: Vec<String> = others.iter().map(|line| name(line)).collect();
-            format!("The best score is that of {}, which all pairs do not tell from {}.", score(first), listed(&others))
-        }
+    let others: Vec<String> = ranking.not_behind(0).iter().map(|line| name(line)).collect();
+    let best = score(first);
+    sentences.push(match others.len() {
+        0 => format!("{best} is best, beyond noise of every other row."),
+        all if all + 1 == tested.len() => format!("The best score, of {best}, is not beyond noise of any other row."),
+        few if few <= 3 => format!("The best score, of {best}, is not beyond noise of {}.", listed(&others)),
+        many => format!("The best score, of {best}, is not beyond noise of {many} [other rows](#pairs)."),
     });
     if !unknown.is_empty() {
         sentences.push(format!("Not compared with weight decay: {}.", listed(&unknown)));
