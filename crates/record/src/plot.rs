@@ -75,6 +75,8 @@ pub(crate) enum Trim {
     High,
     /// None.
     Neither,
+    /// None, and the axis goes from the first to the second value.
+    Between(f64, f64),
     /// This share of the points, the lowest, wherever they are on their lines.
     Lowest(f64),
     /// This share of the points, the highest.
@@ -87,6 +89,8 @@ pub(crate) struct Line {
     pub(crate) label: String,
     /// Colour and dashes; the same number looks the same in every figure.
     pub(crate) style: usize,
+    /// Whether points are joined: where neighbours differ in more than `x`, there is nothing between them.
+    pub(crate) joined: bool,
     /// Sorted by `x`.
     pub(crate) points: Vec<Point>,
 }
@@ -220,14 +224,15 @@ fn draw(
     line(out, (LEFT, top + PLOT), (right, top + PLOT), theme.faint(), 1.0, "");
     text(out, (LEFT + right) / 2.0, top + PLOT + 44.0, "middle", theme.faint(), &panel.x);
 
-    // Half a stroke may stand out at each side.
+    // Dots and strokes may stand out at each side.
     let _ = writeln!(
         out,
-        "<clipPath id=\"plot{number}\"><rect x=\"{LEFT}\" y=\"{}\" width=\"{:.1}\" height=\"{}\"/></clipPath>\n\
+        "<clipPath id=\"plot{number}\"><rect x=\"{}\" y=\"{}\" width=\"{:.1}\" height=\"{}\"/></clipPath>\n\
          <g clip-path=\"url(#plot{number})\">",
-        top - 2.0,
-        right - LEFT + 2.0,
-        PLOT + 3.0
+        LEFT - 4.0,
+        top - 4.0,
+        right - LEFT + 8.0,
+        PLOT + 5.0
     );
     let curves: Vec<Curve> = panel.lines.iter().map(|line| project(line, &x, y)).collect();
     for (line, curve) in panel.lines.iter().zip(&curves) {
@@ -235,10 +240,13 @@ fn draw(
     }
     // The first line, which is the best, comes last and so on top.
     for (line, curve) in panel.lines.iter().zip(&curves).rev() {
-        let dots = if curve.len() <= MOST_DOTS { curve.as_slice() } else { &[] };
+        let dots = if curve.len() <= MOST_DOTS || !line.joined { curve.as_slice() } else { &[] };
         for [x, y, ..] in dots {
             let _ =
                 writeln!(out, "<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"3.5\" fill=\"{}\"/>", theme.line(line.style));
+        }
+        if !line.joined {
+            continue;
         }
         let path = curve.iter().map(|[x, y, ..]| format!("{x:.1} {y:.1}")).collect::<Vec<_>>().join("L");
         let _ = writeln!(
@@ -368,7 +376,8 @@ mod tests {
 
     fn figure() -> Figure {
         let points = |band: f64| [1.0, 2.0].map(|x| Point { x, y: x / 3.0, low: x / 3.0 - band, high: x / 3.0 + band });
-        let line = |label: &str, style, band| Line { label: label.into(), style, points: points(band).into() };
+        let line =
+            |label: &str, style, band| Line { label: label.into(), style, joined: true, points: points(band).into() };
         let panel = |lines| Panel {
             y: "accuracy %".into(),
             x: "epoch".into(),

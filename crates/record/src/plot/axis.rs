@@ -52,6 +52,7 @@ impl Axis {
             let room = 0.5 * (most - least);
             match panel.trim {
                 Trim::Neither => {}
+                Trim::Between(from, to) => (low, high) = (from, to),
                 Trim::Low => low = low.max(all[trimmed(TRIMMED)].min(least - room)),
                 Trim::High => high = high.min(all[all.len() - 1 - trimmed(TRIMMED)].max(most + room)),
                 Trim::Lowest(share) => low = all[trimmed(share)],

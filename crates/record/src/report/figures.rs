@@ -108,7 +108,11 @@ fn sensitivity(ranking: &Ranking<'_>) -> Option<Figure> {
             let curve: Vec<(f64, f64)> = profile.filter_map(|(value, score)| Some((value, score?))).collect();
             if curve.len() < FEWEST_SETTINGS { Vec::new() } else { curve }
         };
-        for (family, lines) in plots(ranking, &|line| exact(values(line))) {
+        for (family, mut lines) in plots(ranking, &|line| exact(values(line))) {
+            for line in &mut lines {
+                let row = ranking.lines.iter().find(|other| other.row.label == line.label);
+                line.joined = row.is_none_or(|line| line.row.searched().len() == 1);
+            }
             labels.extend(lines.iter().map(|line| line.label.clone()));
             panels.push(Panel {
                 y: titled(&format!("validation {}", headline.title), family),
@@ -126,8 +130,8 @@ fn sensitivity(ranking: &Ranking<'_>) -> Option<Figure> {
         title: format!("Validation {} against what was searched", headline.title),
         description: format!(
             "Validation {} of each trial against its hyper-parameters (logarithmic), for {}: flat lines forgive a wrong guess. Where \
-             several hyper-parameters were drawn together, neighbours differ in the others too. The worst trials may lie outside \
-             of the plot.{}",
+             several hyper-parameters were searched together, trials are not joined, since neighbours differ in the others too. The \
+             worst trials may lie outside of the plot.{}",
             headline.title,
             in_words(ranking, &drawn),
             hidden(ranking)
@@ -259,7 +263,12 @@ fn plots<'r>(ranking: &'r Ranking<'_>, points: &dyn Fn(&Line<'_>) -> Vec<Point>)
         let style = |line: &Line<'_>| lines.iter().filter(|other| other.number < line.number).count();
         let drawn = lines.iter().filter_map(|line| {
             let points = points(line);
-            (!points.is_empty()).then(|| plot::Line { label: line.row.label.clone(), style: style(line), points })
+            (!points.is_empty()).then(|| plot::Line {
+                label: line.row.label.clone(),
+                style: style(line),
+                joined: true,
+                points,
+            })
         });
         (family, drawn.collect::<Vec<_>>())
     };

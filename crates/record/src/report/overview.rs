@@ -246,7 +246,7 @@ impl Profiles {
                 before = share;
             }
             points.push(Point { x: WORST_RATIO, y: before, low: before, high: before });
-            plot::Line { label: name.clone(), style, points }
+            plot::Line { label: name.clone(), style, joined: true, points }
         };
         Figure {
             title: "Performance profiles of the methods".to_owned(),
@@ -256,7 +256,7 @@ impl Profiles {
                 x: "steps to target over those of the fastest method".to_owned(),
                 x_scale: Scale::Log,
                 scale: Scale::Linear,
-                trim: Trim::Neither,
+                trim: Trim::Between(0.0, 1.0),
                 lines: self.methods.iter().take(plot::MOST_LINES).enumerate().map(line).collect(),
             }],
             same_height: true,
