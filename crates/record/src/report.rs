@@ -121,7 +121,8 @@ pub fn table(entries: &[Entry]) -> String {
     let shown = ..ranking::COLUMNS - 2;
     let rows: Vec<Vec<String>> = ranking.lines.iter().map(|line| ranking.cells(line)[shown].to_vec()).collect();
     let header = &ranking.header()[shown];
-    format!("{}\n{}\n", crate::table::plain(header, &rows), summary::bullets(&summary::notes(&ranking)))
+    let notes: Vec<String> = summary::notes(&ranking).iter().map(|note| words::unmarked(note)).collect();
+    format!("{}\n{}\n", crate::table::plain(header, &rows), summary::bullets(&notes))
 }
 
 #[cfg(test)]

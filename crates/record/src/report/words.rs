@@ -120,6 +120,20 @@ pub(super) fn link(text: &str, anchor: &str) -> String {
     if text == NOTHING { text.to_owned() } else { format!("[{text}](#{anchor})") }
 }
 
+/// `text` without emphasis and without links to places of the page, for a terminal.
+pub(super) fn unmarked(text: &str) -> String {
+    let mut plain = String::new();
+    let mut rest = text;
+    while let Some((before, (link, after))) = rest.split_once("](#").and_then(|(b, a)| Some((b, a.split_once(')')?))) {
+        match before.rsplit_once('[') {
+            Some((before, name)) => plain.extend([before, name]),
+            None => plain.extend([before, "](#", link, ")"]),
+        }
+        rest = after;
+    }
+    (plain + rest).replace("**", "")
+}
+
 /// A place that a link can lead to.
 pub(super) fn anchor(name: &str) -> String {
     format!("<a id=\"{name}\"></a>")
@@ -167,6 +181,13 @@ mod tests {
         assert_eq!(printed(0.42, 0.52), "+0.42 [−0.10, +0.94]");
         assert_eq!(printed(-2.0, 1.5), "−2.0 [−3.5, −0.5]");
         assert_eq!(printed(0.001, 0.5), "0.00 [−0.50, +0.50]");
+    }
+
+    #[test]
+    fn a_terminal_shows_no_marks() {
+        let note = "rows **differ**, in [all pairs](#pairs) [a, b] as `x` [here](#y).";
+        assert_eq!(unmarked(note), "rows differ, in all pairs [a, b] as `x` here.");
+        assert_eq!(unmarked("[0, 1] and [2"), "[0, 1] and [2");
     }
 
     #[test]
