@@ -3,6 +3,7 @@
 
 mod bench;
 mod eval;
+mod export;
 mod fetch;
 mod import;
 mod methods;
@@ -37,6 +38,8 @@ enum Command {
     Bench(bench::Arguments),
     /// Make the reports anew from their records
     Report(report::Arguments),
+    /// Write the records of a report as CSV, Parquet or TensorBoard event files
+    Export(export::Arguments),
     /// Fetch data sets from the Hugging Face hub, or list them
     Fetch(fetch::Arguments),
     /// Make a data set of an official release: NAME DIR; `--help` lists the options
@@ -110,6 +113,7 @@ fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Bench(arguments) => bench::bench(&arguments),
         Command::Report(arguments) => report::report(&arguments),
+        Command::Export(arguments) => export::export(&arguments),
         Command::Fetch(arguments) => fetch::fetch(&arguments),
         Command::Import(arguments) => import::import(&arguments),
         Command::Eval(arguments) => eval::eval(&arguments),

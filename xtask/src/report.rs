@@ -29,12 +29,8 @@ pub(crate) fn report(arguments: &Arguments) -> Result<ExitCode> {
     let workspace = Workspace::find()?;
     let known = names(&workspace.reports().join("records"), "jsonl");
     let matches = |name: &str, wanted: &str| name == wanted || name.starts_with(&format!("{wanted}-"));
-    for wanted in &arguments.names {
-        if !known.iter().any(|name| matches(name, wanted)) {
-            let near = record::did_you_mean(wanted, known.iter().map(String::as_str));
-            let list = if known.is_empty() { "none".into() } else { known.join(", ") };
-            return Err(mistake(format!("there are no records of `{wanted}`{near}; there are records of {list}")));
-        }
+    if let Some(wanted) = arguments.names.iter().find(|wanted| !known.iter().any(|name| matches(name, wanted))) {
+        return Err(unknown(wanted, &known));
     }
     let selected = known
         .iter()
@@ -61,6 +57,18 @@ pub(crate) fn report(arguments: &Arguments) -> Result<ExitCode> {
         return Ok(ExitCode::FAILURE);
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Refuses a report of which there are no records.
+pub(crate) fn known(workspace: &Workspace, name: &str) -> Result<()> {
+    let known = names(&workspace.reports().join("records"), "jsonl");
+    if known.iter().any(|known| known == name) { Ok(()) } else { Err(unknown(name, &known)) }
+}
+
+fn unknown(wanted: &str, known: &[String]) -> anyhow::Error {
+    let near = record::did_you_mean(wanted, known.iter().map(String::as_str));
+    let list = if known.is_empty() { "none".into() } else { known.join(", ") };
+    mistake(format!("there are no records of `{wanted}`{near}; there are records of {list}"))
 }
 
 /// Writes the reports `names` to `file` as one HTML page, and nothing else.

@@ -26,14 +26,15 @@ pub fn chosen(entries: &[Entry]) -> Vec<RunId> {
 }
 
 /// A line for each of `specs` that tells it from the others: the label of its row, what differs within the
-/// row, and the seed.
+/// row, the seed, and the rung of successive halving at which it stops.
 pub fn describe(specs: &[&Spec]) -> Vec<String> {
     let split = split(specs);
     let line = |(spec, (key, hyper)): (&&Spec, &(RowKey<'_>, BTreeMap<String, Float>))| {
         let row = || split.iter().filter(|(other, _)| other == key).map(|(_, hyper)| hyper);
         let differing = hyper.iter().filter(|(name, value)| row().any(|hyper| hyper.get(*name) != Some(value)));
         let numbers: String = differing.map(|(name, value)| format!(" {} {}", last(name), value.0)).collect();
-        format!("{}{numbers} seed {}", label(key, split.iter().map(|(key, _)| key)), spec.seed)
+        let rung = stopped(&spec.train).map_or(String::new(), |epochs| format!(" to epoch {epochs}"));
+        format!("{}{numbers} seed {}{rung}", label(key, split.iter().map(|(key, _)| key)), spec.seed)
     };
     specs.iter().zip(&split).map(line).collect()
 }
@@ -592,6 +593,9 @@ mod tests {
         assert_eq!(lines[7], "weight-decay (scope everything) strength 0.0001 seed 1");
         assert_eq!(lines.iter().collect::<BTreeSet<_>>().len(), entries.len());
         assert_eq!(of(&fixture::families())[0], "none (sgd) seed 0");
+        let mut rung = fixture::entries();
+        rung[0].record.spec.train.insert(STOP_AFTER.into(), json!(3));
+        assert_eq!(of(&rung)[0], "none seed 0 to epoch 3");
     }
 
     #[test]

@@ -22,8 +22,10 @@ pub use pictures::{is_sheet, pictured, sheet};
 use crate::choice::Comparison;
 use crate::plot;
 use crate::run::Entry;
+use crate::spec::hex;
 use ranking::Ranking;
-use std::collections::BTreeMap;
+use sha2::{Digest, Sha256};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What is wrong with a report.
 #[derive(Debug, thiserror::Error)]
@@ -104,11 +106,19 @@ pub fn render(name: &str, command: &str, entries: &[Entry], sheets: &[String]) -
         summary: summary::render(name, &ranking, pictures),
         setup: setup::setup(&ranking),
         limits: setup::limits(&ranking),
-        appendix: appendix::render(&ranking),
+        appendix: appendix::render(&ranking, &digest(entries)),
         figures: drawings.iter().map(|(file, drawing)| (file.clone(), plot::still(drawing))).collect(),
         drawings,
         sheet,
     })
+}
+
+/// SHA-256 over `entries`, whatever their order and however often one is there.
+fn digest(entries: &[Entry]) -> String {
+    // An entry is plain data with string keys, which always has a JSON form.
+    let hash = |entry: &Entry| Sha256::digest(serde_json::to_vec(entry).unwrap_or_default());
+    let hashes: BTreeSet<_> = entries.iter().map(hash).collect();
+    hex(&hashes.into_iter().fold(Sha256::new(), Sha256::chain_update).finalize())
 }
 
 /// The main columns of the same report as aligned plain text, with the notes on how to read them;

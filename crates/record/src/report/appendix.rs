@@ -10,7 +10,8 @@ use crate::statistics::{interval, mean, median};
 use crate::table;
 use std::collections::{BTreeMap, BTreeSet};
 
-pub(super) fn render(ranking: &Ranking<'_>) -> String {
+/// `digest` is that of all records.
+pub(super) fn render(ranking: &Ranking<'_>, digest: &str) -> String {
     let mut parts: Vec<String> =
         [evidence::comparisons(ranking), evidence::pairs(ranking), evidence::sensitivity(ranking)]
             .into_iter()
@@ -40,6 +41,7 @@ pub(super) fn render(ranking: &Ranking<'_>) -> String {
     parts.extend(rotations(ranking));
     parts.push(format!("### {}Provenance", anchor("provenance")));
     parts.push(provenance(ranking));
+    parts.push(format!("Digest of all records, of which a change of any digit makes another: `{digest}`."));
     parts.join("\n\n") + "\n"
 }
 

@@ -118,7 +118,7 @@ fn answer(ranking: &Ranking<'_>) -> String {
     match (better.is_empty(), worse.is_empty()) {
         (true, true) if tied.is_empty() => {}
         (true, true) => {
-            sentences.push(format!("{}; the {} that were compared tie.", none(), counted(tied.len(), "row")))
+            sentences.push(format!("{}; the {} that were compared tie.", none(), counted(tied.len(), "row")));
         }
         (false, _) => {
             sentences.push(format!("Better than {reference} in test {title}, beyond noise: {}.", listed(&better)));
@@ -128,7 +128,8 @@ fn answer(ranking: &Ranking<'_>) -> String {
     if !worse.is_empty() {
         sentences.push(format!("Worse: {}.", listed(&worse)));
     }
-    if !tied.is_empty() && !(better.is_empty() && worse.is_empty()) {
+    let decided = !better.is_empty() || !worse.is_empty();
+    if decided && !tied.is_empty() {
         sentences.push(format!("{}: {}.", if tied.len() == 1 { "A tie" } else { "Ties" }, listed(&tied)));
     }
     let others: Vec<String> = ranking.not_behind(0).iter().map(|line| name(line)).collect();
@@ -249,7 +250,8 @@ fn tuning(ranking: &Ranking<'_>) -> String {
     let halving = if rungs.is_empty() {
         String::new()
     } else {
-        format!("; **successive halving** stopped the worse ones after {} epochs", listed(&rungs))
+        let s = if rungs == ["1"] { "" } else { "s" };
+        format!("; **successive halving** stopped the worse ones after {} epoch{s}", listed(&rungs))
     };
     let chose = if seeds.is_empty() { "" } else { "; validation chose" };
     format!("{budget}{trials}{halving}{chose}. The test split is read for the runs of chosen settings only.")

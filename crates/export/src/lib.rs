@@ -1,0 +1,13 @@
+//! The records of a report for other tools.
+//!
+//! As tables, each a CSV or Parquet file: `runs`, a row a run; `epochs`, a row an evaluation; `norms`, a row a logged step. As
+//! TensorBoard event files, a folder a run, with scalars and hyper-parameters.
+
+mod proto;
+mod table;
+mod tensorboard;
+mod write;
+
+pub use table::{Column, Table, Values, tables};
+pub use tensorboard::{events, framed};
+pub use write::{csv, parquet};

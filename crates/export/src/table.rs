@@ -1,0 +1,193 @@
+//! Records as tables.
+
+use record::{Entry, EpochRow, NormRow, Outcome};
+use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// A table with columns of the same length.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Table {
+    /// Name of its file.
+    pub name: &'static str,
+    /// In their order.
+    pub columns: Vec<Column>,
+}
+
+/// A column.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Column {
+    /// Unique in the table.
+    pub name: String,
+    /// A value a row.
+    pub values: Values,
+}
+
+/// Values of one kind; `None` where there is none.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Values {
+    /// Words.
+    Text(Vec<Option<String>>),
+    /// Real numbers.
+    Number(Vec<Option<f64>>),
+    /// Counts, seeds and steps.
+    Whole(Vec<Option<u64>>),
+}
+
+impl Values {
+    /// How many.
+    pub fn len(&self) -> usize {
+        match self {
+            Self::Text(values) => values.len(),
+            Self::Number(values) => values.len(),
+            Self::Whole(values) => values.len(),
+        }
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// The tables of `entries`: `runs`, `epochs` and `norms`. Scores are as the task gives them.
+pub fn tables(entries: &[Entry]) -> Vec<Table> {
+    vec![runs(entries), epochs(entries), norms(entries)]
+}
+
+fn text<T>(name: &str, rows: &[T], value: impl Fn(&T) -> Option<String>) -> Column {
+    Column { name: name.to_owned(), values: Values::Text(rows.iter().map(value).collect()) }
+}
+
+fn number<T>(name: &str, rows: &[T], value: impl Fn(&T) -> Option<f64>) -> Column {
+    Column { name: name.to_owned(), values: Values::Number(rows.iter().map(value).collect()) }
+}
+
+fn whole<T>(name: &str, rows: &[T], value: impl Fn(&T) -> Option<u64>) -> Column {
+    Column { name: name.to_owned(), values: Values::Whole(rows.iter().map(value).collect()) }
+}
+
+fn runs(entries: &[Entry]) -> Table {
+    let settings: Vec<BTreeMap<String, Value>> = entries.iter().map(settings).collect();
+    let keys: BTreeSet<&String> = settings.iter().flat_map(BTreeMap::keys).collect();
+    let scores: BTreeSet<&String> =
+        entries.iter().filter_map(|entry| entry.test.as_ref()).flat_map(|test| test.scores.keys()).collect();
+    let mut columns = vec![
+        text("id", entries, |entry| Some(entry.record.id.to_string())),
+        text("task", entries, |entry| Some(entry.record.task.clone())),
+        text("dataset", entries, |entry| Some(entry.record.spec.dataset.clone())),
+        whole("seed", entries, |entry| Some(entry.record.spec.seed)),
+    ];
+    columns.extend(keys.into_iter().map(|key| setting(key, &settings)));
+    columns.extend([
+        text("outcome", entries, |entry| {
+            let finished = entry.record.outcome == Outcome::Finished;
+            Some(if finished { "finished" } else { "diverged" }.to_owned())
+        }),
+        whole("step", entries, |entry| Some(entry.record.steps)),
+        text("score", entries, |entry| Some(entry.record.headline.score.clone())),
+        number("validation", entries, |entry| entry.record.validation()),
+    ]);
+    columns.extend(scores.into_iter().map(|score| {
+        number(&format!("test/{score}"), entries, |entry| entry.test.as_ref()?.scores.get(score).copied())
+    }));
+    columns.extend([
+        number("seconds/data", entries, |entry| Some(entry.record.seconds.data)),
+        number("seconds/forward", entries, |entry| Some(entry.record.seconds.forward)),
+        number("seconds/backward", entries, |entry| Some(entry.record.seconds.backward)),
+        number("seconds/update", entries, |entry| Some(entry.record.seconds.update)),
+        number("seconds/evaluation", entries, |entry| Some(entry.record.seconds.evaluation)),
+        text("weights", entries, |entry| Some(entry.record.weights.clone())),
+        text("commit", entries, |entry| Some(entry.record.provenance.commit.clone())),
+        text("dataset_digest", entries, |entry| Some(entry.record.provenance.dataset_digest.clone())),
+        text("cpu", entries, |entry| Some(entry.record.provenance.cpu.clone())),
+        whole("threads", entries, |entry| Some(entry.record.provenance.threads)),
+        text("started", entries, |entry| Some(entry.record.provenance.started.clone())),
+        text("ended", entries, |entry| Some(entry.record.provenance.ended.clone())),
+    ]);
+    Table { name: "runs", columns }
+}
+
+/// Everything that a spec sets, by dotted key; what is null is not set.
+pub(crate) fn settings(entry: &Entry) -> BTreeMap<String, Value> {
+    fn insert(settings: &mut BTreeMap<String, Value>, key: &str, value: &Value) {
+        match value {
+            Value::Null => {}
+            Value::Object(table) => {
+                table.iter().for_each(|(inner, value)| insert(settings, &format!("{key}.{inner}"), value));
+            }
+            value => drop(settings.insert(key.to_owned(), value.clone())),
+        }
+    }
+    let spec = &entry.record.spec;
+    let mut settings = BTreeMap::new();
+    let tables = [
+        ("method", &spec.method),
+        ("optimizer", &spec.optimizer),
+        ("schedule", &spec.schedule),
+        ("task", &spec.task),
+        ("train", &spec.train),
+    ];
+    for (key, table) in tables {
+        insert(&mut settings, key, &Value::Object(table.clone()));
+    }
+    settings.insert("rest_decay".to_owned(), spec.rest_decay.into());
+    settings
+}
+
+/// A column of numbers where all that is set is a number.
+fn setting(key: &str, settings: &[BTreeMap<String, Value>]) -> Column {
+    let values = || settings.iter().filter_map(|settings| settings.get(key));
+    if values().all(Value::is_u64) {
+        whole(key, settings, |settings| settings.get(key)?.as_u64())
+    } else if values().all(Value::is_number) {
+        number(key, settings, |settings| settings.get(key)?.as_f64())
+    } else {
+        text(key, settings, |settings| {
+            Some(match settings.get(key)? {
+                Value::String(text) => text.clone(),
+                other => other.to_string(),
+            })
+        })
+    }
+}
+
+fn epochs(entries: &[Entry]) -> Table {
+    let rows: Vec<(&Entry, &EpochRow)> =
+        entries.iter().flat_map(|entry| entry.record.epochs.iter().map(move |row| (entry, row))).collect();
+    let scores: BTreeSet<&String> = rows.iter().flat_map(|(_, row)| row.validation.keys()).collect();
+    let mut columns = vec![
+        text("id", &rows, |(entry, _)| Some(entry.record.id.to_string())),
+        whole("step", &rows, |(_, row)| Some(row.step)),
+        whole("epoch", &rows, |(_, row)| Some(row.epoch)),
+        number("train_loss", &rows, |(_, row)| Some(row.train_loss)),
+    ];
+    columns.extend(
+        scores
+            .into_iter()
+            .map(|score| number(&format!("validation/{score}"), &rows, |(_, row)| row.validation.get(score).copied())),
+    );
+    Table { name: "epochs", columns }
+}
+
+/// What is logged of norms at a step, by the name of its column.
+pub(crate) const NORMS: [(&str, fn(&NormRow) -> Option<f64>); 8] = [
+    ("lr", |row| Some(row.lr)),
+    ("weight_norm", |row| Some(row.weight_norm)),
+    ("filter_norm_min", |row| Some(row.filter_norm_min)),
+    ("filter_norm_median", |row| Some(row.filter_norm_median)),
+    ("gradient_norm", |row| Some(row.gradient_norm)),
+    ("effective_lr", |row| Some(row.effective_lr)),
+    ("rotation", |row| Some(row.rotation)),
+    ("equilibrium_rotation", |row| row.equilibrium_rotation),
+];
+
+fn norms(entries: &[Entry]) -> Table {
+    let rows: Vec<(&Entry, &NormRow)> =
+        entries.iter().flat_map(|entry| entry.record.norms.iter().map(move |row| (entry, row))).collect();
+    let mut columns = vec![
+        text("id", &rows, |(entry, _)| Some(entry.record.id.to_string())),
+        whole("step", &rows, |(_, row)| Some(row.step)),
+    ];
+    columns.extend(NORMS.map(|(name, value)| number(name, &rows, |(_, row)| value(row))));
+    Table { name: "norms", columns }
+}
