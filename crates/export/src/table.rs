@@ -169,8 +169,11 @@ fn epochs(entries: &[Entry]) -> Table {
     Table { name: "epochs", columns }
 }
 
-/// What is logged of norms at a step, by the name of its column.
-pub(crate) const NORMS: [(&str, fn(&NormRow) -> Option<f64>); 8] = [
+/// A column's name and its value in a row.
+type Logged = (&'static str, fn(&NormRow) -> Option<f64>);
+
+/// What is logged of norms at a step.
+pub(crate) const NORMS: [Logged; 8] = [
     ("lr", |row| Some(row.lr)),
     ("weight_norm", |row| Some(row.weight_norm)),
     ("filter_norm_min", |row| Some(row.filter_norm_min)),
