@@ -35,7 +35,7 @@ fn tables_say_what_records_say() {
     assert_eq!(column(&runs, "id"), &Values::Text(ids.collect()));
     let rates = entries.iter().map(|entry| entry.record.spec.optimizer["lr"].as_f64());
     assert_eq!(column(&runs, "optimizer.lr"), &Values::Number(rates.collect()));
-    let decays = entries.iter().map(|entry| entry.record.spec.method.get("decay").and_then(|decay| decay.as_f64()));
+    let decays = entries.iter().map(|entry| entry.record.spec.method.get("decay").and_then(serde_json::Value::as_f64));
     assert_eq!(column(&runs, "method.decay"), &Values::Number(decays.collect()));
     let tests = entries.iter().map(|entry| entry.test.as_ref().map(|test| test.scores["mean_iou"]));
     assert_eq!(column(&runs, "test/mean_iou"), &Values::Number(tests.collect()));
