@@ -82,7 +82,7 @@ pub(crate) fn made() -> Vec<Made> {
     made
 }
 
-/// Methods under optimizers of two families, and two seeds; each setting is the only one of its row.
+/// Methods under optimizers of two families, and three seeds; each setting is the only one of its row.
 pub(crate) fn families() -> Vec<Entry> {
     let of = |name: &str, lr: f64| json!({"name": name, "lr": lr, "clip_norm": null, "betas": [0.9, 0.999]});
     let (sgdp, adam) = (of("sgdp", 0.1), of("adam", 1e-3));
@@ -104,7 +104,7 @@ pub(crate) fn families() -> Vec<Entry> {
         (adam, wrs("filter", "rms-one"), 0.8845, 12.0),
     ];
     let made = rows.map(|(optimizer, method, reaches, norm)| Made { optimizer, method, reaches, norm, micros: 50.0 });
-    with_tests(made.iter().flat_map(|made| (0..2).map(|seed| entry(made, seed))).collect())
+    with_tests(made.iter().flat_map(|made| (0..3).map(|seed| entry(made, seed))).collect())
 }
 
 pub(crate) fn spec(optimizer: &Value, method: &Value, seed: u64) -> Spec {

@@ -10,6 +10,9 @@ use crate::run::Record;
 use crate::statistics::{bootstrap, median, welch, wilcoxon};
 use crate::table;
 
+/// Seeds below which a bootstrap only repeats what it was given.
+const FEWEST_RESAMPLED: usize = 5;
+
 /// Every difference to weight decay, with the tests that the table does not show.
 pub(super) fn comparisons(ranking: &Ranking<'_>) -> Option<String> {
     let headline = ranking.comparison.headline;
@@ -53,8 +56,9 @@ pub(super) fn comparisons(ranking: &Ranking<'_>) -> Option<String> {
     (!rows.is_empty()).then(|| {
         format!(
             "### {}Differences to weight decay\n\nIn test {}, paired by seed. Intervals are of 95 %, each by itself; the bootstrap is \
-             bias-corrected and accelerated (BCa), and too narrow for few seeds. A difference inside its *noise band* is a tie: \
-             the band is the half width of the interval at the level that Holm's correction leaves. Wilcoxon's and Welch's tests \
+             bias-corrected and accelerated (BCa), is too narrow for few seeds, and is left out below {FEWEST_RESAMPLED}. A difference inside its *noise band* is a tie: \
+             the band is the half width of the interval at the level at which Holm's procedure tests it, which is why p after Holm \
+             may be the same for several rows: it never falls from one comparison to the next. Wilcoxon's and Welch's tests \
              are shown for comparison and decide nothing: with n seeds Wilcoxon's p is at least 2¹⁻ⁿ, and Welch's ignores \
              the pairing.\n\n{}",
             anchor("comparisons"),
@@ -158,10 +162,10 @@ pub(super) fn sensitivity(ranking: &Ranking<'_>) -> Option<String> {
     ];
     (!rows.is_empty()).then(|| {
         format!(
-            "### {}Sensitivity\n\nValidation {} of the trials. *Mean over the logarithm* is the area under the score against the logarithm of \
+            "### {}Sensitivity\n\nValidation {} of the trials. *Worst of the decade* is that of half a decade on each side of the best. *Mean over the logarithm* is the area under the score against the logarithm of \
              the hyper-parameter, over its length; where several hyper-parameters were drawn together, the others vary along the \
              way. *Trials to within noise*: after so many of these trials, in random order, the best of them is expected within one \
-             standard deviation over seeds of the best of all.\n\n{}",
+             standard deviation of the best of all; that deviation is the chosen setting's, over seeds. Within 1 %, of the score itself.\n\n{}",
             anchor("sensitivity"),
             headline.title,
             table::markdown(&names.map(str::to_owned), &rows).trim_end()

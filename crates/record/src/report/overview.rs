@@ -3,8 +3,8 @@
 use super::evidence::{Target, standing};
 use super::page::{self, Block};
 use super::ranking::{Line, Ranking};
-use super::summary::{bullets, row_anchor};
-use super::words::{NOTHING, change, escape, estimate, hyper, listed, probability, significant};
+use super::summary::{bullets, row_anchor, short_answer};
+use super::words::{NOTHING, change, escape, estimate, hyper, listed, probability, significant, unmarked};
 use super::{ReportError, figures};
 use crate::choice::Comparison;
 use crate::plot::{self, Figure, Panel, Point, Scale, Theme, Trim, svg};
@@ -117,7 +117,11 @@ fn representatives<'r, 'a>(ranking: &'r Ranking<'a>) -> Vec<&'r Line<'a>> {
         let first = |other: &Line<'a>| ranking.lines.iter().position(|line| line.number == other.number);
         rivals.into_iter().all(|other| better(line, other) || (!better(other, line) && first(line) < first(other)))
     };
-    ranking.lines.iter().filter(stands).collect()
+    // Beside what they are compared with.
+    let family = |line: &&Line<'_>| ranking.families.iter().position(|(family, _)| *family == line.row.family());
+    let mut lines: Vec<&Line<'a>> = ranking.lines.iter().filter(stands).collect();
+    lines.sort_by_key(family);
+    lines
 }
 
 fn verdicts(rankings: &[(&str, Ranking<'_>)]) -> Table {
@@ -152,7 +156,7 @@ fn verdicts(rankings: &[(&str, Ranking<'_>)]) -> Table {
                 line.test.as_ref().map_or(NOTHING.to_owned(), |test| {
                     format!("{} {}", estimate(test.mean, test.interval, headline), headline.title)
                 }),
-                difference.map_or(NOTHING.to_owned(), |difference| change(difference.together(), headline)),
+                difference.map_or(NOTHING.to_owned(), |difference| change(difference.banded(), headline)),
                 difference.map_or(NOTHING.to_owned(), |difference| probability(difference.adjusted)),
                 bold(standing(line.standing)),
                 line.cost.as_ref().map_or(NOTHING.to_owned(), |cost| format!("{:.1} %", 100.0 * cost.share)),
@@ -162,10 +166,13 @@ fn verdicts(rankings: &[(&str, Ranking<'_>)]) -> Table {
         notes.push(note(name, ranking));
     }
     notes.push(
-        "*verdict*: better or worse than weight decay under the same family of optimizers where the paired t test has p < 0.05 after \
-         Holm for all rows of the report; else a *tie*, which is not the same as no difference. Of each method and family of \
-         optimizers, the row with the best validation score is shown; the reports have all rows, and how each number came about \
-         is in METHODOLOGY.md."
+        "±: 95 % interval over seeds. *verdict*: better or worse than weight decay (the *reference*) under the same family of optimizers, \
+         where the paired t test has p < 0.05 after Holm for all rows of the report, not of all reports; else a *tie*, which is not \
+         the same as no difference. Differences are in the unit of the score, with the interval of that test. *update per step*: share \
+         of the time of a training step that optimizer and method take. *trials within 1 %*: of the settings that were tried, those \
+         whose validation score is within 1 % of the best one's: how many wrong guesses are forgiven. Of each method and \
+         family of optimizers, the row with the best validation score is shown; the reports have all rows, and the words are \
+         explained in METHODOLOGY.md."
             .to_owned(),
     );
     Table { header: header.map(str::to_owned).to_vec(), rows, links, notes }
@@ -191,8 +198,9 @@ fn note(name: &str, ranking: &Ranking<'_>) -> String {
     let caveat = caveat.map_or(String::new(), |caveat| format!("; {}", escape(caveat.trim_end_matches('.'))));
     let direction = if ranking.comparison.headline.higher_is_better { "" } else { "; lower is better" };
     format!(
-        "{}: {} on {}, {} seeds, {} trials a row{direction}{caveat}.",
+        "**{}**: {} {} on {}, {} seeds, {} trials a row{direction}{caveat}.",
         escape(&title(name, ranking)),
+        escape(&unmarked(&short_answer(ranking))),
         escape(&about.model),
         escape(&about.dataset),
         seeds.len(),
@@ -282,7 +290,7 @@ impl Profiles {
             methods => format!(" Not every report has {}.", listed(methods)),
         };
         format!(
-            "## How fast\n\n{}\n\n{} A target that half of the runs miss counts as never reached. The area is the mean of that share over \
+            "## How fast\n\n{}\n\n{} A target that half of the runs miss counts as never reached; with few evaluations a training, little more can be seen than how many targets are reached. The area is the mean of that share over \
              the logarithm of the ratio up to {WORST_RATIO}: 1 for a method that is always the fastest. Of each method, the row with the best \
              validation score counts.{left_out}\n\n{}",
             figures::picture(FIGURE, "Performance profiles of the methods"),
@@ -306,7 +314,7 @@ pub fn results(entries: &[Entry]) -> Value {
         let difference = line.against_reference.as_ref().map(|difference| {
             json!({
                 "interval": interval(difference.interval),
-                "adjusted_interval": interval(difference.together()),
+                "adjusted_interval": interval(difference.banded()),
                 "p": difference.p,
                 "adjusted_p": difference.adjusted,
                 "noise_band": difference.band,

@@ -12,6 +12,8 @@ use std::collections::{BTreeMap, BTreeSet};
 pub(super) const REFERENCE: &str = "weight-decay";
 /// Probability of calling any row of a table better or worse where none is.
 pub(super) const LEVEL: f64 = 0.05;
+/// Seeds in common below which nothing is called a difference or a tie: of two, the spread is a guess.
+pub(super) const FEWEST_SEEDS: usize = 3;
 
 pub(super) struct Ranking<'a> {
     pub(super) comparison: &'a Comparison<'a>,
@@ -39,7 +41,7 @@ pub(super) struct Line<'a> {
     /// Difference in test score to the reference of its family.
     pub(super) against_reference: Option<Difference>,
     pub(super) standing: Standing,
-    /// One more than the rows that are better in a test of all pairs; only where there is a test score.
+    /// One more than the rows that are better beyond noise; only where there is a test score.
     pub(super) rank: Option<usize>,
     pub(super) search: Search,
     pub(super) cost: Option<Cost>,
@@ -73,15 +75,18 @@ impl Difference {
         self.adjusted < LEVEL
     }
 
-    /// The mean with the noise band around it: intervals of a table that hold together, and contain 0 in a tie.
-    pub(super) fn together(&self) -> Interval {
+    /// The mean with the noise band around it: it reaches 0 in a tie.
+    pub(super) fn banded(&self) -> Interval {
         Interval { half: self.band, ..self.interval }
     }
 
-    /// `ours − theirs`; `None` for fewer than two seeds in common.
+    /// `ours − theirs`; `None` for fewer than [`FEWEST_SEEDS`] in common.
     fn of(ours: &Score, theirs: &Score) -> Option<Self> {
         let pairs = ours.by_seed.iter().filter_map(|(seed, our)| Some(our - theirs.by_seed.get(seed)?));
         let by_seed: Vec<f64> = pairs.collect();
+        if by_seed.len() < FEWEST_SEEDS {
+            return None;
+        }
         let (interval, p) = (interval(&by_seed)?, paired_t(&by_seed)?);
         Some(Self { band: interval.half, by_seed, interval, p, adjusted: p })
     }
@@ -112,7 +117,7 @@ pub(super) enum Standing {
     /// The difference is inside its noise band.
     Tied,
     Worse,
-    /// No test score, no reference, or fewer than two seeds in common with it.
+    /// No test score, no reference, or too few seeds in common with it.
     Unknown,
 }
 
@@ -190,7 +195,7 @@ impl<'a> Ranking<'a> {
         ranking.pairs = ranking.pairs();
         let compared = if ranking.pairs.is_empty() { 0 } else { ranking.tested().count() };
         for index in 0..compared {
-            ranking.lines[index].rank = Some(1 + ranking.ahead(index).count());
+            ranking.lines[index].rank = Some(1 + ranking.ahead(index));
         }
         ranking
     }
@@ -207,29 +212,31 @@ impl<'a> Ranking<'a> {
         pairs
     }
 
-    /// The lines that are better than line `index` in the test of all pairs. On common seeds as well as on their own.
-    fn ahead(&self, index: usize) -> impl Iterator<Item = usize> {
-        let beaten = self.pairs.iter().filter(move |pair| pair.lines[1] == index);
-        beaten.filter(|pair| self.is_decided(pair)).map(|pair| pair.lines[0])
+    /// How many lines are better than line `index` beyond noise.
+    fn ahead(&self, index: usize) -> usize {
+        (0..index).filter(|other| self.is_told(*other, index)).count()
     }
 
-    fn is_decided(&self, pair: &Pair) -> bool {
-        pair.difference.is_beyond_noise() && self.comparison.order(pair.difference.interval.mean, 0.0) == Ordering::Less
+    /// Whether line `first`, which has the better score, is better than line `second` beyond noise: as the planned comparison
+    /// with weight decay says where one of them is the other's reference, or else the test of all pairs.
+    fn is_told(&self, first: usize, second: usize) -> bool {
+        let [ours, theirs] = [first, second].map(|index| &self.lines[index]);
+        let related = ours.row.family() == theirs.row.family();
+        let planned = (ours.standing == Standing::Better && theirs.is_reference)
+            || (ours.is_reference && theirs.standing == Standing::Worse);
+        if related && planned {
+            return true;
+        }
+        let pair = self.pairs.iter().find(|pair| pair.lines == [first, second]);
+        pair.is_some_and(|pair| {
+            pair.difference.is_beyond_noise()
+                && self.comparison.order(pair.difference.interval.mean, 0.0) == Ordering::Less
+        })
     }
 
-    /// The lines with test scores that line `index` is not better than beyond noise, in the test of all pairs.
-    pub(super) fn not_behind(&self, index: usize) -> Vec<&Line<'a>> {
-        let behind: BTreeSet<usize> = self
-            .pairs
-            .iter()
-            .filter(|pair| pair.lines[0] == index && self.is_decided(pair))
-            .map(|pair| pair.lines[1])
-            .collect();
-        self.tested()
-            .enumerate()
-            .filter(|(other, _)| *other != index && !behind.contains(other))
-            .map(|(_, line)| line)
-            .collect()
+    /// The lines with test scores that the first line is not better than beyond noise.
+    pub(super) fn not_behind_first(&self) -> Vec<&Line<'a>> {
+        self.tested().enumerate().skip(1).filter(|(other, _)| !self.is_told(0, *other)).map(|(_, line)| line).collect()
     }
 
     /// The lines with test scores.
@@ -289,7 +296,7 @@ impl<'a> Ranking<'a> {
             }
             Some(difference) => {
                 let tie = if line.standing == Standing::Tied { " (tie)" } else { "" };
-                (change(difference.together(), headline) + tie, probability(difference.adjusted))
+                (change(difference.banded(), headline) + tie, probability(difference.adjusted))
             }
             None => (NOTHING.to_owned(), NOTHING.to_owned()),
         };

@@ -20,6 +20,7 @@ pub(super) fn setup(ranking: &Ranking<'_>) -> String {
     splits.sort_by_key(|(split, _)| ["train", "validation", "test"].iter().position(|name| name == split).unwrap_or(3));
     let splits: Vec<String> =
         splits.into_iter().map(|(split, examples)| format!("{} {}", count(*examples), escape(split))).collect();
+    let everything = comparison.rows.iter().any(|row| row.words.get("method.scope").is_some_and(|s| s == "everything"));
     let facts = [
         format!(
             "Data: {} ({}); examples: {}.",
@@ -30,8 +31,9 @@ pub(super) fn setup(ranking: &Ranking<'_>) -> String {
         format!("Model: {}, {} trainable parameters.", escape(&about.model), count(about.parameters)),
         format!("Training: {}.", escape(&about.recipe)),
         format!(
-            "Parameters that are not scale-invariant decay with {} in every row.",
-            comparison.common.get("rest_decay").map_or("0", String::as_str)
+            "Parameters that are not scale-invariant decay with {} in every row{}, coupled or not as the row's optimizer has it.",
+            comparison.common.get("rest_decay").map_or("0", String::as_str),
+            if everything { ", but with the row's own decay where that is of everything" } else { "" }
         ),
     ];
     let methods = legend(comparison, "method", |row| row.method, |about| [&about.method, &about.method_source]);
@@ -84,8 +86,8 @@ pub(super) fn limits(ranking: &Ranking<'_>) -> String {
         limits.push("One seed says nothing about noise: another seed may turn any order around.".to_owned());
     } else {
         limits.push(format!(
-            "The intervals rest on {} and on Student's t. Those of differences to weight decay hold together, those of scores each by \
-             itself. A tie is not the same as no difference.",
+            "The intervals rest on {} and on Student's t. A tie is not the same as no difference. The chosen setting's \
+             trial is one of its runs, so its scores are a little flattered.",
             counted(seeds.len(), "seed")
         ));
     }

@@ -1,7 +1,7 @@
 //! The answer, the table, and what a reader must know to read it.
 
 use super::figures;
-use super::ranking::{COLUMNS, Line, REFERENCE, Ranking, Standing};
+use super::ranking::{COLUMNS, FEWEST_SEEDS, Line, REFERENCE, Ranking, Standing};
 use super::words::{change, count, counted, escape, estimate, link, listed, probability, significant};
 use crate::choice::Comparison;
 use crate::run::{BASELINE, Provenance};
@@ -81,6 +81,15 @@ pub(super) fn short(commit: &str) -> String {
 }
 
 fn answer(ranking: &Ranking<'_>) -> String {
+    let (seeds, _) = ranking.seeds();
+    let holds =
+        format!("This holds for this model, data and length of training, from {}.", counted(seeds.len(), "seed"));
+    let answer = short_answer(ranking);
+    if ranking.pairs.is_empty() { answer } else { format!("{answer} {holds}") }
+}
+
+/// Who is better and worse than weight decay, who ties with it, and how sure the first place is.
+pub(super) fn short_answer(ranking: &Ranking<'_>) -> String {
     let headline = ranking.comparison.headline;
     let title = &headline.title;
     let name = |line: &Line<'_>| format!("`{}`", line.row.label);
@@ -90,7 +99,7 @@ fn answer(ranking: &Ranking<'_>) -> String {
     };
     let difference = |line: &Line<'_>| match &line.against_reference {
         Some(difference) => {
-            let (change, p) = (change(difference.together(), headline), probability(difference.adjusted));
+            let (change, p) = (change(difference.banded(), headline), probability(difference.adjusted));
             format!("{} {change} (p {p})", name(line))
         }
         None => name(line),
@@ -108,12 +117,15 @@ fn answer(ranking: &Ranking<'_>) -> String {
     if ranking.pairs.is_empty() {
         let all: Vec<String> = tested.iter().map(|line| score(line)).collect();
         let scores = format!("Test {title}: {}.", listed(&all));
-        return format!("Undecided: without two seeds in common, noise cannot be told from a difference. {scores}");
+        return format!(
+            "Undecided: with fewer than {FEWEST_SEEDS} seeds in common, a difference cannot be told from noise. {scores}"
+        );
     }
     let (better, worse) = (of(Standing::Better, &difference), of(Standing::Worse, &difference));
     let (tied, unknown) = (of(Standing::Tied, &name), of(Standing::Unknown, &score));
     let mut sentences = Vec::new();
-    let reference = if ranking.families.len() > 1 { "weight decay of their family" } else { "weight decay" };
+    let reference =
+        if ranking.families.len() > 1 { "weight decay under the same family of optimizers" } else { "weight decay" };
     let none = || format!("No row is better or worse than {reference} beyond noise in test {title}");
     match (better.is_empty(), worse.is_empty()) {
         (true, true) if tied.is_empty() => {}
@@ -132,20 +144,17 @@ fn answer(ranking: &Ranking<'_>) -> String {
     if decided && !tied.is_empty() {
         sentences.push(format!("{}: {}.", if tied.len() == 1 { "A tie" } else { "Ties" }, listed(&tied)));
     }
-    let others: Vec<String> = ranking.not_behind(0).iter().map(|line| name(line)).collect();
+    let others: Vec<String> = ranking.not_behind_first().iter().map(|line| name(line)).collect();
     let best = score(first);
     sentences.push(match others.len() {
         0 => format!("{best} is best, beyond noise of every other row."),
-        all if all + 1 == tested.len() => format!("The best score, of {best}, is not beyond noise of any other row."),
-        few if few <= 3 => format!("The best score, of {best}, is not beyond noise of {}.", listed(&others)),
-        many => format!("The best score, of {best}, is not beyond noise of {many} [other rows](#pairs)."),
+        all if all + 1 == tested.len() => format!("The best score is {best}, which is not told from any other row."),
+        few if few <= 3 => format!("The best score is {best}, which is not told from {}.", listed(&others)),
+        many => format!("The best score is {best}, which is not told from {many} [other rows](#pairs)."),
     });
     if !unknown.is_empty() {
         sentences.push(format!("Not compared with weight decay: {}.", listed(&unknown)));
     }
-    let (seeds, _) = ranking.seeds();
-    sentences
-        .push(format!("So far for this model, data and length of training, from {}.", counted(seeds.len(), "seed")));
     sentences.join(" ")
 }
 
@@ -202,8 +211,8 @@ pub(super) fn notes(ranking: &Ranking<'_>) -> Vec<String> {
     if seeds.len() > 1 {
         let seeds: Vec<String> = seeds.iter().map(ToString::to_string).collect();
         notes.push(format!(
-            "± are 95 % t intervals over seeds {}{several}. Differences are paired by seed, in the unit of {unit}; their intervals are \
-             wider than 95 % so that all of them hold together.",
+            "± are 95 % t intervals over seeds {}{several}. Differences are paired by seed, in the unit of {unit}; their intervals \
+             are at the level at which Holm's procedure tests them, and reach 0 in a tie.",
             listed(&seeds)
         ));
     } else if let Some(seed) = seeds.first() {
@@ -269,8 +278,8 @@ fn noise(ranking: &Ranking<'_>) -> Option<String> {
     };
     Some(format!(
         "*p* is of the paired t test against weight decay, after Holm for {}; at 0.05 or more the difference is inside its noise \
-         band, here {band} {}, its interval reaches 0, and it is a *tie*. *Rank* counts the rows that are better in a test of [all pairs](#pairs), after Holm \
-         for those.",
+         band, here {band} {}, and is a *tie*. *Rank* is one more than the rows that are better beyond noise, against weight decay or in the test of \
+         [all pairs](#pairs). *Update* is the time of optimizer and method; what a method does to weights on their way to the network is not in it.",
         counted(bands.len(), "comparison"),
         headline.title
     ))
@@ -312,7 +321,7 @@ fn references(ranking: &Ranking<'_>) -> Vec<String> {
     if !with.is_empty() {
         without.insert(0, format!(
             "A row is compared with weight decay under optimizers of its own family, the `{REFERENCE}` row with the best validation score \
-             there: {}. Only the order of the table and the answer compare across families.",
+             there: {}. Only scores, ranks and the test of all pairs compare across families.",
             listed(&with)
         ));
     }

@@ -163,7 +163,7 @@ fn one_seed_has_no_interval_and_no_winner() {
     - One seed, 0: there are no intervals, and no row can be called better.
     - Nothing was searched: each row has one setting. The test split is read for the runs of chosen settings only.
     ");
-    insta::assert_snapshot!(answer(&entries), @"**Answer.** Undecided: without two seeds in common, noise cannot be told from a difference. Test top-1 %: `weight-decay` 88.0 ± — and `none` 79.8 ± —.");
+    insta::assert_snapshot!(answer(&entries), @"**Answer.** Undecided: with fewer than 3 seeds in common, a difference cannot be told from noise. Test top-1 %: `weight-decay` 88.0 ± — and `none` 79.8 ± —.");
     assert!(!rendered(&entries).summary.contains("**["));
 }
 
@@ -192,7 +192,7 @@ fn what_is_better_beyond_noise_is_bold() {
     entries.extend(runs(json!({"name": "weight-decay", "scope": "everything", "strength": 5e-4}), 0.83, 0..3));
     entries.extend(runs(json!({"name": "wrs", "target": "unit"}), 0.89, 0..3));
     let entries = with_tests(entries);
-    insta::assert_snapshot!(answer(&entries), @"**Answer.** Better than weight decay in test top-1 %, beyond noise: `wrs` +5.64 [+4.65, +6.63] (p 0.002). Worse: `none` −2.98 [−3.40, −2.56] (p 0.002). `wrs` 88.28 ± 0.28 is best, beyond noise of every other row. So far for this model, data and length of training, from 3 seeds.");
+    insta::assert_snapshot!(answer(&entries), @"**Answer.** Better than weight decay in test top-1 %, beyond noise: `wrs` +5.64 [+4.65, +6.63] (p 0.002). Worse: `none` −2.98 [−3.40, −2.56] (p 0.002). `wrs` 88.28 ± 0.28 is best, beyond noise of every other row. This holds for this model, data and length of training, from 3 seeds.");
     let summary = rendered(&entries).summary;
     let row = summary.lines().find(|line| line.contains("[wrs]")).unwrap();
     assert!(row.starts_with("| [1](#pairs) | **[wrs](#row-3)** | [88.28 ± 0.28](#setting-3-1) | **[+5.64 "), "{row}");
@@ -209,7 +209,7 @@ fn where_lower_is_better_the_lowest_is_first() {
         entry.record.headline.scale = 1.0;
     }
     let entries = with_tests(entries);
-    insta::assert_snapshot!(answer(&entries), @"**Answer.** `none` 0.7966 ± 0.0046 is best, beyond noise of every other row. Not compared with weight decay: `none` 0.7966 ± 0.0046 and `wrs` 0.8828 ± 0.0028. So far for this model, data and length of training, from 3 seeds.");
+    insta::assert_snapshot!(answer(&entries), @"**Answer.** `none` 0.7966 ± 0.0046 is best, beyond noise of every other row. Not compared with weight decay: `none` 0.7966 ± 0.0046 and `wrs` 0.8828 ± 0.0028. This holds for this model, data and length of training, from 3 seeds.");
     assert!(table(&entries).starts_with("rank  method  test mean absolute error, lower is better"));
 }
 
@@ -573,4 +573,41 @@ fn figures_are_known_by_their_names() {
     assert!(is_figure("classification", "classification-search-dark.svg"));
     let others = ["classification-cifar10-search-dark.svg", "classification-search.svg", "profile-dark.svg"];
     assert!(others.iter().all(|file| !is_figure("classification", file)));
+}
+
+/// Of two seeds the spread is a guess.
+#[test]
+fn two_seeds_decide_nothing() {
+    let mut entries = runs(json!({"name": "none"}), 0.70, 0..2);
+    entries.extend(runs(json!({"name": "weight-decay", "scope": "everything", "strength": 5e-4}), 0.88, 0..2));
+    let entries = with_tests(entries);
+    assert!(
+        answer(&entries).starts_with("**Answer.** Undecided: with fewer than 3 seeds in common"),
+        "{}",
+        answer(&entries)
+    );
+    assert_eq!(standings(&entries), [("none".to_owned(), Standing::Unknown)]);
+}
+
+/// What the planned comparison tells apart, the ranks and the answer tell apart as well.
+#[test]
+fn the_answer_does_not_contradict_itself() {
+    for table in 0..200 {
+        let entries =
+            simulated(table, &[("weight-decay", 0.0), ("wrs", -0.4), ("none", 0.1), ("weight-standardization", 0.4)]);
+        let comparison = Comparison::of(&entries).unwrap();
+        let ranking = Ranking::of(&comparison);
+        let rank = |line: &ranking::Line<'_>| line.rank.unwrap();
+        let reference = ranking.lines.iter().find(|line| line.is_reference).unwrap();
+        for line in &ranking.lines {
+            match line.standing {
+                Standing::Better => assert!(rank(reference) > 1, "table {table}"),
+                Standing::Worse => assert!(rank(line) > 1, "table {table}"),
+                _ => {}
+            }
+        }
+        let first = &ranking.lines[0];
+        let behind_reference = ranking.not_behind_first().into_iter().any(|line| line.standing == Standing::Worse);
+        assert!(!(first.is_reference && behind_reference), "table {table}");
+    }
 }
