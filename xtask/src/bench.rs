@@ -63,6 +63,7 @@ pub(crate) fn bench(arguments: &Arguments) -> Result<ExitCode> {
         return list(&workspace, &mut plan);
     }
     let pool = Pool::new(&workspace, &plan, arguments)?;
+    let mut known = 0;
     let runs = loop {
         let runs = plan.runs(&workspace)?;
         pool.progress.add(&workspace, &runs)?;
@@ -72,7 +73,10 @@ pub(crate) fn bench(arguments: &Arguments) -> Result<ExitCode> {
                 pending.push(run.clone());
             }
         }
-        pool.progress.note(&summary(&runs, pending.len(), plan.to_come(&workspace)?));
+        if runs.len() > known {
+            pool.progress.note(&summary(&runs, pending.len(), plan.to_come(&workspace)?));
+        }
+        known = runs.len();
         if pending.is_empty() {
             break runs;
         }

@@ -1,6 +1,6 @@
 //! The records of a report for other tools.
 //!
-//! As tables, each a CSV or Parquet file: `runs`, a row a run; `epochs`, a row an evaluation; `norms`, a row a logged step. As
+//! As tables, each a CSV or Parquet file: `runs`, a row a run; `epochs`, a row an evaluation; `norms`, a row a logged step; `layers`, a row a layer at the last of them. As
 //! TensorBoard event files, a folder a run, with scalars and hyper-parameters.
 
 mod proto;

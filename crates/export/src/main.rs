@@ -1,6 +1,6 @@
 //! Exports the records of a report; `cargo xtask export` starts it.
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use clap::{Parser, ValueEnum};
 use export::{csv, events, parquet, tables};
 use record::fs::NewFolder;
@@ -58,6 +58,13 @@ fn export(Arguments { records, format, out }: &Arguments) -> Result<()> {
         }
         Format::Tensorboard => {
             for entry in &entries {
+                let id = entry.record.id.as_str();
+                if id.is_empty() || !id.bytes().all(|digit| digit.is_ascii_hexdigit()) {
+                    bail!(
+                        "{}: expected a run id of hexadecimal digits, which is the folder's name, found {id:?}",
+                        records.display()
+                    );
+                }
                 let mut file = file(&format!("{}/events.out.tfevents.wrs-bench", entry.record.id))?;
                 file.write_all(&events(entry)?)?;
                 file.flush()?;

@@ -1,6 +1,6 @@
 //! Records as tables.
 
-use record::{Entry, EpochRow, NormRow, Outcome};
+use record::{Entry, EpochRow, LayerRow, NormRow, Outcome};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -49,9 +49,9 @@ impl Values {
     }
 }
 
-/// The tables of `entries`: `runs`, `epochs` and `norms`. Scores are as the task gives them.
+/// The tables of `entries`: `runs`, `epochs`, `norms` and `layers`. Scores are as the task gives them.
 pub fn tables(entries: &[Entry]) -> Vec<Table> {
-    vec![runs(entries), epochs(entries), norms(entries)]
+    vec![runs(entries), epochs(entries), norms(entries), layers(entries)]
 }
 
 fn text<T>(name: &str, rows: &[T], value: impl Fn(&T) -> Option<String>) -> Column {
@@ -193,4 +193,22 @@ fn norms(entries: &[Entry]) -> Table {
     ];
     columns.extend(NORMS.map(|(name, value)| number(name, &rows, |(_, row)| value(row))));
     Table { name: "norms", columns }
+}
+
+fn layers(entries: &[Entry]) -> Table {
+    let rows: Vec<(&Entry, &LayerRow)> =
+        entries.iter().flat_map(|entry| entry.record.layers.iter().map(move |row| (entry, row))).collect();
+    let columns = vec![
+        text("id", &rows, |(entry, _)| Some(entry.record.id.to_string())),
+        // The last that was logged.
+        whole("step", &rows, |(entry, _)| Some(entry.record.norms.last()?.step)),
+        text("layer", &rows, |(_, row)| Some(row.name.clone())),
+        number("weight_norm", &rows, |(_, row)| Some(row.weight_norm)),
+        number("filter_norm_min", &rows, |(_, row)| Some(row.filter_norm_min)),
+        number("filter_norm_median", &rows, |(_, row)| Some(row.filter_norm_median)),
+        number("gradient_norm", &rows, |(_, row)| Some(row.gradient_norm)),
+        number("effective_lr", &rows, |(_, row)| Some(row.effective_lr)),
+        number("rotation", &rows, |(_, row)| Some(row.rotation)),
+    ];
+    Table { name: "layers", columns }
 }

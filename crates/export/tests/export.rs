@@ -24,8 +24,8 @@ fn column<'t>(table: &'t Table, name: &str) -> &'t Values {
 #[test]
 fn tables_say_what_records_say() {
     let entries = entries();
-    let [runs, epochs, norms] = tables(&entries).try_into().unwrap();
-    for table in [&runs, &epochs, &norms] {
+    let [runs, epochs, norms, layers] = tables(&entries).try_into().unwrap();
+    for table in [&runs, &epochs, &norms, &layers] {
         let names: std::collections::BTreeSet<&str> = table.columns.iter().map(|column| column.name.as_str()).collect();
         assert_eq!(names.len(), table.columns.len(), "two columns of one name in {}", table.name);
         assert!(names.contains("step"));
@@ -43,6 +43,8 @@ fn tables_say_what_records_say() {
     assert_eq!(column(&epochs, "step"), &Values::Whole(steps.collect()));
     let norm = entries.iter().flat_map(|entry| entry.record.norms.iter().map(|row| Some(row.filter_norm_median)));
     assert_eq!(column(&norms, "filter_norm_median"), &Values::Number(norm.collect()));
+    let names = entries.iter().flat_map(|entry| entry.record.layers.iter().map(|row| Some(row.name.clone())));
+    assert_eq!(column(&layers, "layer"), &Values::Text(names.collect()));
 }
 
 #[test]
@@ -172,6 +174,17 @@ fn nothing_is_overwritten_and_bad_records_are_named() {
     let out = folder.path().join("events");
     assert_eq!(export(&records(), &out, "tensorboard").0, Some(0));
     assert_eq!(std::fs::read_dir(&out).unwrap().count(), entries().len(), "a folder a run");
+    // An id is a folder's name.
+    let outside = std::fs::read_to_string(records())
+        .unwrap()
+        .lines()
+        .next()
+        .unwrap()
+        .replace(entries()[0].record.id.as_str(), "../outside");
+    let path = folder.path().join("outside.jsonl");
+    record::fs::write_atomic(&path, outside.as_bytes()).unwrap();
+    let (code, message) = export(&path, &folder.path().join("out"), "tensorboard");
+    assert!(code == Some(1) && message.contains("expected a run id of hexadecimal digits"), "{message}");
     let broken = folder.path().join("broken.jsonl");
     record::fs::write_atomic(&broken, b"{}\n").unwrap();
     let out = folder.path().join("none");

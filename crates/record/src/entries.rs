@@ -58,7 +58,7 @@ pub enum EntriesError {
 #[derive(Debug, thiserror::Error)]
 #[error(
     "{} and {}: expected two records of run {id} to agree, found that they differ in `{field}`\n  \
-     hint: keep one of the two; `cargo xtask verify {id}` shows which of them this machine reproduces",
+     hint: keep the one that `cargo xtask bench` makes again once the folder runs/{id} is moved away",
     places[0], places[1]
 )]
 pub struct Conflict {
@@ -286,7 +286,7 @@ mod tests {
         let text = entries_to_jsonl(&[one]) + &entries_to_jsonl(&[other]);
         insta::assert_snapshot!(read(&text).unwrap_err(), @r"
         c.jsonl, line 1 (commit 0123456789abcdef0123456789abcdef01234567, AMD EPYC 9R14) and line 2 (commit feedbeef, AMD EPYC 9R14): expected two records of run 60d382468027fa7b to agree, found that they differ in `epochs`
-          hint: keep one of the two; `cargo xtask verify 60d382468027fa7b` shows which of them this machine reproduces
+          hint: keep the one that `cargo xtask bench` makes again once the folder runs/60d382468027fa7b is moved away
         ");
     }
 }

@@ -33,6 +33,8 @@ name = "weight-decay"
 search = { "method.decay" = [1e-4, 1e-3] }
 [[method]]
 name = "wrs"
+[tuning]
+unequal = true
 [quick]
 seeds = [5]
 "#;
@@ -143,8 +145,20 @@ fn fetch_becomes_the_binary_that_fetches() {
 #[test]
 fn a_comparison_from_nothing_to_its_report() {
     let workspace = Workspace::new(CONFIG);
-    let planned = workspace.succeed(&["bench", "classification", "--dry-run"]);
-    assert_eq!(planned.lines().count(), 8);
+    // Weight decay tries two settings, the others one: that has to be asked for.
+    workspace.write("configs/classification/unasked.toml", &CONFIG.replace("unequal = true", ""));
+    let (code, message) = workspace.fail(&["bench", "classification", "--config", "unasked"]);
+    assert!(code == 2 && message.contains("unasked.toml: expected as many settings"), "{message}");
+    assert!(
+        message.contains("found 1 for none, 2 for weight-decay, 1 for wrs") && message.contains("hint: "),
+        "{message}"
+    );
+
+    // Two trials of weight decay on the first seed, and the others on both; what validation chooses follows.
+    let planned = workspace.run(&["bench", "classification", "--dry-run"]);
+    assert!(String::from_utf8_lossy(&planned.stderr).contains("6 runs, 6 of them to train; 1 more follow"));
+    let planned = String::from_utf8(planned.stdout).unwrap();
+    assert_eq!(planned.lines().count(), 6);
     assert!(planned.lines().all(|line| line.contains("missing")));
     assert!(!workspace.path("runs").exists(), "a dry run writes");
 
@@ -160,14 +174,15 @@ fn a_comparison_from_nothing_to_its_report() {
     let page = workspace.read("reports/classification.md");
     assert!(page.contains("cargo xtask report classification"), "{page}");
     let records = workspace.read("reports/records/classification.jsonl");
-    assert_eq!(records.lines().count(), 8);
+    assert_eq!(records.lines().count(), 7);
+    assert!(page.contains("Rows **tried different numbers of settings**"), "{page}");
     // Of weight decay only the chosen strength is tested: 3 methods on 2 seeds.
     let tested = records.lines().filter(|line| !serde_json::from_str::<Value>(line).unwrap()["test"].is_null());
     assert_eq!(tested.count(), 6);
 
     let before = workspace.weights();
     let again = workspace.run(&["bench", "classification"]);
-    assert!(String::from_utf8_lossy(&again.stderr).contains("8 runs, 0 of them to train"));
+    assert!(String::from_utf8_lossy(&again.stderr).contains("7 runs, 0 of them to train"));
     assert_eq!(String::from_utf8(again.stdout).unwrap(), table);
     assert_eq!(workspace.weights(), before);
     assert_eq!(workspace.read("reports/classification.md"), page);
