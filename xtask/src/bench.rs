@@ -66,7 +66,6 @@ pub(crate) fn bench(arguments: &Arguments) -> Result<ExitCode> {
     let mut known = 0;
     let runs = loop {
         let runs = plan.runs(&workspace)?;
-        pool.progress.add(&workspace, &runs)?;
         let mut pending = Vec::new();
         for run in &runs {
             if !workspace.run(&run.id).state()?.is_over() {
@@ -74,6 +73,7 @@ pub(crate) fn bench(arguments: &Arguments) -> Result<ExitCode> {
             }
         }
         if runs.len() > known {
+            pool.progress.add(&workspace, &runs)?;
             pool.progress.note(&summary(&runs, pending.len(), plan.to_come(&workspace)?));
         }
         known = runs.len();
