@@ -39,7 +39,8 @@ fn main() -> ExitCode {
 
 fn export(Arguments { records, format, out }: &Arguments) -> Result<()> {
     let entries = record::read_entries(records)?;
-    let mut folder = NewFolder::begin(out).context("--out: expected a folder that is not there yet")?;
+    let mut folder =
+        NewFolder::begin(out).context("--out: expected a folder that is not there yet; name another one")?;
     let mut file = |name: &str| -> Result<BufWriter<std::fs::File>> { Ok(BufWriter::new(folder.file(name)?)) };
     match format {
         Format::Csv => {
@@ -61,7 +62,8 @@ fn export(Arguments { records, format, out }: &Arguments) -> Result<()> {
                 let id = entry.record.id.as_str();
                 if id.is_empty() || !id.bytes().all(|digit| digit.is_ascii_hexdigit()) {
                     bail!(
-                        "{}: expected a run id of hexadecimal digits, which is the folder's name, found {id:?}",
+                        "{}: expected a run id of hexadecimal digits, which names a folder, found {id:?}\n  \
+                         hint: restore the file from version control",
                         records.display()
                     );
                 }
