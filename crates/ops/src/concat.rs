@@ -1,12 +1,9 @@
 //! Concatenation of maps.
 
-use crate::columns;
-use crate::feature_map::{Body, FeatureMap, mixed};
-use crate::graph::{Edge, Gradient};
-use crate::memory::Buffer;
+use crate::feature_map::{FeatureMap, common_engine};
+use crate::graph::Edge;
 use crate::values::elements;
-use candle_core::{Result, Tensor, bail};
-use rayon::prelude::*;
+use candle_core::{Result, bail};
 use std::sync::Arc;
 
 /// The channels of all `maps`, each `[n, h, w, cᵢ]`, behind each other: `[n, h, w, Σ cᵢ]`, as `torch.cat`
@@ -33,71 +30,22 @@ pub fn concat(maps: &[&FeatureMap]) -> Result<FeatureMap> {
     if maps.len() == 1 {
         return Ok(first.unchanged());
     }
-    let (mut values, mut tensors) = (Vec::new(), Vec::new());
-    for map in maps {
-        match map.body() {
-            Body::Kernels(map) => values.push(map),
-            Body::Candle(map) => tensors.push(map),
-        }
-    }
-    if values.is_empty() {
-        return Ok(FeatureMap::candle(dims, Tensor::cat(&tensors, 3)?));
-    }
-    let kernels = values[0].kernels;
-    if !tensors.is_empty() || values.iter().any(|map| map.kernels != kernels) {
-        return mixed(NAME);
-    }
-    // Rows of a matrix of `width` columns, of which each map has some.
-    let rows = columns::chunk(width) / width.max(1);
-    let mut y = Buffer::arbitrary(len)?;
-    if len > 0 {
-        y.par_chunks_mut(rows * width).enumerate().for_each(|(chunk, y)| {
-            let mut start = 0;
-            for (x, c) in values.iter().zip(maps.iter().map(|map| map.channels())).filter(|(_, c)| *c > 0) {
-                let x = &x.values[chunk * rows * c..];
-                for (y, x) in y.chunks_exact_mut(width).zip(x.chunks_exact(c)) {
-                    y[start..start + c].copy_from_slice(x);
-                }
-                start += c;
+    let engine = common_engine(NAME, first, maps)?;
+    let mut y = engine.allocate(len)?;
+    let parts: Vec<_> = maps.iter().map(|map| (&*map.values, map.channels())).collect();
+    engine.concat(&parts, &mut y)?;
+    let edges: Vec<&Edge> = maps.iter().map(|map| &map.edge).collect();
+    let wanted: Vec<_> = maps.iter().map(|map| (map.channels(), map.values.len(), map.wanted())).collect();
+    FeatureMap::from_op(NAME, engine, &edges, dims, Arc::new(y), move |dy| {
+        let mut start = 0;
+        for (channels, len, gradient) in wanted {
+            if let Some(gradient) = gradient {
+                gradient.add(len, |dx, add| engine.split(&dy, width, start, channels, dx, add))?;
             }
-        });
-    }
-    let dy = Gradient::default();
-    let edges: Vec<&Edge> = values.iter().map(|map| &map.edge).collect();
-    let edge = Edge::node(NAME, &edges, {
-        let dy = dy.clone();
-        let parts: Vec<_> = values
-            .iter()
-            .zip(maps)
-            .map(|(x, map)| (map.channels(), x.edge.is_tracked().then(|| x.gradient.clone())))
-            .collect();
-        move || {
-            let dy = dy.take(NAME)?;
-            let mut start = 0;
-            for (c, dx) in parts {
-                if let Some(dx) = dx {
-                    dx.add(n * h * w * c, |dx, add| {
-                        if !dx.is_empty() {
-                            dx.par_chunks_mut(rows * c).zip(dy.par_chunks(rows * width)).for_each(|(dx, dy)| {
-                                for (dx, dy) in dx.chunks_exact_mut(c).zip(dy.chunks_exact(width)) {
-                                    let dy = &dy[start..start + c];
-                                    if add {
-                                        dx.iter_mut().zip(dy).for_each(|(dx, dy)| *dx += dy);
-                                    } else {
-                                        dx.copy_from_slice(dy);
-                                    }
-                                }
-                            });
-                        }
-                        Ok(())
-                    })?;
-                }
-                start += c;
-            }
-            Ok(())
+            start += channels;
         }
-    })?;
-    Ok(FeatureMap::kernels(dims, kernels, Arc::new(y), edge, dy))
+        Ok(())
+    })
 }
 
 const NAME: &str = "concat";

@@ -1,11 +1,8 @@
 //! The soft Dice loss.
 
-use crate::elementwise::CHUNK;
 use crate::graph::Edge;
-use crate::memory::Buffer;
-use crate::values::{check, kernels_for, recorded, with_values};
-use candle_core::{Device, Result, Tensor, bail};
-use rayon::prelude::*;
+use crate::values::{check, engine_for};
+use candle_core::{Result, Tensor, bail};
 
 /// The soft Dice loss (arXiv 1606.04797 eq. 2, without squares) of `logits` `[rows, classes]` against class indices
 /// `targets`, one a row; a scalar, 0 to 1:
@@ -29,126 +26,29 @@ pub fn dice_loss(logits: &Tensor, targets: &[u32], ignore_index: Option<u32>) ->
     if let Some(row) = targets.iter().position(wrong) {
         bail!("{NAME}: expected targets below {classes}, the number of classes; found {} in row {row}", targets[row]);
     }
-    if kernels_for(logits)?.is_none() {
-        let logits = recorded(logits);
-        let on_host = logits.detach().to_device(&Device::Cpu)?;
-        let (loss, slopes) = with_values(NAME, &on_host, |logits| {
-            let dice = Dice::new(logits, targets, ignore_index, classes);
-            let mut slopes = vec![0.0; logits.len()];
-            dice.backward(logits, targets, 1.0, &mut slopes);
-            (dice.loss as f32, slopes)
-        })?;
-        if slopes.is_empty() {
-            return Tensor::zeros((), logits.dtype(), logits.device());
-        }
-        let slopes = Tensor::from_vec(slopes, logits.dims(), logits.device())?;
-        // Ignored rows may hold anything.
-        let counted = slopes.ne(0f64)?.where_cond(&logits, &logits.zeros_like()?)?;
-        // The loss with the gradient `slopes`, on any device.
-        return ((&counted - counted.detach())? * slopes)?.sum_all()? + f64::from(loss);
-    }
-    let dice = with_values(NAME, logits, |logits| Dice::new(logits, targets, ignore_index, classes))?;
-    let (edge, gradient) = Edge::enter(NAME, logits)?;
+    let engine = engine_for(NAME, logits)?;
+    let (loss, by_class) = loss_of(&engine.class_sums(logits, targets, ignore_index)?);
+    let (edge, gradient) = Edge::enter(engine, NAME, logits)?;
     let (logits, targets) = (logits.clone(), targets.to_vec());
-    edge.exit(NAME, vec![dice.loss as f32], (), move |dloss| {
-        let mut dx = Buffer::arbitrary(logits.elem_count())?;
-        with_values(NAME, &logits, |logits| dice.backward(logits, &targets, f64::from(dloss[0]), &mut dx))?;
-        gradient.add_buffer(dx);
-        Ok(())
+    edge.exit(NAME, vec![loss as f32], (), move |dloss| {
+        let dloss = f64::from(dloss[0]);
+        gradient.add_buffer(engine.class_sums_backward(&logits, &targets, ignore_index, &by_class, dloss)?)
     })
 }
 
 const NAME: &str = "dice_loss";
 
-/// The loss, and what its gradient needs.
-struct Dice {
-    ignore: Option<u32>,
-    loss: f64,
-    /// Derivatives of the loss by a class's `p` where the row's target is another, and where it is this one.
-    other: Vec<f64>,
-    own: Vec<f64>,
-}
-
-impl Dice {
-    fn new(logits: &[f32], targets: &[u32], ignore: Option<u32>, classes: usize) -> Self {
-        // Of each class `Σ p·g`, `Σ p` and `Σ g`, block by block: blocks depend on the shape alone.
-        let rows = block(classes);
-        let blocks: Vec<Vec<[f64; 3]>> = logits
-            .par_chunks(rows * classes.max(1))
-            .zip(targets.par_chunks(rows))
-            .map(|(logits, targets)| {
-                let mut sums = vec![[0.0; 3]; classes];
-                let mut p = vec![0.0; classes];
-                for (row, target) in logits.chunks_exact(classes).zip(targets) {
-                    if Some(*target) == ignore {
-                        continue;
-                    }
-                    softmax(row, &mut p);
-                    for (sums, p) in sums.iter_mut().zip(&p) {
-                        sums[1] += p;
-                    }
-                    let target = *target as usize;
-                    sums[target][0] += p[target];
-                    sums[target][2] += 1.0;
-                }
-                sums
-            })
-            .collect();
-        let mut sums = vec![[0.0; 3]; classes];
-        for (sum, block) in blocks.iter().flat_map(|block| block.iter().enumerate()) {
-            (0..3).for_each(|part| sums[sum][part] += block[part]);
+/// The loss, and of each class its derivatives by `Σ p·g` and `Σ p`.
+fn loss_of(sums: &[[f64; 3]]) -> (f64, Vec<[f64; 2]>) {
+    let occurring = sums.iter().filter(|[.., g]| *g > 0.0).count() as f64;
+    let mut loss = 0.0;
+    let by_class = sums.iter().map(|[both, p, g]| {
+        if *g <= 0.0 {
+            return [0.0; 2];
         }
-        let occurring = sums.iter().filter(|[.., g]| *g > 0.0).count() as f64;
-        let (mut loss, mut other, mut own) = (0.0, Vec::new(), Vec::new());
-        for [both, p, g] in sums {
-            let (mut by_both, mut by_p) = (0.0, 0.0);
-            if g > 0.0 {
-                loss += (1.0 - 2.0 * both / (p + g)) / occurring;
-                by_both = -2.0 / (p + g) / occurring;
-                by_p = 2.0 * both / (p + g).powi(2) / occurring;
-            }
-            other.push(by_p);
-            own.push(by_p + by_both);
-        }
-        Self { ignore, loss, other, own }
-    }
-
-    /// Writes the gradient `p·(d − Σ p·d)` times `dloss`, with `d` the derivative by `p`.
-    fn backward(&self, logits: &[f32], targets: &[u32], dloss: f64, dx: &mut [f32]) {
-        let classes = self.other.len();
-        let rows = block(classes);
-        let blocks = logits.par_chunks(rows * classes.max(1)).zip(targets.par_chunks(rows));
-        dx.par_chunks_mut(rows * classes.max(1)).zip(blocks).for_each(|(dx, (logits, targets))| {
-            let mut p = vec![0.0; classes];
-            let all = dx.chunks_exact_mut(classes).zip(logits.chunks_exact(classes)).zip(targets);
-            for ((dx, row), target) in all {
-                if Some(*target) == self.ignore {
-                    dx.fill(0.0);
-                    continue;
-                }
-                softmax(row, &mut p);
-                let target = *target as usize;
-                let mean = p.iter().zip(&self.other).map(|(p, other)| p * other).sum::<f64>()
-                    + p[target] * (self.own[target] - self.other[target]);
-                for ((dx, p), other) in dx.iter_mut().zip(&p).zip(&self.other) {
-                    *dx = (p * (other - mean) * dloss) as f32;
-                }
-                dx[target] = (p[target] * (self.own[target] - mean) * dloss) as f32;
-            }
-        });
-    }
-}
-
-/// Rows a task takes.
-fn block(classes: usize) -> usize {
-    (CHUNK / classes.max(1)).max(1)
-}
-
-fn softmax(row: &[f32], p: &mut [f64]) {
-    let largest = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    for (p, x) in p.iter_mut().zip(row) {
-        *p = f64::from((x - largest).exp());
-    }
-    let sum: f64 = p.iter().sum();
-    p.iter_mut().for_each(|p| *p /= sum);
+        loss += (1.0 - 2.0 * both / (p + g)) / occurring;
+        [-2.0 / (p + g) / occurring, 2.0 * both / ((p + g) * (p + g)) / occurring]
+    });
+    let by_class = by_class.collect();
+    (loss, by_class)
 }

@@ -1,9 +1,8 @@
 //! The activations that operations pass to each other.
 
+use crate::engine::{Buffer, Compute};
 use crate::graph::{Edge, Gradient, is_no_grad};
-use crate::kernels::Kernels;
-use crate::memory::Buffer;
-use crate::values::{check, recorded, with_values};
+use crate::values::{check, engine_for, with_values};
 use candle_core::{Result, Tensor, bail};
 use std::sync::Arc;
 
@@ -15,22 +14,9 @@ use std::sync::Arc;
 #[derive(Debug, Clone)]
 pub struct FeatureMap {
     dims: [usize; 4],
-    body: Body,
-}
-
-#[derive(Debug, Clone)]
-pub(crate) enum Body {
-    /// Values of this crate's kernels.
-    Kernels(Values),
-    /// A candle tensor `[n, h, w, c]`, on whichever device.
-    Candle(Tensor),
-}
-
-/// Values in memory, and their place in the graph.
-#[derive(Debug, Clone)]
-pub(crate) struct Values {
-    pub(crate) kernels: Kernels,
+    pub(crate) engine: Compute,
     pub(crate) values: Arc<Buffer>,
+    /// Its place in the graph.
     pub(crate) edge: Edge,
     /// Where the gradient of the values is collected.
     pub(crate) gradient: Gradient,
@@ -44,18 +30,14 @@ impl FeatureMap {
     ///
     /// # Errors
     ///
-    /// Where `x` is not of that shape or not `f32`.
+    /// Where `x` is not of that shape, not `f32`, or not on the CPU.
     pub fn from_tensor(x: &Tensor) -> Result<Self> {
         check(ENTER, "x", x, "[n, h, w, c]", 4)?;
-        let dims = x.dims4()?;
-        let dims = [dims.0, dims.1, dims.2, dims.3];
-        let kernels = Kernels::current()?;
-        if kernels == Kernels::Candle || !x.device().is_cpu() {
-            return Ok(Self::candle(dims, recorded(x)));
-        }
-        let values = Arc::new(with_values(ENTER, x, Buffer::copy)??);
-        let (edge, gradient) = Edge::enter(ENTER, x)?;
-        Ok(Self { dims, body: Body::Kernels(Values { kernels, values, edge, gradient }) })
+        let (n, h, w, c) = x.dims4()?;
+        let engine = engine_for(ENTER, x)?;
+        let values = Arc::new(with_values(ENTER, x, |x| engine.upload(x))??);
+        let (edge, gradient) = Edge::enter(engine, ENTER, x)?;
+        Ok(Self { dims: [n, h, w, c], engine, values, edge, gradient })
     }
 
     /// The images of `x` `[n, c, h, w]`, candle's layout.
@@ -74,16 +56,8 @@ impl FeatureMap {
     ///
     /// Where memory is short.
     pub fn to_tensor(&self) -> Result<Tensor> {
-        match &self.body {
-            Body::Candle(x) => Ok(recorded(x)),
-            Body::Kernels(x) => {
-                let gradient = x.gradient.clone();
-                x.edge.exit(EXIT, x.values.to_vec(), self.dims.as_slice(), move |dy| {
-                    gradient.add_buffer(Buffer::copy(dy)?);
-                    Ok(())
-                })
-            }
-        }
+        let (gradient, values) = (self.gradient.clone(), self.engine.download(&self.values)?);
+        self.edge.exit(EXIT, values, self.dims.as_slice(), move |dy| gradient.add_values(dy))
     }
 
     /// A tensor `[n, c, h, w]`, candle's layout (a view with strides).
@@ -113,59 +87,49 @@ impl FeatureMap {
         [self.dims[1], self.dims[2]]
     }
 
-    pub(crate) fn body(&self) -> &Body {
-        &self.body
-    }
-
-    /// Wraps a tensor `[n, h, w, c]` of candle's own operations.
-    pub(crate) fn candle(dims: [usize; 4], tensor: Tensor) -> Self {
-        Self { dims, body: Body::Candle(recorded(&tensor)) }
-    }
-
     /// This map as the result of an operation that changes nothing.
     pub(crate) fn unchanged(&self) -> Self {
         let mut map = self.clone();
-        match &mut map.body {
-            Body::Candle(tensor) => *tensor = recorded(tensor),
-            Body::Kernels(values) if is_no_grad() => values.edge = Edge::NONE,
-            Body::Kernels(_) => {}
+        if is_no_grad() {
+            map.edge = Edge::NONE;
         }
         map
     }
 
-    /// The result of an operation on kernels.
-    ///
-    /// `gradient` is where consumers add, and what the operation's node reads; `edge` is the node.
-    pub(crate) fn kernels(
-        dims: [usize; 4],
-        kernels: Kernels,
-        values: Arc<Buffer>,
-        edge: Edge,
-        gradient: Gradient,
-    ) -> Self {
-        Self { dims, body: Body::Kernels(Values { kernels, values, edge, gradient }) }
-    }
-}
-
-impl Values {
-    /// The result `y` of an operation on this map alone; `backward` gets its gradient.
-    pub(crate) fn then(
-        &self,
+    /// The result `y` of an operation on maps and parameters with the edges `inputs`; `backward` gets its gradient and
+    /// adds to those of the inputs.
+    pub(crate) fn from_op(
         op: &'static str,
+        engine: Compute,
+        inputs: &[&Edge],
         dims: [usize; 4],
         y: Arc<Buffer>,
         backward: impl FnOnce(Buffer) -> Result<()> + Send + 'static,
-    ) -> Result<FeatureMap> {
-        let dy = Gradient::default();
-        let edge = Edge::node(op, &[&self.edge], {
-            let dy = dy.clone();
-            move || backward(dy.take(op)?)
+    ) -> Result<Self> {
+        let gradient = Gradient::new(engine);
+        let edge = Edge::node(op, inputs, {
+            let gradient = gradient.clone();
+            move || backward(gradient.take(op)?)
         })?;
-        Ok(FeatureMap::kernels(dims, self.kernels, y, edge, dy))
+        Ok(Self { dims, engine, values: y, edge, gradient })
+    }
+
+    /// A map without a history.
+    pub(crate) fn constant(engine: Compute, dims: [usize; 4], y: Buffer) -> Self {
+        Self { dims, engine, values: Arc::new(y), edge: Edge::NONE, gradient: Gradient::new(engine) }
+    }
+
+    /// The gradient to add to; none where nothing needs it.
+    pub(crate) fn wanted(&self) -> Option<Gradient> {
+        self.edge.is_tracked().then(|| self.gradient.clone())
     }
 }
 
-/// The error of an operation on maps of which some are candle's and some are not.
-pub(crate) fn mixed<T>(op: &str) -> Result<T> {
-    bail!("{op}: expected maps of one device and one set of kernels")
+/// The engine of all `maps`, of which there is at least one.
+pub(crate) fn common_engine(op: &str, first: &FeatureMap, others: &[&FeatureMap]) -> Result<Compute> {
+    if let Some(other) = others.iter().find(|other| other.engine.name() != first.engine.name()) {
+        let [a, b] = [first, other].map(|map| map.engine.name());
+        bail!("{op}: expected maps of one set of kernels, found maps of {a} and {b}");
+    }
+    Ok(first.engine)
 }

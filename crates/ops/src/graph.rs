@@ -9,8 +9,8 @@
 //!
 //! As in torch, an operation's gradient can be taken once: what it needs is freed on the way.
 
+use crate::engine::{Buffer, Compute};
 use crate::kernels::scoped;
-use crate::memory::Buffer;
 use crate::values::{output, values};
 use candle_core::backprop::GradStore;
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor, TensorId, bail};
@@ -102,34 +102,47 @@ pub(crate) fn is_no_grad() -> bool {
 }
 
 /// The gradient of a value, once something has been added to it.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Gradient(Arc<Mutex<Option<Buffer>>>);
+#[derive(Debug, Clone)]
+pub(crate) struct Gradient {
+    engine: Compute,
+    sum: Arc<Mutex<Option<Buffer>>>,
+}
 
 impl Gradient {
+    pub(crate) fn new(engine: Compute) -> Self {
+        Self { engine, sum: Arc::default() }
+    }
+
     fn lock(&self) -> MutexGuard<'_, Option<Buffer>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.sum.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Adds a gradient of `len` values: `compute` gets where to write it, and whether to add to what is
     /// there (else what is there is arbitrary).
-    pub(crate) fn add(&self, len: usize, compute: impl FnOnce(&mut [f32], bool) -> Result<()>) -> Result<()> {
+    pub(crate) fn add(&self, len: usize, compute: impl FnOnce(&mut Buffer, bool) -> Result<()>) -> Result<()> {
         let mut slot = self.lock();
         if let Some(sum) = slot.as_mut() {
             return compute(sum, true);
         }
-        let mut buffer = Buffer::arbitrary(len)?;
+        let mut buffer = self.engine.allocate(len)?;
         compute(&mut buffer, false)?;
         *slot = Some(buffer);
         Ok(())
     }
 
     /// Adds a gradient that exists already, which is kept where it is the first.
-    pub(crate) fn add_buffer(&self, gradient: Buffer) {
+    pub(crate) fn add_buffer(&self, gradient: Buffer) -> Result<()> {
         let mut slot = self.lock();
         match slot.as_mut() {
             None => *slot = Some(gradient),
-            Some(sum) => crate::elementwise::add_assign(sum, &gradient),
+            Some(sum) => self.engine.add_assign(sum, &gradient)?,
         }
+        Ok(())
+    }
+
+    /// Adds a gradient that candle computed.
+    pub(crate) fn add_values(&self, gradient: &[f32]) -> Result<()> {
+        self.add_buffer(self.engine.upload(gradient)?)
     }
 
     /// The sum of all that was added, to be used up.
@@ -154,8 +167,8 @@ impl Edge {
     }
 
     /// The edge from a candle tensor, whose gradient will be what is added to the [`Gradient`].
-    pub(crate) fn enter(op: &'static str, tensor: &Tensor) -> Result<(Self, Gradient)> {
-        let gradient = Gradient::default();
+    pub(crate) fn enter(engine: Compute, op: &'static str, tensor: &Tensor) -> Result<(Self, Gradient)> {
+        let gradient = Gradient::new(engine);
         if is_no_grad() || !tensor.track_op() {
             return Ok((Self::NONE, gradient));
         }
@@ -233,8 +246,8 @@ impl CustomOp1 for Enter {
     }
 
     fn bwd(&self, tensor: &Tensor, _: &Tensor, _: &Tensor) -> Result<Option<Tensor>> {
-        let gradient = self.gradient.take(self.op)?;
-        let gradient = Tensor::from_vec(gradient.into_vec(), tensor.shape().clone(), tensor.device())?;
+        let gradient = self.gradient.engine.take_values(self.gradient.take(self.op)?)?;
+        let gradient = Tensor::from_vec(gradient, tensor.shape().clone(), tensor.device())?;
         // Taken out meanwhile: an addition may run on all threads, and this one take up other work.
         match COLLECTED.take() {
             // Candle asks for no gradient of a variable.

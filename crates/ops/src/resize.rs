@@ -1,13 +1,8 @@
 //! Maps of another size.
 
-use crate::candle;
-use crate::columns::{load, save};
-use crate::feature_map::{Body, FeatureMap};
-use crate::memory::Buffer;
+use crate::feature_map::FeatureMap;
 use crate::values::elements;
 use candle_core::{Result, bail};
-use pulp::{Simd, WithSimd};
-use rayon::prelude::*;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -42,39 +37,27 @@ pub fn resize(x: &FeatureMap, size: [usize; 2], mode: Resize) -> Result<FeatureM
     let dims = [n, out_h, out_w, c];
     elements(NAME, x.dims())?;
     let len = elements(NAME, dims)?;
-    let (rows, columns) = (taps(mode, in_h, out_h)?, taps(mode, in_w, out_w)?);
-    let x = match x.body() {
-        Body::Candle(x) => return Ok(FeatureMap::candle(dims, candle::resize(x, &rows, &columns)?)),
-        Body::Kernels(x) => x,
-    };
-    let mut y = Buffer::arbitrary(len)?;
-    let kernels = x.kernels;
-    let (row_in, row_out) = (in_w * c, out_w * c);
-    if len > 0 {
-        y.par_chunks_mut(row_out).enumerate().for_each(|(row, y)| {
-            let image = &x.values[row / out_h * in_h * row_in..][..in_h * row_in];
-            kernels.run(Mix { image, row: rows[row % out_h], columns: &columns, row_in, c, y });
-        });
-    }
-    let (gradient, len) = (x.gradient.clone(), x.values.len());
-    x.then(NAME, dims, Arc::new(y), move |dy| {
-        gradient.add(len, |dx, add| {
-            if len > 0 {
-                let readers: Vec<_> = (0..in_w).map(|column| readers(&columns, column)).collect();
-                dx.par_chunks_mut(row_in).enumerate().for_each(|(row, dx)| {
-                    let (image, row) = (row / in_h, row % in_h);
-                    let lines: Vec<_> = self::readers(&rows, row)
-                        .map(|oy| (rows[oy].weight(row), &dy[(image * out_h + oy) * row_out..][..row_out]))
-                        .collect();
-                    kernels.run(Unmix { lines: &lines, columns: &columns, readers: &readers, c, dx, add });
-                });
-            }
-            Ok(())
-        })
+    let taps = Taps { c, rows: taps(mode, in_h, out_h)?, columns: taps(mode, in_w, out_w)?, size_in: x.size() };
+    let engine = x.engine;
+    let mut y = engine.allocate(len)?;
+    engine.resize(&taps, &x.values, &mut y)?;
+    let (gradient, values) = (x.gradient.clone(), x.values.len());
+    FeatureMap::from_op(NAME, engine, &[&x.edge], dims, Arc::new(y), move |dy| {
+        gradient.add(values, |dx, add| engine.resize_backward(&taps, &dy, dx, add))
     })
 }
 
 const NAME: &str = "resize";
+
+/// What the rows and columns of the result read of a map of `c` channels.
+#[derive(Debug)]
+pub(crate) struct Taps {
+    pub(crate) c: usize,
+    pub(crate) rows: Vec<Tap>,
+    pub(crate) columns: Vec<Tap>,
+    /// `[h, w]` of the map that is read.
+    pub(crate) size_in: [usize; 2],
+}
 
 /// What one row or column of the result reads: `(1 − share) · low + share · high`.
 #[derive(Debug, Clone, Copy)]
@@ -88,13 +71,13 @@ pub(crate) struct Tap {
 impl Tap {
     /// The weight of row or column `from`, one of the two.
     #[inline(always)]
-    fn weight(&self, from: usize) -> f32 {
+    pub(crate) fn weight(&self, from: usize) -> f32 {
         if from == self.low { 1.0 - self.share } else { self.share }
     }
 }
 
 /// The taps that read row or column `from`: neighbours, as taps rise.
-fn readers(taps: &[Tap], from: usize) -> Range<usize> {
+pub(crate) fn readers(taps: &[Tap], from: usize) -> Range<usize> {
     taps.partition_point(|tap| tap.high < from)..taps.partition_point(|tap| tap.low <= from)
 }
 
@@ -118,86 +101,4 @@ fn taps(mode: Resize, input: usize, output: usize) -> Result<Vec<Tap>> {
         Tap { low, high: if share > 0.0 { low + 1 } else { low }, share }
     }));
     Ok(taps)
-}
-
-/// One row of the result, read from `image` through the taps of the row and its columns.
-struct Mix<'a> {
-    image: &'a [f32],
-    row: Tap,
-    columns: &'a [Tap],
-    row_in: usize,
-    c: usize,
-    y: &'a mut [f32],
-}
-
-impl WithSimd for Mix<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) {
-        let Self { image, row, columns, row_in, c, y } = self;
-        let [top, bottom] = [row.low, row.high].map(|row| &image[row * row_in..][..row_in]);
-        for (ox, column) in columns.iter().enumerate() {
-            for start in (0..c).step_by(S::F32_LANES) {
-                let count = S::F32_LANES.min(c - start);
-                let mut value = across(simd, top, column, c, start, count);
-                if row.share > 0.0 {
-                    value = blend(simd, value, across(simd, bottom, column, c, start, count), row.share);
-                }
-                save(simd, y, ox * c + start, count, value);
-            }
-        }
-    }
-}
-
-/// What a tap reads from a row: `count` channels from `start` on.
-#[inline(always)]
-fn across<S: Simd>(simd: S, row: &[f32], column: &Tap, c: usize, start: usize, count: usize) -> S::f32s {
-    let low = load(simd, row, column.low * c + start, count);
-    if column.share > 0.0 {
-        return blend(simd, low, load(simd, row, column.high * c + start, count), column.share);
-    }
-    low
-}
-
-/// `(1 − share) · low + share · high`.
-#[inline(always)]
-fn blend<S: Simd>(simd: S, low: S::f32s, high: S::f32s, share: f32) -> S::f32s {
-    let low = simd.mul_f32s(low, simd.splat_f32s(1.0 - share));
-    simd.add_f32s(low, simd.mul_f32s(high, simd.splat_f32s(share)))
-}
-
-/// The gradient of one row of the input.
-struct Unmix<'a> {
-    /// The gradients of the rows that read it, and its weights there.
-    lines: &'a [(f32, &'a [f32])],
-    columns: &'a [Tap],
-    /// For each pixel the columns that read it.
-    readers: &'a [Range<usize>],
-    c: usize,
-    dx: &'a mut [f32],
-    add: bool,
-}
-
-impl WithSimd for Unmix<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) {
-        let Self { lines, columns, readers, c, dx, add } = self;
-        for (x, readers) in readers.iter().enumerate() {
-            for start in (0..c).step_by(S::F32_LANES) {
-                let count = S::F32_LANES.min(c - start);
-                let mut sum = if add { load(simd, dx, x * c + start, count) } else { simd.splat_f32s(0.0) };
-                for (weight, dy) in lines {
-                    for ox in readers.clone() {
-                        let weight = simd.splat_f32s(weight * columns[ox].weight(x));
-                        let dy = load(simd, dy, ox * c + start, count);
-                        sum = simd.add_f32s(sum, simd.mul_f32s(dy, weight));
-                    }
-                }
-                save(simd, dx, x * c + start, count, sum);
-            }
-        }
-    }
 }

@@ -1,5 +1,6 @@
 //! Tensors as slices: what every operation does at its border.
 
+use crate::engine::Compute;
 use crate::graph::is_no_grad;
 use crate::kernels::Kernels;
 use candle_core::{CpuStorage, DType, Layout, Result, Shape, Storage, Tensor, bail};
@@ -44,13 +45,15 @@ pub(crate) fn output(values: Vec<f32>, shape: impl Into<Shape>) -> (CpuStorage, 
     (CpuStorage::F32(values), shape.into())
 }
 
-/// The kernels for an operation on `tensor`; `None` where candle's own operations compute it.
-pub(crate) fn kernels_for(tensor: &Tensor) -> Result<Option<Kernels>> {
-    let kernels = Kernels::current()?;
-    Ok((kernels != Kernels::Candle && tensor.device().is_cpu()).then_some(kernels))
+/// The engine for an operation on `tensor`.
+pub(crate) fn engine_for(op: &str, tensor: &Tensor) -> Result<Compute> {
+    if !tensor.device().is_cpu() {
+        bail!("{op}: expected a tensor on the CPU, found one on {:?}", tensor.device().location());
+    }
+    Ok(Kernels::current()?.engine())
 }
 
-/// `tensor` as candle's own operations take it: without its history under [`no_grad`](crate::no_grad).
+/// `tensor` for operations of candle's: without its history under [`no_grad`](crate::no_grad).
 pub(crate) fn recorded(tensor: &Tensor) -> Tensor {
     if is_no_grad() { tensor.detach() } else { tensor.clone() }
 }

@@ -2,6 +2,7 @@
 //! and against PyTorch's numbers.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
+mod bits;
 mod golden;
 mod layers;
 mod losses;

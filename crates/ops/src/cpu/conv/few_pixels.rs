@@ -5,10 +5,11 @@
 //! product of two rows, a row of the weight's gradient a sum of rows. A few output channels a task.
 #![allow(unsafe_code, reason = "bounds checks keep rows of vectors out of registers")]
 
-use super::{Affine, Sizes};
-use crate::columns::{load, save};
+use super::Affine;
+use crate::conv::ConvSizes;
+use crate::cpu::columns::{load, save};
+use crate::cpu::memory::HostBuffer;
 use crate::kernels::{Kernels, mul_add};
-use crate::memory::Buffer;
 use candle_core::Result;
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
@@ -23,15 +24,15 @@ const WEIGHTS: usize = 1 << 17;
 const CHANNELS: usize = 16;
 
 /// Whether `sizes` are those that this module is for.
-pub(super) fn fits(sizes: &Sizes) -> bool {
+pub(crate) fn fits(sizes: &ConvSizes) -> bool {
     let pixels = sizes.n * sizes.out_h * sizes.out_w;
     sizes.geometry.groups == 1 && (1..=PIXELS).contains(&pixels) && sizes.weights() >= WEIGHTS
 }
 
 /// What each output pixel reads, `[pixels, in, kh, kw]`.
-fn unfold(sizes: &Sizes, x: &[f32]) -> Result<Buffer> {
+fn unfold(sizes: &ConvSizes, x: &[f32]) -> Result<HostBuffer> {
     let taps = sizes.k_h * sizes.k_w;
-    let mut unfolded = Buffer::arbitrary(sizes.n * sizes.out_h * sizes.out_w * sizes.fan_in())?;
+    let mut unfolded = HostBuffer::arbitrary(sizes.n * sizes.out_h * sizes.out_w * sizes.fan_in())?;
     unfolded.par_chunks_mut(sizes.fan_in()).enumerate().for_each(|(pixel, row)| {
         for tap in 0..taps {
             let to = row[tap..].iter_mut().step_by(taps);
@@ -46,7 +47,7 @@ fn unfold(sizes: &Sizes, x: &[f32]) -> Result<Buffer> {
 
 pub(super) fn forward(
     kernels: Kernels,
-    sizes: &Sizes,
+    sizes: &ConvSizes,
     x: &[f32],
     weight: &[f32],
     y: &mut [f32],
@@ -56,7 +57,7 @@ pub(super) fn forward(
     let (row, channels) = (sizes.fan_in(), sizes.out_c);
     let pixels = sizes.n * sizes.out_h * sizes.out_w;
     // [channels, pixels]
-    let mut sums = Buffer::arbitrary(channels * pixels)?;
+    let mut sums = HostBuffer::arbitrary(channels * pixels)?;
     sums.par_chunks_mut(CHANNELS * pixels).zip(weight.par_chunks(CHANNELS * row)).for_each(|(sums, weight)| {
         kernels.run(Products { weight, unfolded: &unfolded, row, sums });
     });
@@ -71,7 +72,7 @@ pub(super) fn forward(
 
 pub(super) fn weight_gradient(
     kernels: Kernels,
-    sizes: &Sizes,
+    sizes: &ConvSizes,
     x: &[f32],
     dy: &[f32],
     dw: &mut [f32],
@@ -90,7 +91,7 @@ pub(super) fn weight_gradient(
 /// pixels read.
 pub(super) fn input_gradient(
     kernels: Kernels,
-    sizes: &Sizes,
+    sizes: &ConvSizes,
     dy: &[f32],
     weight: &[f32],
     dx: &mut [f32],
@@ -98,12 +99,12 @@ pub(super) fn input_gradient(
 ) -> Result<()> {
     let (row, channels) = (sizes.fan_in(), sizes.out_c);
     let pixels = sizes.n * sizes.out_h * sizes.out_w;
-    let mut turned = Buffer::arbitrary(dy.len())?;
+    let mut turned = HostBuffer::arbitrary(dy.len())?;
     for (channel, turned) in turned.chunks_exact_mut(pixels).enumerate() {
         turned.iter_mut().zip(dy.iter().skip(channel).step_by(channels)).for_each(|(to, dy)| *to = *dy);
     }
     // [tasks, pixels, COLUMNS]
-    let mut unfolded = Buffer::arbitrary(row.div_ceil(COLUMNS) * pixels * COLUMNS)?;
+    let mut unfolded = HostBuffer::arbitrary(row.div_ceil(COLUMNS) * pixels * COLUMNS)?;
     unfolded.par_chunks_mut(pixels * COLUMNS).enumerate().for_each(|(task, sums)| {
         let factors = Factors { values: &turned, row: pixels, first: 0 };
         let from = task * COLUMNS;
@@ -137,10 +138,10 @@ pub(super) fn input_gradient(
 /// Columns of a task: a whole number of vectors.
 const COLUMNS: usize = 512;
 
-impl Sizes {
+impl ConvSizes {
     /// Where the input begins that an output pixel (of all images) reads through a tap; none outside the image.
     fn read_by(&self, pixel: usize, tap: usize) -> Option<usize> {
-        let super::Conv2d { stride, padding, dilation, .. } = self.geometry;
+        let crate::conv::Conv2d { stride, padding, dilation, .. } = self.geometry;
         let (image, pixel) = (pixel / (self.out_h * self.out_w), pixel % (self.out_h * self.out_w));
         let y = (pixel / self.out_w * stride + tap / self.k_w * dilation).checked_sub(padding)?;
         let x = (pixel % self.out_w * stride + tap % self.k_w * dilation).checked_sub(padding)?;

@@ -1,4 +1,4 @@
-//! Buffers that stay warm.
+//! Buffers of the host that stay warm.
 //!
 //! A training step allocates the same sizes again and again. Fresh memory from the system costs a page
 //! fault every 4 KiB, about a third of a step; memory used before costs nothing. Freed buffers therefore
@@ -11,7 +11,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// `f32` values whose memory goes back to the pool.
 #[derive(Debug)]
-pub(crate) struct Buffer {
+pub(crate) struct HostBuffer {
     /// At least `len` initialised values.
     values: Vec<f32>,
     len: usize,
@@ -35,7 +35,7 @@ fn pool() -> MutexGuard<'static, Pool> {
     POOL.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl Buffer {
+impl HostBuffer {
     /// A buffer of `len` values, which are arbitrary: those of an earlier use.
     ///
     /// # Errors
@@ -93,7 +93,7 @@ impl Buffer {
 
 /// Memory that a thread uses for one task after the other.
 #[derive(Debug, Default)]
-pub(crate) struct Scratch(Option<Buffer>);
+pub(crate) struct Scratch(Option<HostBuffer>);
 
 impl Scratch {
     /// `len` arbitrary values.
@@ -104,13 +104,13 @@ impl Scratch {
     pub(crate) fn get(&mut self, len: usize) -> Result<&mut [f32]> {
         let buffer = match self.0.take() {
             Some(buffer) if buffer.len() >= len => buffer,
-            _ => Buffer::arbitrary(len)?,
+            _ => HostBuffer::arbitrary(len)?,
         };
         Ok(&mut self.0.insert(buffer)[..len])
     }
 }
 
-impl Drop for Buffer {
+impl Drop for HostBuffer {
     fn drop(&mut self) {
         if !self.values.is_empty() {
             let values = std::mem::take(&mut self.values);
@@ -121,7 +121,7 @@ impl Drop for Buffer {
     }
 }
 
-impl Deref for Buffer {
+impl Deref for HostBuffer {
     type Target = [f32];
 
     fn deref(&self) -> &[f32] {
@@ -129,7 +129,7 @@ impl Deref for Buffer {
     }
 }
 
-impl DerefMut for Buffer {
+impl DerefMut for HostBuffer {
     fn deref_mut(&mut self) -> &mut [f32] {
         &mut self.values[..self.len]
     }
@@ -149,17 +149,17 @@ mod tests {
     fn memory_is_used_again_and_has_the_length_asked_for() {
         // Larger than what other tests take, as the pool is shared.
         const LEN: usize = 3_000_000;
-        let first = Buffer::copy(&vec![7.0; LEN]).unwrap();
+        let first = HostBuffer::copy(&vec![7.0; LEN]).unwrap();
         let address = first.as_ptr();
         drop(first);
-        let second = Buffer::arbitrary(LEN - 1000).unwrap();
+        let second = HostBuffer::arbitrary(LEN - 1000).unwrap();
         assert_eq!((second.as_ptr(), second.len()), (address, LEN - 1000));
         assert_eq!(second.into_vec().len(), LEN - 1000);
     }
 
     #[test]
     fn what_cannot_be_had_is_an_error() {
-        assert!(Buffer::arbitrary(usize::MAX / 8).unwrap_err().to_string().contains("no memory"));
-        assert!(Buffer::arbitrary(0).unwrap().is_empty());
+        assert!(HostBuffer::arbitrary(usize::MAX / 8).unwrap_err().to_string().contains("no memory"));
+        assert!(HostBuffer::arbitrary(0).unwrap().is_empty());
     }
 }

@@ -1,15 +1,14 @@
-//! The operations through candle's own, for devices without kernels of this crate.
+//! Layers through candle's own operations.
 //!
 //! Only candle operations whose gradients are right are used (see docs/candle.md): convolutions and windows
 //! are sums over taps of shifted copies, so that all gradients come from slicing, padding and matrix
 //! products. Maps are plain tensors `[n, h, w, c]`; shapes have been checked.
 
+use crate::activation::Activation;
 use crate::conv::Conv2d;
-use crate::norm::{BatchNorm, Statistics};
 use crate::pool::{AvgPool2d, MaxPool2d};
 use crate::resize::Tap;
-use crate::values::recorded;
-use candle_core::{D, Result, Tensor};
+use candle_core::{Result, Tensor};
 
 /// `x` with `before` and `behind` zeros along `dim`; negative `behind` cuts off.
 fn pad(x: &Tensor, dim: usize, before: usize, behind: isize) -> Result<Tensor> {
@@ -38,7 +37,7 @@ fn every(x: &Tensor, dim: usize, start: usize, stride: usize, len: usize) -> Res
 }
 
 /// For each tap of a window the values it reads: `[n, h', w', c]`, row by row.
-pub(crate) fn taps(
+pub(super) fn taps(
     x: &Tensor,
     [k_h, k_w]: [usize; 2],
     geometry: Conv2d,
@@ -56,7 +55,7 @@ pub(crate) fn taps(
     Ok(all)
 }
 
-pub(crate) fn conv2d(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, geometry: Conv2d) -> Result<Tensor> {
+pub(super) fn conv2d(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, geometry: Conv2d) -> Result<Tensor> {
     let (n, h, w, in_c) = x.dims4()?;
     let (out_c, group_in, k_h, k_w) = weight.dims4()?;
     let Conv2d { stride, padding, dilation, groups } = geometry;
@@ -66,11 +65,10 @@ pub(crate) fn conv2d(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, geometr
     if rows * in_c * out_c == 0 {
         let zeros = Tensor::zeros((n, out_h, out_w, out_c), x.dtype(), x.device())?;
         return match bias {
-            Some(bias) if rows * out_c > 0 => zeros.broadcast_add(&recorded(bias)),
+            Some(bias) if rows * out_c > 0 => zeros.broadcast_add(bias),
             _ => Ok(zeros),
         };
     }
-    let weight = recorded(weight);
     let taps = taps(x, [k_h, k_w], geometry, [out_h, out_w])?;
     let mut sum: Option<Tensor> = None;
     for (index, tap) in taps.into_iter().enumerate() {
@@ -89,68 +87,47 @@ pub(crate) fn conv2d(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, geometr
     };
     let y = sum.transpose(0, 1)?.contiguous()?.reshape((n, out_h, out_w, out_c))?;
     match bias {
-        Some(bias) => y.broadcast_add(&recorded(bias)),
+        Some(bias) => y.broadcast_add(bias),
         None => Ok(y),
     }
 }
 
-/// `max(x, 0)` with slope 0 at 0.
-pub(crate) fn relu(x: &Tensor) -> Result<Tensor> {
+/// The function of each value, with its slope of [`relu`](crate::relu) and its like at the kinks.
+pub(super) fn activate(f: Activation, x: &Tensor) -> Result<Tensor> {
     // Not by `gt`: not-a-number must stay visible.
-    x.le(0f64)?.where_cond(&x.zeros_like()?, x)
-}
-
-/// `min(max(x, 0), 6)` with slope 0 at 0 and 6.
-pub(crate) fn relu6(x: &Tensor) -> Result<Tensor> {
-    let six = Tensor::full(6f32, x.shape(), x.device())?;
-    x.ge(6f64)?.where_cond(&six, &relu(x)?)
-}
-
-/// `x`, times `negative_slope` where it is not positive.
-pub(crate) fn leaky_relu(x: &Tensor, negative_slope: f64) -> Result<Tensor> {
-    x.gt(0f64)?.where_cond(x, &x.affine(negative_slope, 0.0)?)
-}
-
-pub(crate) fn batch_norm(
-    x: &Tensor,
-    norm: &BatchNorm,
-    statistics: Statistics,
-    residual: Option<&Tensor>,
-    relu: bool,
-) -> Result<Tensor> {
-    let c = x.dim(D::Minus1)?;
-    let rows = x.elem_count() / c.max(1);
-    let flat = x.reshape((rows, c))?;
-    let (centred, var) = match statistics {
-        Statistics::Batch => {
-            let mean = flat.mean_keepdim(0)?;
-            let centred = flat.broadcast_sub(&mean)?;
-            let var = centred.sqr()?.mean_keepdim(0)?;
-            let blend = |running: &candle_core::Var, batch: Tensor| {
-                let old = (running.as_tensor().detach() * (1.0 - norm.momentum))?;
-                running.set(&(old + (batch.detach().flatten_all()? * norm.momentum)?)?)
-            };
-            blend(&norm.running_mean, mean)?;
-            blend(&norm.running_var, (&var * (rows as f64 / (rows as f64 - 1.0)))?)?;
-            (centred, var)
+    let relu = |x: &Tensor| x.le(0f64)?.where_cond(&x.zeros_like()?, x);
+    match f {
+        Activation::Relu => relu(x),
+        Activation::Relu6 => x.ge(6f64)?.where_cond(&Tensor::full(6f32, x.shape(), x.device())?, &relu(x)?),
+        Activation::LeakyRelu { negative_slope } => {
+            x.gt(0f64)?.where_cond(x, &x.affine(f64::from(negative_slope), 0.0)?)
         }
-        Statistics::Running => {
-            let mean = norm.running_mean.as_detached_tensor().reshape((1, c))?;
-            (flat.broadcast_sub(&mean)?, norm.running_var.as_detached_tensor().reshape((1, c))?)
-        }
-    };
-    let std = (var + norm.eps)?.sqrt()?;
-    let y =
-        centred.broadcast_div(&std)?.broadcast_mul(&recorded(&norm.weight))?.broadcast_add(&recorded(&norm.bias))?;
-    let mut y = y.reshape(x.shape())?;
-    if let Some(residual) = residual {
-        y = (y + residual)?;
     }
-    if relu { self::relu(&y) } else { Ok(y) }
+}
+
+/// `x · weightᵀ + bias`.
+pub(super) fn linear(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
+    let ((n, inputs), outputs) = (x.dims2()?, weight.dim(0)?);
+    let y = if n * inputs * outputs == 0 {
+        Tensor::zeros((n, outputs), x.dtype(), x.device())?
+    } else {
+        x.matmul(&weight.t()?)?
+    };
+    match bias {
+        Some(bias) => y.broadcast_add(bias),
+        None => Ok(y),
+    }
+}
+
+/// `[rows, c]`, normalized by its own moments, without γ and β.
+pub(super) fn standardize(x: &Tensor, eps: f64) -> Result<Tensor> {
+    let centred = x.broadcast_sub(&x.mean_keepdim(0)?)?;
+    let var = centred.sqr()?.mean_keepdim(0)?;
+    centred.broadcast_div(&(var + eps)?.sqrt()?)
 }
 
 /// The first largest value of each window; its gradient goes there alone.
-pub(crate) fn max_pool2d(x: &Tensor, geometry: MaxPool2d, [out_h, out_w]: [usize; 2]) -> Result<Tensor> {
+pub(super) fn max_pool2d(x: &Tensor, geometry: MaxPool2d, [out_h, out_w]: [usize; 2]) -> Result<Tensor> {
     let MaxPool2d { kernel, stride, padding } = geometry;
     let geometry = Conv2d { stride, padding, dilation: 1, groups: 1 };
     let (n, _, _, c) = x.dims4()?;
@@ -173,7 +150,7 @@ pub(crate) fn max_pool2d(x: &Tensor, geometry: MaxPool2d, [out_h, out_w]: [usize
 }
 
 /// The sum of each window times `shares` `[1, h', w', 1]`.
-pub(crate) fn avg_pool2d(x: &Tensor, geometry: AvgPool2d, shares: &Tensor) -> Result<Tensor> {
+pub(super) fn avg_pool2d(x: &Tensor, geometry: AvgPool2d, shares: &Tensor) -> Result<Tensor> {
     let AvgPool2d { kernel, stride, padding, .. } = geometry;
     let geometry = Conv2d { stride, padding, dilation: 1, groups: 1 };
     let ((n, _, _, c), (_, out_h, out_w, _)) = (x.dims4()?, shares.dims4()?);
@@ -185,7 +162,7 @@ pub(crate) fn avg_pool2d(x: &Tensor, geometry: AvgPool2d, shares: &Tensor) -> Re
 }
 
 /// Rows and columns of another number, each read through a tap.
-pub(crate) fn resize(x: &Tensor, rows: &[Tap], columns: &[Tap]) -> Result<Tensor> {
+pub(super) fn resize(x: &Tensor, rows: &[Tap], columns: &[Tap]) -> Result<Tensor> {
     interpolate(&interpolate(x, 1, rows)?, 2, columns)
 }
 

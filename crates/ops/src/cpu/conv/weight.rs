@@ -6,11 +6,11 @@
 //! are added up in their order, so the result depends on shapes alone.
 #![allow(unsafe_code, reason = "the register tile reads through pointers; bounds are argued at each block")]
 
-use super::Sizes;
 use super::gather::{Block, Lanes, blocks, lanes};
+use crate::conv::ConvSizes;
+use crate::cpu::memory::{HostBuffer, Scratch};
+use crate::cpu::shared::SharedMut;
 use crate::kernels::{Kernels, mul_add};
-use crate::memory::{Buffer, Scratch};
-use crate::shared::SharedMut;
 use candle_core::Result;
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
@@ -30,7 +30,7 @@ const PARTIAL: usize = 1 << 21;
 /// Adds the weight's gradient, `[out, in / groups, kh, kw]`, to `dw`, or writes it.
 pub(super) fn weight_gradient(
     kernels: Kernels,
-    sizes: &Sizes,
+    sizes: &ConvSizes,
     x: &[f32],
     dy: &[f32],
     dw: &mut [f32],
@@ -84,7 +84,7 @@ pub(super) fn weight_gradient(
             .collect::<Result<Vec<()>>>()?;
         return Ok(());
     }
-    let mut partial = Buffer::arbitrary(len * chunks.len() * splits.len())?;
+    let mut partial = HostBuffer::arbitrary(len * chunks.len() * splits.len())?;
     partial
         .par_chunks_mut(len)
         .zip((0..splits.len() * chunks.len()).into_par_iter())
@@ -104,7 +104,7 @@ pub(super) fn weight_gradient(
 
 /// Adds partial sums up and brings them to torch's layout.
 struct Unpack<'a> {
-    sizes: &'a Sizes,
+    sizes: &'a ConvSizes,
     /// Input channels in a partial sum.
     chunk: usize,
     /// Output channels in a partial sum.
@@ -235,7 +235,7 @@ struct Panels {
 
 /// A block of pixels and a range of input channels.
 struct Panel<'a> {
-    sizes: &'a Sizes,
+    sizes: &'a ConvSizes,
     outputs: &'a Outputs,
     /// First input channel, of all.
     first: usize,
@@ -295,7 +295,7 @@ impl WithSimd for Work<'_> {
             panel.copy_input(first + offset, size, height, x);
         }
         panel.copy_gradient(pixels, dy);
-        let super::Conv2d { stride, dilation, .. } = sizes.geometry;
+        let crate::conv::Conv2d { stride, dilation, .. } = sizes.geometry;
         // Rows in groups of about `PIXELS` pixels.
         let rows = block.images * block.rows;
         let per_group = (PIXELS / sizes.out_w).max(1);

@@ -2,20 +2,21 @@
 //!
 //! There is nothing to sum over channels, so vectors run over channels. An image a task.
 
-use super::{Affine, Sizes};
+use super::Affine;
+use crate::conv::ConvSizes;
 use crate::kernels::Kernels;
 use rayon::prelude::*;
 
 /// The weight, `[c, 1, kh, kw]`, as `[kh·kw, c]`.
-fn by_tap(sizes: &Sizes, weight: &[f32]) -> Vec<f32> {
+fn by_tap(sizes: &ConvSizes, weight: &[f32]) -> Vec<f32> {
     let taps = sizes.k_h * sizes.k_w;
     (0..taps).flat_map(|tap| (0..sizes.in_c).map(move |c| weight[c * taps + tap])).collect()
 }
 
 /// Calls `each` with tap, input offset and output offset (both within an image) of all pairs of pixels.
 #[inline(always)]
-fn for_each_pair(sizes: &Sizes, mut each: impl FnMut(usize, usize, usize)) {
-    let super::Conv2d { stride, padding, dilation, .. } = sizes.geometry;
+fn for_each_pair(sizes: &ConvSizes, mut each: impl FnMut(usize, usize, usize)) {
+    let crate::conv::Conv2d { stride, padding, dilation, .. } = sizes.geometry;
     for oy in 0..sizes.out_h {
         for ky in 0..sizes.k_h {
             // Above the image the subtraction wraps to a number larger than any height.
@@ -41,7 +42,7 @@ fn for_each_pair(sizes: &Sizes, mut each: impl FnMut(usize, usize, usize)) {
 
 pub(super) fn forward(
     kernels: Kernels,
-    sizes: &Sizes,
+    sizes: &ConvSizes,
     x: &[f32],
     weight: &[f32],
     y: &mut [f32],
@@ -72,7 +73,14 @@ pub(super) fn forward(
     });
 }
 
-pub(super) fn input_gradient(kernels: Kernels, sizes: &Sizes, dy: &[f32], weight: &[f32], dx: &mut [f32], add: bool) {
+pub(super) fn input_gradient(
+    kernels: Kernels,
+    sizes: &ConvSizes,
+    dy: &[f32],
+    weight: &[f32],
+    dx: &mut [f32],
+    add: bool,
+) {
     if !add {
         dx.fill(0.0);
     }
@@ -96,7 +104,7 @@ pub(super) fn input_gradient(kernels: Kernels, sizes: &Sizes, dy: &[f32], weight
 }
 
 /// Sums an image at a time, then over images in their order.
-pub(super) fn weight_gradient(kernels: Kernels, sizes: &Sizes, x: &[f32], dy: &[f32], dw: &mut [f32], add: bool) {
+pub(super) fn weight_gradient(kernels: Kernels, sizes: &ConvSizes, x: &[f32], dy: &[f32], dw: &mut [f32], add: bool) {
     if !add {
         dw.fill(0.0);
     }

@@ -1,7 +1,7 @@
 //! The one sum behind a convolution and its input gradient.
 //!
-//! Every output value is a sum over taps and channels of a *source* map. The forward pass has one class of
-//! outputs; the gradient of a strided convolution has one class per parity, each with its own taps.
+//! Every output value is a sum over taps and channels of a *source* map. The forward pass has one phase of
+//! outputs; the gradient of a strided convolution has one phase per parity, each with its own taps.
 //!
 //! A work item is a block of pixels (some images, or some rows of one) and a range of output lanes. It
 //! copies what it reads of the source into a zero-padded scratch that stays in the cache, then computes
@@ -10,9 +10,12 @@
 #![allow(unsafe_code, reason = "the register tile reads through pointers; bounds are argued at each block")]
 
 use super::Affine;
-use crate::kernels::{Kernels, mul_add};
-use crate::memory::{Buffer, Scratch};
-use crate::shared::SharedMut;
+use super::packing::PackTile;
+pub(super) use super::tile::Store;
+use super::tile::{Pixels, Tiles};
+use crate::cpu::memory::{HostBuffer, Scratch};
+use crate::cpu::shared::SharedMut;
+use crate::kernels::Kernels;
 use candle_core::Result;
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
@@ -25,10 +28,10 @@ pub(super) struct Tap {
     pub(super) index: usize,
 }
 
-/// Outputs that share their taps: pixels `(y + a·spread, x + b·spread)` for `a < rows`, `b < columns` read
-/// the padded source from `(a·step, b·step)` on.
+/// Outputs that share their taps: pixels `(y + a·target_stride, x + b·target_stride)` for `a < rows`, `b < columns` read
+/// the padded source from `(a·source_stride, b·source_stride)` on.
 #[derive(Debug, Clone)]
-pub(super) struct Class {
+pub(super) struct Phase {
     pub(super) y: usize,
     pub(super) x: usize,
     pub(super) rows: usize,
@@ -60,9 +63,9 @@ pub(super) struct Gather {
     /// Zeros above and left of the source.
     pub(super) top: usize,
     pub(super) left: usize,
-    pub(super) step: usize,
-    pub(super) spread: usize,
-    pub(super) classes: Vec<Class>,
+    pub(super) source_stride: usize,
+    pub(super) target_stride: usize,
+    pub(super) phases: Vec<Phase>,
     /// Distance in the weight of neighbouring target channels, source channels and taps of a group, and
     /// of groups.
     pub(super) weight_strides: WeightStrides,
@@ -73,17 +76,6 @@ pub(super) struct WeightStrides {
     pub(super) group: usize,
     pub(super) lane: usize,
     pub(super) depth: usize,
-}
-
-/// What happens to a finished sum.
-#[derive(Clone, Copy)]
-pub(super) enum Store<'a> {
-    /// It is the result.
-    Write,
-    /// It is added to the target.
-    Add,
-    /// The result is an affine function of it.
-    Affine(Affine<'a>),
 }
 
 /// Sees the index and the values of each block of pixels after it was written.
@@ -129,20 +121,20 @@ pub(super) fn lanes(channels: usize, width: usize) -> Vec<Lanes> {
     all
 }
 
-/// How weights are laid out for tiles: per group, class and tile, per tap and source channel, the values of
+/// How weights are laid out for tiles: per group, phase and tile, per tap and source channel, the values of
 /// the tile's output channels, zeros where it has none.
 struct Packing {
     width: usize,
     lanes: Vec<Lanes>,
-    /// Where each class begins in its group.
-    classes: Vec<usize>,
+    /// Where each phase begins in its group.
+    phases: Vec<usize>,
     /// Values of a group.
     group: usize,
 }
 
 /// One past the last tap in each direction; at least 1, as pixels without taps have a place in the source too.
-fn extent(classes: &[Class]) -> (usize, usize) {
-    let taps = || classes.iter().flat_map(|class| &class.taps);
+fn extent(phases: &[Phase]) -> (usize, usize) {
+    let taps = || phases.iter().flat_map(|phase| &phase.taps);
     (taps().map(|tap| tap.y + 1).max().unwrap_or(1), taps().map(|tap| tap.x + 1).max().unwrap_or(1))
 }
 
@@ -155,11 +147,11 @@ impl Gather {
         self.target.c / self.groups
     }
 
-    /// Rows and columns of the largest class.
+    /// Rows and columns of the largest phase.
     fn positions(&self) -> (usize, usize) {
         (
-            self.classes.iter().map(|class| class.rows).max().unwrap_or(0),
-            self.classes.iter().map(|class| class.columns).max().unwrap_or(0),
+            self.phases.iter().map(|phase| phase.rows).max().unwrap_or(0),
+            self.phases.iter().map(|phase| phase.columns).max().unwrap_or(0),
         )
     }
 
@@ -179,21 +171,21 @@ impl Gather {
         let lanes = lanes(self.target_channels(), width);
         let padded = lanes.last().map_or(0, |last| last.offset + last.vectors * width);
         let mut group = 0;
-        let mut start = |class: &Class| {
+        let mut start = |phase: &Phase| {
             let start = group;
-            group += class.taps.len() * self.source_channels() * padded;
+            group += phase.taps.len() * self.source_channels() * padded;
             start
         };
-        let classes = self.classes.iter().map(&mut start).collect();
-        Packing { width, lanes, classes, group }
+        let phases = self.phases.iter().map(&mut start).collect();
+        Packing { width, lanes, phases, group }
     }
 
-    /// What [`PackTile`] needs to know of one group, class and tile.
+    /// What [`PackTile`] needs to know of one group, phase and tile.
     fn pack_tile<'a>(
         &self,
         weight: &'a [f32],
         group: usize,
-        class: &'a Class,
+        phase: &'a Phase,
         tile: Lanes,
         width: usize,
         out: &'a mut [f32],
@@ -201,21 +193,21 @@ impl Gather {
         let strides = self.weight_strides;
         let base = group * strides.group + tile.start * strides.lane;
         let (depth, count, row) = (self.source_channels(), tile.count, tile.vectors * width);
-        PackTile { weight, base, strides, taps: &class.taps, depth, count, row, out }
+        PackTile { weight, base, strides, taps: &phase.taps, depth, count, row, out }
     }
 
     /// Packs all weights.
-    fn pack(&self, kernels: Kernels, packing: &Packing, weight: &[f32]) -> Result<Buffer> {
-        let mut values = Buffer::arbitrary(packing.group * self.groups)?;
+    fn pack(&self, kernels: Kernels, packing: &Packing, weight: &[f32]) -> Result<HostBuffer> {
+        let mut values = HostBuffer::arbitrary(packing.group * self.groups)?;
         let mut tasks = Vec::new();
         let mut rest: &mut [f32] = &mut values;
         for group in 0..self.groups {
-            for class in &self.classes {
+            for phase in &self.phases {
                 for tile in &packing.lanes {
-                    let len = class.taps.len() * self.source_channels() * tile.vectors * packing.width;
+                    let len = phase.taps.len() * self.source_channels() * tile.vectors * packing.width;
                     let (out, behind) = rest.split_at_mut(len);
                     rest = behind;
-                    tasks.push(self.pack_tile(weight, group, class, *tile, packing.width, out));
+                    tasks.push(self.pack_tile(weight, group, phase, *tile, packing.width, out));
                 }
             }
         }
@@ -226,7 +218,7 @@ impl Gather {
     /// Computes `target` from `source` and `weight`, which is laid out as `weight_strides` say.
     ///
     /// `finish` gets the index and the values of each block, most of them while they are in the cache; only
-    /// for plans of one class.
+    /// for plans of one phase.
     pub(super) fn run(
         &self,
         kernels: Kernels,
@@ -261,7 +253,7 @@ impl Gather {
             .flat_map(|block| packing.lanes.chunks(per_split).map(move |lanes| (block, lanes)))
             .collect();
         let shared = SharedMut::new(target);
-        // A block's values: contiguous where there is one class, as in a forward pass.
+        // A block's values: contiguous where there is one phase, as in a forward pass.
         let row = self.target.w * self.target.c;
         let range = |block: &Block| {
             let start = block.image * self.target.len() + block.row * row;
@@ -304,11 +296,11 @@ impl Gather {
         Ok(())
     }
 
-    /// Rows and columns of the source that `rows` rows of the classes read.
+    /// Rows and columns of the source that `rows` rows of the phases read.
     fn window_size(&self, rows: usize) -> (usize, usize) {
-        let (taps_y, taps_x) = extent(&self.classes);
+        let (taps_y, taps_x) = extent(&self.phases);
         let (_, columns) = self.positions();
-        let reach = |positions: usize, taps: usize| positions.saturating_sub(1) * self.step + taps;
+        let reach = |positions: usize, taps: usize| positions.saturating_sub(1) * self.source_stride + taps;
         (reach(rows, taps_y), reach(columns, taps_x))
     }
 
@@ -327,7 +319,7 @@ impl Gather {
 
     /// Packed weights of the largest tile.
     fn largest_tile(&self, packing: &Packing) -> usize {
-        let taps = self.classes.iter().map(|class| class.taps.len()).max().unwrap_or(0);
+        let taps = self.phases.iter().map(|phase| phase.taps.len()).max().unwrap_or(0);
         taps * self.source_channels() * 2 * packing.width
     }
 
@@ -361,63 +353,6 @@ pub(super) fn blocks(images: usize, rows: usize, parts: usize, scratch: impl Fn(
         }
     }
     all
-}
-
-/// Copies the weights of one tile into the order of its reads: for each tap and channel, `row` lanes.
-struct PackTile<'a> {
-    weight: &'a [f32],
-    base: usize,
-    strides: WeightStrides,
-    taps: &'a [Tap],
-    depth: usize,
-    count: usize,
-    row: usize,
-    out: &'a mut [f32],
-}
-
-impl WithSimd for PackTile<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, _: S) {
-        /// Channels that are copied at a time.
-        const CHANNELS: usize = 16;
-        let Self { weight, base, strides, taps, depth, count, row, out } = self;
-        if count < row {
-            out.fill(0.0);
-        }
-        let mut panel = Vec::new();
-        for first in (0..depth).step_by(CHANNELS) {
-            let channels = CHANNELS.min(depth - first);
-            // Lanes that lie far apart fall on the same lines of the cache; side by side they do not.
-            let (values, lane) = if strides.lane > strides.depth {
-                let len = channels * strides.depth;
-                panel.resize(count * (len + 1), 0.0);
-                for (lane, panel) in panel.chunks_exact_mut(len + 1).enumerate() {
-                    panel[..len].copy_from_slice(&weight[base + lane * strides.lane + first * strides.depth..][..len]);
-                }
-                (&panel[..], len + 1)
-            } else {
-                (&weight[base + first * strides.depth..], strides.lane)
-            };
-            for d in 0..channels {
-                for (tap, out) in taps.iter().zip(out.chunks_exact_mut(depth * row)) {
-                    let out = &mut out[(first + d) * row..][..count];
-                    let values = &values[d * strides.depth + tap.index..];
-                    for (out, value) in out.iter_mut().zip(values.iter().step_by(lane)) {
-                        *out = *value;
-                    }
-                }
-            }
-        }
-    }
-}
-
-/// Where a tile of pixels reads and writes: offsets of its first pixel.
-#[derive(Clone, Copy)]
-struct Pixels {
-    source: usize,
-    target: usize,
 }
 
 /// Where tiles get their weights from.
@@ -463,8 +398,9 @@ impl WithSimd for Item<'_> {
         let mut runs = Vec::new();
         for group in 0..gather.groups {
             let window = if gather.is_direct() {
-                let start =
-                    (block.image * gather.source.h + block.row * gather.step) * gather.source.w * gather.source.c;
+                let start = (block.image * gather.source.h + block.row * gather.source_stride)
+                    * gather.source.w
+                    * gather.source.c;
                 Window {
                     values: &source[start + group * depth..],
                     pixel: gather.source.c,
@@ -476,35 +412,35 @@ impl WithSimd for Item<'_> {
                 Window { values: scratch, pixel: depth, row: width * depth, image: height * width * depth }
             };
             let first_channel = group * gather.target_channels();
-            for (class, class_at) in gather.classes.iter().zip(&packing.classes) {
-                let rows = block.rows.min(class.rows.saturating_sub(block.row));
-                if rows == 0 || class.columns == 0 || (class.taps.is_empty() && matches!(store, Store::Add)) {
+            for (phase, phase_at) in gather.phases.iter().zip(&packing.phases) {
+                let rows = block.rows.min(phase.rows.saturating_sub(block.row));
+                if rows == 0 || phase.columns == 0 || (phase.taps.is_empty() && matches!(store, Store::Add)) {
                     continue;
                 }
                 // Pixels in fours, and what is left of each row.
                 full.clear();
                 tails.clear();
-                let tail = class.columns % 4;
+                let tail = phase.columns % 4;
                 for image in 0..block.images {
                     for a in 0..rows {
-                        let source = image * window.image + a * gather.step * window.row;
-                        let y = class.y + (block.row + a) * gather.spread;
+                        let source = image * window.image + a * gather.source_stride * window.row;
+                        let y = phase.y + (block.row + a) * gather.target_stride;
                         let target = (block.image + image) * gather.target.len()
-                            + (y * gather.target.w + class.x) * gather.target.c
+                            + (y * gather.target.w + phase.x) * gather.target.c
                             + first_channel;
                         let at = |b: usize| Pixels {
-                            source: source + b * gather.step * window.pixel,
-                            target: target + b * gather.spread * gather.target.c,
+                            source: source + b * gather.source_stride * window.pixel,
+                            target: target + b * gather.target_stride * gather.target.c,
                         };
-                        full.extend((0..class.columns - tail).step_by(4).map(at));
+                        full.extend((0..phase.columns - tail).step_by(4).map(at));
                         if tail > 0 {
-                            tails.push(at(class.columns - tail));
+                            tails.push(at(phase.columns - tail));
                         }
                     }
                 }
                 // Taps side by side in the source are one run.
                 runs.clear();
-                for tap in &class.taps {
+                for tap in &phase.taps {
                     let at = tap.y * window.row + tap.x * window.pixel;
                     match runs.last_mut() {
                         Some((start, len)) if *start + *len == at => *len += depth,
@@ -512,25 +448,25 @@ impl WithSimd for Item<'_> {
                     }
                 }
                 for tile in lanes {
-                    let len = class.taps.len() * depth * tile.vectors * packing.width;
+                    let len = phase.taps.len() * depth * tile.vectors * packing.width;
                     let weights = match &mut weights {
                         Weights::Packed(packed) => {
-                            let at = group * packing.group + class_at + class.taps.len() * depth * tile.offset;
+                            let at = group * packing.group + phase_at + phase.taps.len() * depth * tile.offset;
                             &packed[at..at + len]
                         }
                         Weights::Raw(weight, scratch) => {
                             let out = &mut scratch[..len];
-                            gather.pack_tile(weight, group, class, *tile, packing.width, out).with_simd(simd);
+                            gather.pack_tile(weight, group, phase, *tile, packing.width, out).with_simd(simd);
                             out
                         }
                     };
                     let tiles = Tiles {
                         window: window.values,
-                        step: gather.step * window.pixel,
+                        source_stride: gather.source_stride * window.pixel,
                         runs: &runs,
                         weights,
                         target,
-                        spread: gather.spread * gather.target.c,
+                        target_stride: gather.target_stride * gather.target.c,
                         channel: first_channel + tile.start,
                         lane: tile.start,
                         count: tile.count,
@@ -561,7 +497,7 @@ impl Gather {
             for y in 0..height {
                 let row = &mut scratch[(image * height + y) * width * depth..][..width * depth];
                 // Above the image the subtraction wraps to a number larger than any height.
-                let from = (block.row * self.step + y).wrapping_sub(self.top);
+                let from = (block.row * self.source_stride + y).wrapping_sub(self.top);
                 if from >= h {
                     row.fill(0.0);
                     continue;
@@ -579,191 +515,6 @@ impl Gather {
                     }
                 }
             }
-        }
-    }
-}
-
-/// Everything that the tiles of one class and one range of channels share.
-struct Tiles<'a> {
-    window: &'a [f32],
-    /// Distance in the window of neighbouring output pixels.
-    step: usize,
-    /// Runs of values that a pixel reads: start and length.
-    runs: &'a [(usize, usize)],
-    weights: &'a [f32],
-    target: &'a SharedMut<'a>,
-    /// Distance in the target of neighbouring output pixels of the class.
-    spread: usize,
-    /// First output channel of the tile, for scales.
-    channel: usize,
-    /// First output channel of the tile in its group: added to the pixels' targets.
-    lane: usize,
-    count: usize,
-    store: Store<'a>,
-}
-
-impl Tiles<'_> {
-    /// Computes all pixels: fours in groups of `G`, then rows' tails.
-    #[inline(always)]
-    fn rows<S: Simd, const V: usize, const G: usize>(&self, simd: S, full: &[Pixels], tails: &[Pixels], tail: usize) {
-        // The furthest value that a tile reads, and what its weights hold: the bounds of `tile`.
-        let reach = self.runs.iter().map(|(start, len)| start + len).max().unwrap_or(0);
-        let depth: usize = self.runs.iter().map(|(_, len)| len).sum();
-        assert!(depth * V * S::F32_LANES <= self.weights.len(), "weights shorter than their taps");
-        assert!(self.count <= V * S::F32_LANES, "more channels than lanes");
-        for (pixels, size) in [(full, 4), (tails, tail)] {
-            if let Some(last) = pixels.iter().map(|pixels| pixels.source).max() {
-                let end = last + (size - 1) * self.step + reach;
-                assert!(end <= self.window.len(), "a tap outside the window");
-                let target = pixels.iter().map(|pixels| pixels.target).max().unwrap_or(0);
-                let end = target + self.lane + (size - 1) * self.spread + self.count;
-                assert!(end <= self.target.len(), "a pixel outside the target");
-            }
-        }
-        // SAFETY: the assertions above bound every read of the window and of the weights and every write
-        // by the largest offsets among the pixels, as `tile` asks for. The writes of an item (its
-        // pixels, its channels) are disjoint from those of all other items.
-        unsafe {
-            self.groups::<S, V, G, 4>(simd, full);
-            match tail {
-                1 => self.groups::<S, V, G, 1>(simd, tails),
-                2 => self.groups::<S, V, G, 2>(simd, tails),
-                3 => self.groups::<S, V, G, 3>(simd, tails),
-                _ => {}
-            }
-        }
-    }
-
-    /// # Safety
-    ///
-    /// As [`Tiles::tile`], for all of `pixels`.
-    #[inline(always)]
-    unsafe fn groups<S: Simd, const V: usize, const G: usize, const P: usize>(&self, simd: S, pixels: &[Pixels]) {
-        let (groups, rest) = pixels.as_chunks::<G>();
-        for group in groups {
-            // SAFETY: as the caller promises.
-            unsafe { self.tile::<S, V, G, P>(simd, group) }
-        }
-        for pixels in rest {
-            // SAFETY: as the caller promises.
-            unsafe { self.tile::<S, V, 1, P>(simd, &[*pixels]) }
-        }
-    }
-
-    /// Computes `G` times `P` neighbouring pixels, `V` vectors of channels each.
-    ///
-    /// # Safety
-    ///
-    /// For each of the `P` pixels from `source` on, `step` apart, all `runs` lie in the window; the
-    /// weights hold `V` vectors for each value of the runs; for each of the `P` pixels from
-    /// `target + lane` on, `spread` apart, `count` values lie in the target (and in the residual, which
-    /// has its length), and nobody else reads or writes them meanwhile; `channel + count` is at most the
-    /// number of scales.
-    #[allow(clippy::needless_range_loop, reason = "indices of registers, unrolled")]
-    #[inline(always)]
-    unsafe fn tile<S: Simd, const V: usize, const G: usize, const P: usize>(&self, simd: S, pixels: &[Pixels; G]) {
-        let lanes = S::F32_LANES;
-        let mut sums = [[[simd.splat_f32s(0.0); V]; P]; G];
-        let mut weights = self.weights.as_ptr();
-        let step = self.step;
-        for (start, len) in self.runs {
-            // SAFETY: offsets of pixels and runs are in the window, see above; weights advance by `V`
-            // vectors for each value and end where the last run ends.
-            unsafe {
-                let mut from: [*const f32; G] = pixels.map(|pixels| self.window.as_ptr().add(pixels.source + start));
-                for _ in 0..*len {
-                    let mut weight = [simd.splat_f32s(0.0); V];
-                    for (v, weight) in weight.iter_mut().enumerate() {
-                        *weight = weights.add(v * lanes).cast::<S::f32s>().read_unaligned();
-                    }
-                    for g in 0..G {
-                        for p in 0..P {
-                            let x = simd.splat_f32s(*from[g].add(p * step));
-                            for v in 0..V {
-                                sums[g][p][v] = mul_add(simd, x, weight[v], sums[g][p][v]);
-                            }
-                        }
-                        from[g] = from[g].add(1);
-                    }
-                    weights = weights.add(V * lanes);
-                }
-            }
-        }
-        // From here on the sums are read through pointers: a copy, so that the loop above keeps its own in
-        // registers.
-        let mut done = sums;
-        for g in 0..G {
-            for p in 0..P {
-                for v in 0..V {
-                    done[g][p][v] = sums[g][p][v];
-                }
-            }
-        }
-        for (pixels, sums) in pixels.iter().zip(&done) {
-            for (p, sums) in sums.iter().enumerate() {
-                let at = pixels.target + self.lane + p * self.spread;
-                for (v, sum) in sums.iter().enumerate() {
-                    let count = self.count.saturating_sub(v * lanes).min(lanes);
-                    // SAFETY: `count` values from here on are in the target and ours, see above.
-                    unsafe { self.store(simd, *sum, at + v * lanes, self.channel + v * lanes, count) }
-                }
-            }
-        }
-    }
-
-    /// Finishes one vector of sums.
-    ///
-    /// # Safety
-    ///
-    /// `count` values from `at` on lie in the target (and in the residual) and are nobody else's.
-    #[inline(always)]
-    unsafe fn store<S: Simd>(&self, simd: S, sum: S::f32s, at: usize, channel: usize, count: usize) {
-        let target = self.target.at_mut(at);
-        // SAFETY: `load` and `save` touch `count` values; `channel + count` is at most the number of
-        // channels, which the scales have.
-        unsafe {
-            let value = match self.store {
-                Store::Write => sum,
-                Store::Add => simd.add_f32s(load(simd, target, count), sum),
-                Store::Affine(Affine { scale, shift, residual, relu }) => {
-                    let scale = load(simd, scale.as_ptr().add(channel), count);
-                    let shift = load(simd, shift.as_ptr().add(channel), count);
-                    let mut value = mul_add(simd, sum, scale, shift);
-                    if let Some(residual) = residual {
-                        value = simd.add_f32s(value, load(simd, residual.as_ptr().add(at), count));
-                    }
-                    if relu {
-                        let zero = simd.splat_f32s(0.0);
-                        // Not `max`: not-a-number must stay visible.
-                        value = simd.select_f32s(simd.less_than_f32s(value, zero), zero, value);
-                    }
-                    value
-                }
-            };
-            if count == S::F32_LANES {
-                target.cast::<S::f32s>().write_unaligned(value);
-            } else {
-                std::ptr::copy_nonoverlapping((&raw const value).cast::<f32>(), target, count);
-            }
-        }
-    }
-}
-
-/// A vector of `count` values from `from` on, zeros behind them.
-///
-/// # Safety
-///
-/// `count` values from `from` on can be read.
-#[inline(always)]
-unsafe fn load<S: Simd>(simd: S, from: *const f32, count: usize) -> S::f32s {
-    // SAFETY: as the caller promises; a vector is plain values.
-    unsafe {
-        if count == S::F32_LANES {
-            from.cast::<S::f32s>().read_unaligned()
-        } else {
-            let mut vector = simd.splat_f32s(0.0);
-            std::ptr::copy_nonoverlapping(from, (&raw mut vector).cast::<f32>(), count);
-            vector
         }
     }
 }

@@ -1,24 +1,10 @@
 //! Two-dimensional convolution.
-//!
-//! Computed directly, without unfolding the input (but where it is small): see [`gather`] for the forward pass and the input's
-//! gradient, [`weight`] for the weight's gradient, [`depthwise`] for one channel a group, [`thin`] for few
-//! pixels and a large weight.
 
-mod depthwise;
-mod gather;
-mod thin;
-mod weight;
-
-use crate::candle;
-use crate::columns;
-use crate::elementwise::rectify;
-use crate::feature_map::{Body, FeatureMap, Values};
+use crate::engine::Epilogue;
+use crate::feature_map::FeatureMap;
 use crate::graph::{Edge, Gradient};
-use crate::kernels::Kernels;
-use crate::memory::Buffer;
-use crate::values::{check, elements, with_values};
+use crate::values::{check, elements};
 use candle_core::{Result, Tensor, bail};
-use gather::{Class, Finish, Gather, Map, Store, Tap, WeightStrides};
 use std::sync::Arc;
 
 /// Geometry of a convolution, the same in both directions; names as in `torch.nn.Conv2d`.
@@ -58,122 +44,65 @@ impl Default for Conv2d {
 ///
 /// Where the shapes do not fit each other or `geometry`, or a window is larger than the padded input.
 pub fn conv2d(x: &FeatureMap, weight: &Tensor, bias: Option<&Tensor>, geometry: Conv2d) -> Result<FeatureMap> {
-    let sizes = Sizes::check(NAME, x, weight, geometry)?;
+    let sizes = ConvSizes::check(NAME, x, weight, geometry)?;
     if let Some(bias) = bias {
         check(NAME, "bias", bias, "[out]", 1)?;
         if bias.dims() != [sizes.out_c] {
             bail!("{NAME}: weight {:?} has {} outputs, bias has shape {:?}", weight.dims(), sizes.out_c, bias.dims());
         }
     }
-    let dims = sizes.output();
-    let x = match x.body() {
-        Body::Candle(x) => return Ok(FeatureMap::candle(dims, candle::conv2d(x, weight, bias, geometry)?)),
-        Body::Kernels(x) => x.clone(),
+    let (dims, engine) = (sizes.output(), x.engine);
+    let (weight_edge, dweight) = Edge::enter(engine, NAME, weight)?;
+    let (bias_edge, dbias) = match bias {
+        Some(bias) => Edge::enter(engine, NAME, bias)?,
+        None => (Edge::NONE, Gradient::new(engine)),
     };
-    let Values { kernels, values, edge, gradient: dx } = x;
-    let (weight_edge, dw) = Edge::enter(NAME, weight)?;
-    let (bias_edge, db) = match bias {
-        Some(bias) => Edge::enter(NAME, bias)?,
-        None => (Edge::NONE, Gradient::default()),
-    };
-    let mut y = Buffer::arbitrary(dims.iter().product())?;
-    with_values(NAME, weight, |weight| match bias {
-        None => sizes.forward(kernels, &values, weight, &mut y, None, None),
-        Some(bias) => with_values(NAME, bias, |shift| {
-            let affine = Affine { scale: &vec![1.0; sizes.out_c], shift, residual: None, relu: false };
-            sizes.forward(kernels, &values, weight, &mut y, Some(affine), None)
-        })?,
-    })??;
-    let dy = Gradient::default();
-    let node = Edge::node(NAME, &[&edge, &weight_edge, &bias_edge], {
-        let (weight, dy) = (weight.clone(), dy.clone());
-        let (edge, weight_edge, bias_edge) = (edge.is_tracked(), weight_edge.is_tracked(), bias_edge.is_tracked());
-        move || {
-            let dy = dy.take(NAME)?;
-            if bias_edge {
-                db.add_buffer(column_sums(kernels, &dy, sizes.out_c)?);
+    let mut y = engine.allocate(dims.iter().product())?;
+    engine.conv(&sizes, &x.values, weight, &mut y, bias.map_or(Epilogue::None, Epilogue::Bias))?;
+    let edges = [&x.edge, &weight_edge, &bias_edge];
+    let [tracks_x, tracks_weight, tracks_bias] = edges.map(Edge::is_tracked);
+    FeatureMap::from_op(NAME, engine, &edges, dims, Arc::new(y), {
+        let (weight, values, dx) = (weight.clone(), x.values.clone(), x.gradient.clone());
+        move |dy| {
+            if tracks_bias {
+                dbias.add_buffer(engine.column_sums(&dy, dims[3])?)?;
             }
-            if weight_edge {
-                dw.add(sizes.weights(), |dw, add| sizes.weight_gradient(kernels, &values, &dy, dw, add))?;
+            if tracks_weight {
+                dweight.add(sizes.weights(), |dw, add| engine.conv_weight_gradient(&sizes, &values, &dy, dw, add))?;
             }
-            if edge {
-                with_values(NAME, &weight, |weight| {
-                    dx.add(values.len(), |dx, add| sizes.input_gradient(kernels, &dy, weight, dx, add))
-                })??;
+            if tracks_x {
+                dx.add(values.len(), |dx, add| engine.conv_input_gradient(&sizes, &dy, &weight, dx, add))?;
             }
             Ok(())
         }
-    })?;
-    Ok(FeatureMap::kernels(dims, kernels, Arc::new(y), node, dy))
+    })
 }
 
 const NAME: &str = "conv2d";
 
-/// Sums of each column of a matrix with `width` columns.
-pub(crate) fn column_sums(kernels: Kernels, values: &[f32], width: usize) -> Result<Buffer> {
-    #[derive(Clone, Copy)]
-    struct Column<'a>(&'a [f32]);
-    impl columns::Terms for Column<'_> {
-        type State<S: pulp::Simd> = ();
-
-        #[inline(always)]
-        fn begin<S: pulp::Simd>(&self, _: S, _: usize, _: usize) {}
-
-        #[inline(always)]
-        fn terms<S: pulp::Simd>(&self, simd: S, (): (), at: usize, columns: usize) -> [S::f32s; 2] {
-            [columns::load(simd, self.0, at, columns), simd.splat_f32s(0.0)]
-        }
-    }
-    let rows = values.len() / width.max(1);
-    let [sums, _] =
-        columns::sum(kernels, rows, width, |start, count| Column(&values[start * width..][..count * width]));
-    let sums: Vec<f32> = sums.iter().map(|sum| *sum as f32).collect();
-    Buffer::copy(&sums)
-}
-
-/// What a layer does to each sum of a convolution: `sum·scale + shift` per channel, plus the residual, then
-/// `max(·, 0)` if asked for.
-#[derive(Clone, Copy)]
-pub(crate) struct Affine<'a> {
-    pub(crate) scale: &'a [f32],
-    pub(crate) shift: &'a [f32],
-    pub(crate) residual: Option<&'a [f32]>,
-    pub(crate) relu: bool,
-}
-
-impl Affine<'_> {
-    /// The result at `at`, which belongs to `channel`.
-    #[inline(always)]
-    fn apply(&self, sum: f32, channel: usize, at: usize) -> f32 {
-        let value =
-            sum * self.scale[channel] + self.shift[channel] + self.residual.map_or(0.0, |residual| residual[at]);
-        if self.relu { rectify(value) } else { value }
-    }
-}
-
 /// All sizes of one application.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Sizes {
-    geometry: Conv2d,
-    n: usize,
-    in_h: usize,
-    in_w: usize,
-    in_c: usize,
-    k_h: usize,
-    k_w: usize,
-    out_h: usize,
-    out_w: usize,
-    out_c: usize,
+pub(crate) struct ConvSizes {
+    pub(crate) geometry: Conv2d,
+    pub(crate) n: usize,
+    pub(crate) in_h: usize,
+    pub(crate) in_w: usize,
+    pub(crate) in_c: usize,
+    pub(crate) k_h: usize,
+    pub(crate) k_w: usize,
+    pub(crate) out_h: usize,
+    pub(crate) out_w: usize,
+    pub(crate) out_c: usize,
 }
 
-impl Sizes {
+impl ConvSizes {
     /// Fails where the shapes do not fit, in the name of `op`.
     pub(crate) fn check(op: &str, x: &FeatureMap, weight: &Tensor, geometry: Conv2d) -> Result<Self> {
         check(op, "weight", weight, "[out, in / groups, kh, kw]", 4)?;
         Self::new(op, x.dims(), weight.dims(), geometry)
     }
 
-    fn new(op: &str, x: [usize; 4], weight: &[usize], geometry: Conv2d) -> Result<Self> {
+    pub(crate) fn new(op: &str, x: [usize; 4], weight: &[usize], geometry: Conv2d) -> Result<Self> {
         let ([n, in_h, in_w, in_c], &[out_c, group_in, k_h, k_w]) = (x, weight) else {
             bail!("{op}: expected weight [out, in / groups, kh, kw], found {weight:?}");
         };
@@ -203,19 +132,19 @@ impl Sizes {
         Ok(Self { geometry, n, in_h, in_w, in_c, k_h, k_w, out_h, out_w, out_c })
     }
 
-    fn group_in(&self) -> usize {
+    pub(crate) fn group_in(&self) -> usize {
         self.in_c / self.geometry.groups
     }
 
-    fn group_out(&self) -> usize {
+    pub(crate) fn group_out(&self) -> usize {
         self.out_c / self.geometry.groups
     }
 
-    fn image_in(&self) -> usize {
+    pub(crate) fn image_in(&self) -> usize {
         self.in_h * self.in_w * self.in_c
     }
 
-    fn image_out(&self) -> usize {
+    pub(crate) fn image_out(&self) -> usize {
         self.out_h * self.out_w * self.out_c
     }
 
@@ -224,187 +153,26 @@ impl Sizes {
         [self.n, self.out_h, self.out_w, self.out_c]
     }
 
+    /// `[out, in / groups, kh, kw]`.
+    pub(crate) fn weight(&self) -> [usize; 4] {
+        [self.out_c, self.group_in(), self.k_h, self.k_w]
+    }
+
     /// Values of the weight.
     pub(crate) fn weights(&self) -> usize {
         self.out_c * self.fan_in()
     }
 
-    /// Columns of the padded input.
-    fn padded_w(&self) -> usize {
-        self.in_w + 2 * self.geometry.padding
-    }
-
-    fn is_depthwise(&self) -> bool {
-        self.geometry.groups > 1 && self.group_in() == 1 && self.group_out() == 1
-    }
-
-    /// How many blocks of pixels `finish` of [`Sizes::forward`] sees; none where it sees nothing.
-    pub(crate) fn blocks(&self) -> Option<usize> {
-        (!self.is_depthwise() && !thin::fits(self)).then(|| self.forward_plan().block_count())
-    }
-
     /// Inputs of an output value.
-    fn fan_in(&self) -> usize {
+    pub(crate) fn fan_in(&self) -> usize {
         self.group_in() * self.k_h * self.k_w
-    }
-
-    /// Writes the convolution of `x` to `y`, with `affine` applied to each sum where it is given. `finish` gets the blocks of
-    /// [`Sizes::blocks`].
-    pub(crate) fn forward(
-        &self,
-        kernels: Kernels,
-        x: &[f32],
-        weight: &[f32],
-        y: &mut [f32],
-        affine: Option<Affine<'_>>,
-        finish: Option<&Finish<'_>>,
-    ) -> Result<()> {
-        if self.is_depthwise() {
-            depthwise::forward(kernels, self, x, weight, y, affine);
-            return Ok(());
-        }
-        if thin::fits(self) {
-            return thin::forward(kernels, self, x, weight, y, affine);
-        }
-        let plan = self.forward_plan();
-        plan.run(kernels, x, weight, y, affine.map_or(Store::Write, Store::Affine), finish)
-    }
-
-    /// Writes the gradient of the input to `dx`, or adds it.
-    pub(crate) fn input_gradient(
-        &self,
-        kernels: Kernels,
-        dy: &[f32],
-        weight: &[f32],
-        dx: &mut [f32],
-        add: bool,
-    ) -> Result<()> {
-        if self.is_depthwise() {
-            depthwise::input_gradient(kernels, self, dy, weight, dx, add);
-            return Ok(());
-        }
-        if thin::fits(self) {
-            return thin::input_gradient(kernels, self, dy, weight, dx, add);
-        }
-        let plan = self.gradient_plan();
-        plan.run(kernels, dy, weight, dx, if add { Store::Add } else { Store::Write }, None)
-    }
-
-    /// Writes the gradient of the weight to `dw`, or adds it.
-    pub(crate) fn weight_gradient(
-        &self,
-        kernels: Kernels,
-        x: &[f32],
-        dy: &[f32],
-        dw: &mut [f32],
-        add: bool,
-    ) -> Result<()> {
-        if self.is_depthwise() {
-            depthwise::weight_gradient(kernels, self, x, dy, dw, add);
-            return Ok(());
-        }
-        if thin::fits(self) {
-            return thin::weight_gradient(kernels, self, x, dy, dw, add);
-        }
-        weight::weight_gradient(kernels, self, x, dy, dw, add)
-    }
-
-    fn source(&self) -> Map {
-        Map { h: self.in_h, w: self.in_w, c: self.in_c }
-    }
-
-    fn target(&self) -> Map {
-        Map { h: self.out_h, w: self.out_w, c: self.out_c }
-    }
-
-    fn forward_plan(&self) -> Gather {
-        let Conv2d { stride, padding, dilation, groups } = self.geometry;
-        let taps = (0..self.k_h * self.k_w).map(|index| {
-            let (y, x) = (index / self.k_w * dilation, index % self.k_w * dilation);
-            Tap { y, x, index }
-        });
-        let taps_len = self.k_h * self.k_w;
-        Gather {
-            images: self.n,
-            source: self.source(),
-            target: self.target(),
-            groups,
-            top: padding,
-            left: padding,
-            step: stride,
-            spread: 1,
-            classes: vec![Class { y: 0, x: 0, rows: self.out_h, columns: self.out_w, taps: taps.collect() }],
-            weight_strides: WeightStrides {
-                group: self.group_out() * self.group_in() * taps_len,
-                lane: self.group_in() * taps_len,
-                depth: taps_len,
-            },
-        }
-    }
-
-    /// Input pixel `(y, x)` was read by output pixel `o` through tap `k` where
-    /// `o·stride + k·dilation − padding = y`: for each parity of `y` modulo the stride some taps, at fixed
-    /// distances of outputs.
-    fn gradient_plan(&self) -> Gather {
-        let Conv2d { stride, padding, dilation, groups } = self.geometry;
-        // The taps of a parity: index, and the output that the first pixel of the parity goes to.
-        let taps = |parity: usize, kernel: usize| -> Vec<(usize, isize)> {
-            let mut taps: Vec<_> = (0..kernel)
-                .filter_map(|k| {
-                    let distance = (parity + padding) as isize - (k * dilation) as isize;
-                    (distance.rem_euclid(stride as isize) == 0).then(|| (k, distance.div_euclid(stride as isize)))
-                })
-                .collect();
-            taps.sort_by_key(|(_, output)| *output);
-            taps
-        };
-        let rows: Vec<_> = (0..stride.min(self.in_h)).map(|parity| taps(parity, self.k_h)).collect();
-        let columns: Vec<_> = (0..stride.min(self.in_w)).map(|parity| taps(parity, self.k_w)).collect();
-        let before =
-            |all: &[Vec<(usize, isize)>]| all.iter().flatten().map(|(_, output)| -output).max().unwrap_or(0).max(0);
-        let (top, left) = (before(&rows), before(&columns));
-        let mut classes = Vec::new();
-        for (y, rows) in rows.iter().enumerate() {
-            for (x, columns) in columns.iter().enumerate() {
-                let taps = rows.iter().flat_map(|(ky, oy)| {
-                    columns.iter().map(move |(kx, ox)| Tap {
-                        y: (oy + top) as usize,
-                        x: (ox + left) as usize,
-                        index: ky * self.k_w + kx,
-                    })
-                });
-                classes.push(Class {
-                    y,
-                    x,
-                    rows: (self.in_h - y).div_ceil(stride),
-                    columns: (self.in_w - x).div_ceil(stride),
-                    taps: taps.collect(),
-                });
-            }
-        }
-        let taps_len = self.k_h * self.k_w;
-        Gather {
-            images: self.n,
-            source: self.target(),
-            target: self.source(),
-            groups,
-            top: top as usize,
-            left: left as usize,
-            step: 1,
-            spread: stride,
-            classes,
-            weight_strides: WeightStrides {
-                group: self.group_out() * self.group_in() * taps_len,
-                lane: taps_len,
-                depth: self.group_in() * taps_len,
-            },
-        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kernels::Kernels;
     use crate::values::with_values;
     use candle_core::{Device, Var};
     use proptest::prelude::*;
@@ -414,7 +182,7 @@ mod tests {
     }
 
     /// Output, and the gradients under `dy`, by definition; exact on small integers.
-    fn naive(s: &Sizes, x: &[f32], w: &[f32], dy: &[f32]) -> [Vec<f32>; 3] {
+    fn naive(s: &ConvSizes, x: &[f32], w: &[f32], dy: &[f32]) -> [Vec<f32>; 3] {
         let (mut y, mut dx, mut dw) = (vec![0.0; dy.len()], vec![0.0; x.len()], vec![0.0; w.len()]);
         let g = s.geometry;
         for n in 0..s.n {
@@ -448,7 +216,7 @@ mod tests {
 
     /// Compares all sets of kernels with the naive loop.
     fn compare(x_dims: [usize; 4], w_dims: [usize; 4], geometry: Conv2d, bias: bool) {
-        let s = Sizes::new("conv2d", x_dims, &w_dims, geometry).unwrap();
+        let s = ConvSizes::new("conv2d", x_dims, &w_dims, geometry).unwrap();
         let n = s.n;
         let xs = integers(x_dims.iter().product(), 7);
         let ws = integers(w_dims.iter().product(), 3);
@@ -490,7 +258,7 @@ mod tests {
                                groups in 1usize..4, (gi, go) in (1usize..21, 1usize..40), bias in any::<bool>()) {
             let (x_dims, w_dims) = ([n, h, w, gi * groups], [go * groups, gi, kh, kw]);
             let geometry = Conv2d { stride, padding, dilation, groups };
-            if Sizes::new("conv2d", x_dims, &w_dims, geometry).is_err() {
+            if ConvSizes::new("conv2d", x_dims, &w_dims, geometry).is_err() {
                 prop_assert!(h + 2 * padding < dilation * (kh - 1) + 1 || w + 2 * padding < dilation * (kw - 1) + 1);
                 return Ok(());
             }
@@ -507,8 +275,8 @@ mod tests {
                                          bias in any::<bool>()) {
             let geometry = Conv2d { stride, padding, ..Conv2d::default() };
             let (x, weight) = ([n, h, w, inputs], [outputs, inputs, 3, 3]);
-            let sizes = Sizes::new("conv2d", x, &weight, geometry).unwrap();
-            prop_assume!(thin::fits(&sizes));
+            let sizes = ConvSizes::new("conv2d", x, &weight, geometry).unwrap();
+            prop_assume!(crate::cpu::conv::few_pixels::fits(&sizes));
             compare(x, weight, geometry, bias);
         }
     }

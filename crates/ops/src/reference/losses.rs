@@ -1,17 +1,14 @@
-//! The losses through candle's own operations, for devices without kernels of this crate. Arguments have been
-//! checked.
+//! Losses through candle's own operations. Arguments have been checked.
 
 use crate::loss::{Binary, Factors};
-use crate::values::recorded;
 use candle_core::{Result, Tensor};
 
-pub(crate) fn cross_entropy(logits: &Tensor, targets: &[u32], factors: &Factors) -> Result<Tensor> {
-    let logits = recorded(logits);
+pub(super) fn cross_entropy(logits: &Tensor, targets: &[u32], factors: &Factors) -> Result<Tensor> {
     let (device, classes) = (logits.device(), factors.hit.len());
     let counted = targets.iter().enumerate().filter(|(_, target)| Some(**target) != factors.ignore);
     let (rows, targets): (Vec<u32>, Vec<u32>) = counted.map(|(row, target)| (row as u32, *target)).unzip();
     if rows.is_empty() {
-        return no_terms(&logits);
+        return no_terms(logits);
     }
     let n = rows.len();
     let hit: Vec<f32> = targets.iter().map(|target| factors.hit[*target as usize] as f32).collect();
@@ -28,10 +25,9 @@ pub(crate) fn cross_entropy(logits: &Tensor, targets: &[u32], factors: &Factors)
 }
 
 /// The value and the derivative by the formulas of [`Binary`].
-pub(crate) fn binary(logits: &Tensor, targets: &Tensor, terms: Binary, scale: f64) -> Result<Tensor> {
-    let logits = recorded(logits);
+pub(super) fn binary(logits: &Tensor, targets: &Tensor, terms: Binary) -> Result<Tensor> {
     if logits.elem_count() == 0 {
-        return no_terms(&logits);
+        return no_terms(logits);
     }
     let (x, t) = (logits.detach(), targets.detach());
     let (zero, rest) = (x.zeros_like()?, t.affine(-1.0, 1.0)?);
@@ -51,7 +47,24 @@ pub(crate) fn binary(logits: &Tensor, targets: &Tensor, terms: Binary, scale: f6
     let slope = (((rest * p)? - (t * not_p)?)? + (easy * f64::from(terms.gamma))?)?;
     // 0 with the gradient `weight·slope`.
     let moved = ((logits - x)? * (&weight * slope)?)?;
-    ((weight * loss)? + moved)?.sum_all()? * scale
+    ((weight * loss)? + moved)?.sum_all()
+}
+
+/// `[Σ p·g, Σ p, Σ g]` `[3, classes]` over the rows whose target is not `ignore`.
+pub(super) fn class_sums(logits: &Tensor, targets: &[u32], ignore: Option<u32>) -> Result<Tensor> {
+    let (classes, device) = (logits.dim(1)?, logits.device());
+    let counted = targets.iter().enumerate().filter(|(_, target)| Some(**target) != ignore);
+    let (rows, targets): (Vec<u32>, Vec<u32>) = counted.map(|(row, target)| (row as u32, *target)).unzip();
+    if rows.is_empty() || classes == 0 {
+        return Tensor::zeros((3, classes), logits.dtype(), device);
+    }
+    let n = rows.len();
+    let hits = targets.iter().flat_map(|target| (0..classes).map(move |class| f32::from(class == *target as usize)));
+    let hits = Tensor::from_vec(hits.collect::<Vec<_>>(), (n, classes), device)?;
+    let x = logits.index_select(&Tensor::from_vec(rows, n, device)?, 0)?;
+    let exp = x.broadcast_sub(&x.detach().max_keepdim(1)?)?.exp()?;
+    let p = exp.broadcast_div(&exp.sum_keepdim(1)?)?;
+    Tensor::stack(&[(&p * &hits)?.sum(0)?, p.sum(0)?, hits.sum(0)?], 0)
 }
 
 /// 0 with a gradient of zeros: the sum over no terms.

@@ -1,5 +1,6 @@
 //! Elementwise loops over buffers.
 
+use crate::activation::Activation;
 use crate::kernels::Kernels;
 use rayon::prelude::*;
 
@@ -10,11 +11,6 @@ pub(crate) const CHUNK: usize = 1 << 14;
 #[inline(always)]
 pub(crate) fn rectify(x: f32) -> f32 {
     if x < 0.0 { 0.0 } else { x }
-}
-
-/// `sum += values`.
-pub(crate) fn add_assign(sum: &mut [f32], values: &[f32]) {
-    combine(Kernels::Portable, sum, values, |sum, value| *sum += value);
 }
 
 /// Applies `f` to each pair of values; `f` must not depend on vector width.
@@ -43,4 +39,29 @@ pub(crate) fn combine2(kernels: Kernels, to: &mut [f32], a: &[f32], b: &[f32], f
             },
         );
     });
+}
+
+/// `y = f(x)`.
+pub(super) fn activate(kernels: Kernels, f: Activation, x: &[f32], y: &mut [f32]) {
+    match f {
+        Activation::Relu => combine(kernels, y, x, |y, x| *y = rectify(x)),
+        Activation::Relu6 => combine(kernels, y, x, |y, x| *y = if x > 6.0 { 6.0 } else { rectify(x) }),
+        Activation::LeakyRelu { negative_slope } => {
+            combine(kernels, y, x, |y, x| *y = if x > 0.0 { x } else { negative_slope * x });
+        }
+    }
+}
+
+/// Replaces `dy` by the gradient of the input of `f`.
+pub(super) fn activate_backward(kernels: Kernels, f: Activation, kept: &[f32], dy: &mut [f32]) {
+    match f {
+        Activation::Relu => combine(kernels, dy, kept, |dy, y| *dy = if y <= 0.0 { 0.0 } else { *dy }),
+        Activation::Relu6 => {
+            combine(kernels, dy, kept, |dy, y| *dy = if y <= 0.0 || y >= 6.0 { 0.0 } else { *dy });
+        }
+        // What is kept has the sign of the input.
+        Activation::LeakyRelu { negative_slope } => {
+            combine(kernels, dy, kept, |dy, kept| *dy = if kept > 0.0 { *dy } else { negative_slope * *dy });
+        }
+    }
 }

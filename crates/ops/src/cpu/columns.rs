@@ -200,3 +200,60 @@ pub(crate) fn chunk(width: usize) -> usize {
     let width = width.max(1);
     width * (16384 / width).max(1)
 }
+
+/// Sums of each column of a matrix with `width` columns.
+pub(super) fn column_sums(kernels: Kernels, values: &[f32], width: usize) -> Vec<f32> {
+    #[derive(Clone, Copy)]
+    struct Column<'a>(&'a [f32]);
+    impl Terms for Column<'_> {
+        type State<S: Simd> = ();
+
+        #[inline(always)]
+        fn begin<S: Simd>(&self, _: S, _: usize, _: usize) {}
+
+        #[inline(always)]
+        fn terms<S: Simd>(&self, simd: S, (): (), at: usize, columns: usize) -> [S::f32s; 2] {
+            [load(simd, self.0, at, columns), simd.splat_f32s(0.0)]
+        }
+    }
+    let rows = values.len() / width.max(1);
+    let [sums, _] = sum(kernels, rows, width, |start, count| Column(&values[start * width..][..count * width]));
+    sums.iter().map(|sum| *sum as f32).collect()
+}
+
+/// Puts the columns of all `parts`, each of so many columns, side by side into rows of `y`.
+pub(super) fn concat(parts: &[(&[f32], usize)], y: &mut [f32]) {
+    let width: usize = parts.iter().map(|(_, columns)| columns).sum();
+    if y.is_empty() {
+        return;
+    }
+    let rows = chunk(width) / width;
+    y.par_chunks_mut(rows * width).enumerate().for_each(|(index, y)| {
+        let mut start = 0;
+        for (x, columns) in parts.iter().filter(|(_, columns)| *columns > 0) {
+            let x = &x[index * rows * columns..];
+            for (y, x) in y.chunks_exact_mut(width).zip(x.chunks_exact(*columns)) {
+                y[start..start + columns].copy_from_slice(x);
+            }
+            start += columns;
+        }
+    });
+}
+
+/// Takes `columns` columns from `start` on out of rows of `width` values, and writes them to `dx`, or adds them.
+pub(super) fn split(dy: &[f32], width: usize, start: usize, columns: usize, dx: &mut [f32], add: bool) {
+    if dx.is_empty() {
+        return;
+    }
+    let rows = chunk(width) / width;
+    dx.par_chunks_mut(rows * columns).zip(dy.par_chunks(rows * width)).for_each(|(dx, dy)| {
+        for (dx, dy) in dx.chunks_exact_mut(columns).zip(dy.chunks_exact(width)) {
+            let dy = &dy[start..start + columns];
+            if add {
+                dx.iter_mut().zip(dy).for_each(|(dx, dy)| *dx += dy);
+            } else {
+                dx.copy_from_slice(dy);
+            }
+        }
+    });
+}
