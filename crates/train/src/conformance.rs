@@ -10,6 +10,7 @@ use crate::{Error, Result};
 use anyhow::{bail, ensure};
 use candle_core::{Device, Tensor};
 use data::{Root, Split};
+use ops::Kernels;
 use rand::RngExt;
 use record::{Outcome, Record, RunFolder, Spec};
 use regularize::{Optimizer, Params, Role};
@@ -24,6 +25,7 @@ macro_rules! conformance {
             an_example_is_a_pure_function
             the_same_spec_gives_the_same_weights_for_any_number_of_loader_threads
             a_resumed_run_gives_the_same_weights
+            kernels_and_threads_give_the_same_bits
             the_loss_has_the_gradient_that_differences_say
             declared_scale_invariance_is_real
             one_batch_can_be_learnt
@@ -145,6 +147,44 @@ pub fn a_resumed_run_gives_the_same_weights<T: Task>(root: &Root, spec: &Spec) -
             "interrupted at {stops:?}, the log differs"
         );
         ensure!(resumed.provenance.resumed == stops.len() as u64, "the record does not say how often it was resumed");
+    }
+    Ok(())
+}
+
+/// A few steps give the same weights and losses on every set of kernels of this machine, and with one, two and three
+/// threads.
+pub fn kernels_and_threads_give_the_same_bits<T: Task>(root: &Root, spec: &Spec) -> Result<()> {
+    let steps = || -> Result<(String, Vec<f64>)> {
+        let opened = open::<T>(root, spec)?;
+        let mut optimizer = Optimizer::new(&opened.params, opened.planned.base, opened.planned.method, 0.0)?;
+        let mut losses = Vec::new();
+        for start in [0, 8] {
+            let loss = opened.task.loss(&opened.model, &opened.batch(Split::Train, start, 8)?)?;
+            optimizer.step(&ops::backward(&loss)?, opened.planned.base.rule.lr())?;
+            losses.push(f64::from(loss.to_scalar::<f32>()?));
+        }
+        // With running statistics, in one go.
+        let batch = opened.batch(Split::Validation, 0, 8)?;
+        let mut meter = T::Meter::default();
+        opened.task.observe(&ops::no_grad(|| opened.task.predict(&opened.model, &batch))?, &batch, &mut meter)?;
+        losses.extend(opened.task.scores(meter).into_values());
+        Ok((opened.params.digest()?, losses))
+    };
+    let run = |kernels: Kernels, threads| -> Result<(String, Vec<f64>)> {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build()?;
+        pool.install(|| kernels.scope(steps))?
+    };
+    let (weights, losses) = run(Kernels::Portable, 1)?;
+    for kernels in Kernels::available().filter(|kernels| *kernels != Kernels::Candle) {
+        for threads in 1..=3 {
+            let (found, found_losses) = run(kernels, threads)?;
+            let here = format!("the {} kernels with {threads} threads", kernels.name());
+            ensure!(
+                losses.iter().map(|loss| loss.to_bits()).eq(found_losses.iter().map(|loss| loss.to_bits())),
+                "{here} give losses and scores {found_losses:?}, the portable ones with one thread {losses:?}"
+            );
+            ensure!(found == weights, "{here} give other weights than the portable ones with one thread");
+        }
     }
     Ok(())
 }
