@@ -28,7 +28,7 @@ use crate::resize::Taps;
 use crate::values::with_values;
 use candle_core::{Result, Tensor};
 use conv::Affine;
-use matrix::{Matrix, multiply};
+use matrix::{Matrix, Store, multiply};
 pub(crate) use memory::HostBuffer;
 pub use memory::release_memory;
 use norm::{Moments, Normalization};
@@ -266,8 +266,9 @@ impl Engine for Cpu {
         with_values(LINEAR, x, |x| {
             let x = Matrix::new(x, n, inputs);
             with_values(LINEAR, weight, |weight| {
-                multiply(y.host_mut(), x, Matrix::new(weight, outputs, inputs).transposed());
-            })
+                let weight = Matrix::new(weight, outputs, inputs).transposed();
+                multiply(self.0, y.host_mut(), x, weight, Store::Write)
+            })?
         })??;
         if let Some(bias) = bias {
             with_values(LINEAR, bias, |bias| {
@@ -283,7 +284,9 @@ impl Engine for Cpu {
         let (outputs, inputs) = weight.dims2()?;
         let mut dx = self.allocate(n * inputs)?;
         let dy = Matrix::new(dy.host(), n, outputs);
-        with_values(LINEAR, weight, |weight| multiply(dx.host_mut(), dy, Matrix::new(weight, outputs, inputs)))?;
+        with_values(LINEAR, weight, |weight| {
+            multiply(self.0, dx.host_mut(), dy, Matrix::new(weight, outputs, inputs), Store::Write)
+        })??;
         Ok(dx)
     }
 
@@ -291,7 +294,7 @@ impl Engine for Cpu {
         let (n, inputs) = x.dims2()?;
         let mut dw = self.allocate(outputs * inputs)?;
         let dy = Matrix::new(dy.host(), n, outputs).transposed();
-        with_values(LINEAR, x, |x| multiply(dw.host_mut(), dy, Matrix::new(x, n, inputs)))?;
+        with_values(LINEAR, x, |x| multiply(self.0, dw.host_mut(), dy, Matrix::new(x, n, inputs), Store::Write))??;
         Ok(dw)
     }
 
