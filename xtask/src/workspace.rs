@@ -115,7 +115,8 @@ impl Workspace {
         let metadata = self.metadata()?;
         check(&metadata)?;
         let status = Command::new(cargo())
-            .args(["build", "--release", "--package", package])
+            // With `--package`, a package whose dependencies others want more features of would compile them again.
+            .args(["build", "--release", "--workspace", "--bin", package])
             .current_dir(&self.root)
             .stdin(Stdio::null())
             .status()

@@ -46,12 +46,12 @@ fn binaries() -> &'static Path {
         let folder = Path::new(env!("CARGO_BIN_EXE_xtask")).parent().unwrap();
         let crates = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("crates");
         let built = std::fs::metadata(folder.join("classification")).and_then(|file| file.modified());
-        // `cargo test --workspace` has built it; building it alone would choose other features of its
-        // dependencies, and build all of them again.
+        // `cargo test --workspace` has built it.
         if built.is_ok_and(|built| built >= newest_source(&crates)) {
             return folder.to_owned();
         }
-        let build = Command::new(env!("CARGO")).args(["build", "--quiet", "--package", "classification"]).status();
+        let build =
+            Command::new(env!("CARGO")).args(["build", "--quiet", "--workspace", "--bin", "classification"]).status();
         assert!(build.unwrap().success());
         folder.to_owned()
     })

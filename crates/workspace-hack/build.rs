@@ -1,0 +1,3 @@
+//! Does nothing. Without a build script, cargo ignores build dependencies.
+
+fn main() {}
