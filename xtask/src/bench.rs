@@ -1,6 +1,7 @@
 //! `bench`: train what is missing, choose on validation, test what was chosen, report.
 
-use crate::progress::{Ended, Progress, RunProgress};
+use crate::child::{INTERRUPTED, Stop, TaskBinary};
+use crate::progress::{Ended, Progress};
 use crate::task::{Plan, Planned, plan};
 use crate::workspace::Workspace;
 use crate::{Which, say};
@@ -8,12 +9,10 @@ use anyhow::{Context, Result, bail};
 use record::Entry;
 use serde_json::json;
 use std::collections::{BTreeSet, VecDeque};
-use std::io::{BufRead, BufReader, Read};
 use std::num::NonZeroUsize;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitCode, Stdio};
+use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
@@ -52,9 +51,6 @@ pub(crate) struct Arguments {
 
 /// Examples on the sheet of a report.
 const PICTURES: &str = "6";
-
-/// Exit code of an interrupted comparison.
-const INTERRUPTED: u8 = 75;
 
 pub(crate) fn bench(arguments: &Arguments) -> Result<ExitCode> {
     let workspace = Workspace::find()?;
@@ -150,13 +146,12 @@ fn publish(pool: &Pool<'_>, which: &Which, entries: Vec<Entry>) -> Result<()> {
 /// Starts the task's binary for each run, some at a time.
 struct Pool<'a> {
     workspace: &'a Workspace,
-    binary: PathBuf,
+    binary: TaskBinary,
     report: String,
     jobs: Option<usize>,
     threads: Option<usize>,
     progress: Progress,
-    commit: String,
-    stop: Arc<AtomicBool>,
+    stop: Stop,
 }
 
 /// Runs at a time, and threads of each, of those that are asked for, for `pending` runs.
@@ -175,15 +170,11 @@ fn shares(jobs: Option<usize>, threads: Option<usize>, pending: usize) -> (usize
 
 impl<'a> Pool<'a> {
     fn new(workspace: &'a Workspace, plan: &Plan, arguments: &Arguments) -> Result<Self> {
-        let stop = Arc::new(AtomicBool::new(false));
-        for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
-            signal_hook::flag::register(signal, stop.clone()).context("cannot listen for signals")?;
-        }
+        let stop = Stop::listen()?;
         let (jobs, threads) = (arguments.jobs.map(NonZeroUsize::get), arguments.threads.map(NonZeroUsize::get));
-        let commit = record::commit::of_folder();
-        let (binary, report) = (plan.binary.clone(), plan.report.clone());
+        let (binary, report) = (TaskBinary::new(workspace, plan.binary.clone(), &stop), plan.report.clone());
         let progress = Progress::new(shares(jobs, threads, usize::MAX).0, arguments.json);
-        Ok(Self { workspace, binary, report, jobs, threads, progress, commit, stop })
+        Ok(Self { workspace, binary, report, jobs, threads, progress, stop })
     }
 
     /// Trains `pending`; gives an exit code where not all of them have a record afterwards.
@@ -200,12 +191,13 @@ impl<'a> Pool<'a> {
         std::thread::scope(|scope| {
             for _ in 0..jobs {
                 scope.spawn(|| {
-                    while !self.stop.load(Ordering::Relaxed) {
+                    while !self.stop.is_wanted() {
                         let Some(run) = queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front() else {
                             return;
                         };
                         let shown = self.progress.start(&run);
-                        let ended = self.train_one(&run, threads, &shown);
+                        let trained = self.binary.train(&self.workspace.run(&run.id), Some(threads), &shown);
+                        let ended = trained.unwrap_or_else(|error| Ended::Failed(format!("{error:#}")));
                         shown.end(&ended);
                         match ended {
                             Ended::Recorded(_) => {}
@@ -223,53 +215,12 @@ impl<'a> Pool<'a> {
         if !failures.is_empty() {
             bail!("{} of the runs failed\n  {}", failures.len(), failures.join("\n  "));
         }
-        if interrupted.into_inner() || self.stop.load(Ordering::Relaxed) {
+        if interrupted.into_inner() || self.stop.is_wanted() {
             self.progress.finish();
             eprintln!("interrupted; the same command goes on from the checkpoints");
             return Ok(Some(ExitCode::from(INTERRUPTED)));
         }
         Ok(None)
-    }
-
-    fn train_one(&self, run: &Planned, threads: usize, shown: &RunProgress<'_>) -> Ended {
-        match self.follow(run, threads, shown) {
-            Ok(ended) => ended,
-            Err(error) => Ended::Failed(format!("{error:#}")),
-        }
-    }
-
-    fn follow(&self, run: &Planned, threads: usize, shown: &RunProgress<'_>) -> Result<Ended> {
-        let folder = self.workspace.run(&run.id);
-        // The child's input closes when this process ends, however it ends; then the child stops too.
-        let mut child = self.start("run", folder.path(), threads, Stdio::piped(), &["--stop-on-eof"])?;
-        let (mut input, output) = (child.stdin.take(), child.stdout.take().context("no output")?);
-        let errors = child.stderr.take().context("no standard error")?;
-        let errors = std::thread::spawn(move || {
-            let mut text = String::new();
-            let _ = BufReader::new(errors).read_to_string(&mut text);
-            text
-        });
-        for line in BufReader::new(output).lines() {
-            shown.line(&line?);
-            if self.stop.load(Ordering::Relaxed) {
-                input = None;
-            }
-        }
-        drop(input);
-        let status = child.wait()?;
-        let errors = errors.join().unwrap_or_default();
-        let errors = errors.trim();
-        Ok(match status.code() {
-            Some(0) => {
-                let record = folder.read_record()?.context("the task's binary ended well, but left no record")?;
-                Ended::Recorded(Box::new(record))
-            }
-            Some(code) if code == i32::from(INTERRUPTED) => Ended::Interrupted,
-            _ => Ended::Failed(match errors.strip_prefix("error: ").unwrap_or(errors) {
-                "" => format!("{status}"),
-                message => message.to_owned(),
-            }),
-        })
     }
 
     /// Reads the test split for the settings that validation chose, and only for them.
@@ -279,11 +230,9 @@ impl<'a> Pool<'a> {
             entries.iter().filter(|entry| entry.test.is_none()).map(|entry| entry.record.id.clone()).collect();
         for id in record::chosen(&entries).into_iter().filter(|id| untested.contains(id)) {
             let folder = self.workspace.run(&id);
-            let output = self.start("test", folder.path(), threads, Stdio::null(), &[])?.wait_with_output()?;
-            if !output.status.success() {
-                bail!("run {id} cannot be tested: {}", String::from_utf8_lossy(&output.stderr).trim());
-            }
-            let record = self.workspace.run(&id).read_test()?;
+            let tested = self.binary.call("test", &folder, Some(threads), &[]);
+            tested.with_context(|| format!("run {id} cannot be tested"))?;
+            let record = folder.read_test()?;
             self.progress.event(&json!({"event": "test", "id": id, "record": record}));
         }
         self.entries(runs)
@@ -303,12 +252,7 @@ impl<'a> Pool<'a> {
         }
         let out = format!("runs/{}/pictures", record.id);
         let options = ["--count", PICTURES, "--out", &out];
-        let output = self
-            .start("pictures", run.path(), shares(self.jobs, self.threads, 1).1, Stdio::null(), &options)?
-            .wait_with_output()?;
-        if !output.status.success() {
-            bail!("{}", String::from_utf8_lossy(&output.stderr).trim());
-        }
+        self.binary.call("pictures", &run, Some(shares(self.jobs, self.threads, 1).1), &options)?;
         let drawn = self.workspace.root.join(out).join("sheet.png");
         let sheet = std::fs::read(&drawn).with_context(|| format!("cannot read {}", drawn.display()))?;
         let name = record::sheet(&self.report, &record.id);
@@ -322,20 +266,5 @@ impl<'a> Pool<'a> {
             Ok(Entry { record, test: folder.read_test()? })
         };
         runs.iter().map(entry).collect()
-    }
-
-    fn start(&self, verb: &str, folder: &Path, threads: usize, input: Stdio, options: &[&str]) -> Result<Child> {
-        Command::new(&self.binary)
-            .arg(verb)
-            .arg(folder)
-            .args(options)
-            .current_dir(&self.workspace.root)
-            .env("RAYON_NUM_THREADS", threads.to_string())
-            .env(record::commit::VARIABLE, &self.commit)
-            .stdin(input)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .with_context(|| format!("cannot start {}", self.binary.display()))
     }
 }

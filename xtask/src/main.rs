@@ -2,6 +2,7 @@
 //! and writes reports from records.
 
 mod bench;
+mod child;
 mod eval;
 mod export;
 mod fetch;
@@ -13,6 +14,7 @@ mod report;
 mod show;
 mod status;
 mod task;
+mod verify;
 mod workspace;
 
 use clap::{Args, Parser, Subcommand};
@@ -55,6 +57,12 @@ enum Command {
     New(new::Arguments),
     /// Show one run: spec, scores, curve, norms, provenance
     Show(show::Arguments),
+    /// Train recorded runs again, and compare log, weights and scores bit by bit
+    ///
+    /// Records of a report are enough; nothing in `runs` is written. Exit codes: 0 all are equal, 1 something differs, 2
+    /// a record cannot be trained with this code and data, 75 interrupted. `OPS_KERNELS=avx512`, `avx2` or `portable`
+    /// chooses the kernels, which must make no difference.
+    Verify(verify::Arguments),
 }
 
 /// Which runs of which configuration.
@@ -121,6 +129,7 @@ fn main() -> ExitCode {
         Command::Methods(arguments) => methods::methods(&arguments),
         Command::New(arguments) => new::new(&arguments),
         Command::Show(arguments) => show::show(&arguments),
+        Command::Verify(arguments) => verify::verify(&arguments),
     };
     match result {
         Ok(code) => code,

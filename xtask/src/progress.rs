@@ -64,10 +64,23 @@ impl Progress {
 
     /// Takes in `runs`, trained or to be trained; more may follow, those that are known already are not taken twice.
     pub(crate) fn add(&self, workspace: &Workspace, runs: &[Planned]) -> Result<()> {
-        let (mut added, mut waiting) = (Vec::new(), false);
-        for run in runs {
+        let known = |run: &Planned| {
             let folder = workspace.run(&run.id);
-            let (state, record) = (folder.state()?, folder.read_record()?);
+            Ok((folder.state()?, folder.read_record()?))
+        };
+        let known = runs.iter().map(known).collect::<Result<Vec<_>>>()?;
+        self.take_in(runs.iter().zip(known));
+        Ok(())
+    }
+
+    /// Takes in `runs`, all of which are to be trained, whatever is known of them.
+    pub(crate) fn add_again(&self, runs: &[Planned]) {
+        self.take_in(runs.iter().map(|run| (run, (record::State::Missing, None))));
+    }
+
+    fn take_in<'r>(&self, runs: impl Iterator<Item = (&'r Planned, (record::State, Option<Record>))>) {
+        let (mut added, mut waiting) = (Vec::new(), false);
+        for (run, (state, record)) in runs {
             waiting |= record.is_none();
             if let Some(setting) = self.runs().add(run, state, record.as_ref()) {
                 let (method, seed) = (&run.spec.method["name"], run.spec.seed);
@@ -80,7 +93,6 @@ impl Progress {
             let lines = move |width, height| table::lines(&lock(&runs), began.elapsed().as_secs_f64(), width, height);
             lock(&self.screen).get_or_insert_with(|| Screen::new(lines));
         }
-        Ok(())
     }
 
     pub(crate) fn start<'a>(&'a self, run: &'a Planned) -> RunProgress<'a> {

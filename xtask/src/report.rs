@@ -65,7 +65,7 @@ pub(crate) fn known(workspace: &Workspace, name: &str) -> Result<()> {
     if known.iter().any(|known| known == name) { Ok(()) } else { Err(unknown(name, &known)) }
 }
 
-fn unknown(wanted: &str, known: &[String]) -> anyhow::Error {
+pub(crate) fn unknown(wanted: &str, known: &[String]) -> anyhow::Error {
     let near = record::did_you_mean(wanted, known.iter().map(String::as_str));
     let list = if known.is_empty() { "none".into() } else { known.join(", ") };
     mistake(format!("there are no records of `{wanted}`{near}; there are records of {list}"))

@@ -167,13 +167,7 @@ fn describe(entry: &Entry) -> Result<String> {
     );
     line("weights", record.weights.clone());
     let p = &record.provenance;
-    line(
-        "provenance",
-        format!(
-            "commit {}, {}, {} threads, {} to {}, resumed {} times",
-            p.commit, p.cpu, p.threads, p.started, p.ended, p.resumed
-        ),
-    );
+    line("provenance", format!("{}, {} to {}, resumed {} times", p.line(), p.started, p.ended, p.resumed));
     Ok(lines.join("\n"))
 }
 

@@ -36,10 +36,11 @@ struct Answer {
     error: Option<AnswerError>,
 }
 
+/// What is wrong with a spec.
 #[derive(Deserialize)]
-struct AnswerError {
-    section: String,
-    message: String,
+pub(crate) struct AnswerError {
+    pub(crate) section: String,
+    pub(crate) message: String,
 }
 
 /// Reads the configuration, builds the task, and has it plan each setting.
@@ -128,7 +129,7 @@ fn explain(config: &Config, workspace: &Workspace, which: &Which, method: usize,
 }
 
 /// The id of each of `specs`, and the spec with every default filled in; or what is wrong with it.
-fn ask(
+pub(crate) fn ask(
     workspace: &Workspace,
     binary: &Path,
     specs: &[&Spec],

@@ -71,6 +71,8 @@ fn killed_at_any_moment_and_started_again_a_run_gives_the_same_weights() {
         let found = record(&folder);
         assert_eq!(found.weights, expected.weights);
         assert_eq!((&found.epochs, &found.norms, &found.id), (&expected.epochs, &expected.norms, &expected.id));
+        assert_eq!((&found.losses, &found.tensors), (&expected.losses, &expected.tensors));
+        assert_eq!(folder.read_log().unwrap(), whole.read_log().unwrap());
         assert!(!folder.checkpoint().exists());
     }
 }
@@ -202,7 +204,10 @@ fn mistakes_in_a_spec_are_named_and_nothing_is_written() {
     unknown_key["method"]["granularty"] = json!("layer");
     let mut unknown_task_key = spec();
     unknown_task_key["task"]["paddding"] = json!(1);
+    let mut unknown_engine = spec();
+    unknown_engine["train"]["engine"] = json!("cpuu");
     for (spec, expected) in [
+        (unknown_engine, "train: `engine`: unknown engine `cpuu`, did you mean `cpu`?; known are cpu"),
         (unknown_key, "unknown field `granularty`"),
         (unknown_task_key, "unknown field `paddding`"),
         (change("/method/name", json!("wsr")), "unknown method `wsr`, did you mean `wrs`?"),
@@ -258,7 +263,7 @@ fn damaged_files_and_those_of_other_versions_are_refused_by_name() {
     record::fs::write_atomic(&folder.path().join("record.json"), br#"{"schema": 99}"#).unwrap();
     let output = run(&folder, 1);
     assert_eq!(output.status.code(), Some(1));
-    assert!(message(&output).contains("expected schema 2, found 99"), "{}", message(&output));
+    assert!(message(&output).contains("expected a schema from 2 to 3, found 99"), "{}", message(&output));
 }
 
 /// Under weight rescaling every scale-invariant filter has norm 1 after every step.

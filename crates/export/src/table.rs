@@ -99,6 +99,7 @@ fn runs(entries: &[Entry]) -> Table {
         text("weights", entries, |entry| Some(entry.record.weights.clone())),
         text("commit", entries, |entry| Some(entry.record.provenance.commit.clone())),
         text("dataset_digest", entries, |entry| Some(entry.record.provenance.dataset_digest.clone())),
+        text("kernels", entries, |entry| entry.record.provenance.kernels.clone()),
         text("cpu", entries, |entry| Some(entry.record.provenance.cpu.clone())),
         whole("threads", entries, |entry| Some(entry.record.provenance.threads)),
         text("started", entries, |entry| Some(entry.record.provenance.started.clone())),

@@ -1,10 +1,10 @@
 //! The file of records that a report is made from: `reports/records/<name>.jsonl`.
 
+use crate::agreement::{Disagreement, disagreements};
 use crate::fs::FileError;
-use crate::run::{Entry, Provenance, Record, SCHEMA, TestRecord};
+use crate::run::{Entry, Provenance, SCHEMAS};
 use crate::spec::{RunId, canonical_json};
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufRead, BufReader};
@@ -32,9 +32,9 @@ pub enum EntriesError {
     },
     /// An entry was written by another version of the code.
     #[error(
-        "{}, line {line}: expected schema {SCHEMA}, found schema {found}\n  \
+        "{}, line {line}: expected a schema from {} to {}, found schema {found}\n  \
          hint: use the version of the code that wrote it, or train these runs again",
-        path.display()
+        path.display(), SCHEMAS.start(), SCHEMAS.end()
     )]
     Schema {
         /// The file.
@@ -57,22 +57,28 @@ pub enum EntriesError {
 /// Two records of one run, which is deterministic, that disagree about its result.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "{} and {}: expected two records of run {id} to agree, found that they differ in `{field}`\n  \
-     hint: keep the one that `cargo xtask bench` makes again once the folder runs/{id} is moved away",
+    "{} and {}: expected two records of run {id} to agree, found {disagreement}\n  \
+     hint: `cargo xtask verify {id}` trains it again and says which of them is right; remove the other",
     places[0], places[1]
 )]
 pub struct Conflict {
     /// The run.
     pub id: RunId,
-    /// The first key, in alphabetical order, that differs.
-    pub field: String,
-    /// Where the two come from: line, commit and processor.
+    /// Where they differ first.
+    pub disagreement: Disagreement,
+    /// Where the two come from: line, kernels, processor, threads and commit.
     pub places: [String; 2],
 }
 
 /// The entries of the file at `path`, sorted by id. Lines that agree about a run count once, which
 /// lets two branches' files be merged by keeping the lines of both.
 pub fn read_entries(path: &Path) -> Result<Vec<Entry>, EntriesError> {
+    let entries = read_lines(path)?.into_iter().map(|(line, entry)| (format!("line {line}"), entry)).collect();
+    merge(entries).map_err(|conflict| EntriesError::Conflict { path: path.to_path_buf(), conflict })
+}
+
+/// The entry of each line of the file at `path`, by number from 1, whether or not they agree.
+pub fn read_lines(path: &Path) -> Result<Vec<(usize, Entry)>, EntriesError> {
     let fail = |source| FileError::new("read", path, source);
     let file = File::open(path).map_err(fail)?;
     let mut entries = Vec::new();
@@ -80,15 +86,14 @@ pub fn read_entries(path: &Path) -> Result<Vec<Entry>, EntriesError> {
     for (line, text) in (1..).zip(BufReader::new(file).lines()) {
         let text = text.map_err(fail)?;
         if !text.trim().is_empty() {
-            entries.push((format!("line {line}"), parse(path, line, &text)?));
+            entries.push((line, parse(path, line, &text)?));
         }
     }
-    merge(entries).map_err(|conflict| EntriesError::Conflict { path: path.to_path_buf(), conflict })
+    Ok(entries)
 }
 
-/// `entries` sorted by id, one of each. Two records of a run agree when all is equal but
-/// provenance, seconds and the words of `about`; the one that started first is kept, with the test
-/// scores of either.
+/// `entries` sorted by id, one of each. Two records of a run agree when all is equal but where and when it was
+/// computed, seconds and the words of `about`; the one that started first is kept, with the test scores of either.
 pub fn merge_entries(entries: impl IntoIterator<Item = Entry>) -> Result<Vec<Entry>, Box<Conflict>> {
     merge((1..).zip(entries).map(|(i, entry)| (format!("entry {i}"), entry)).collect())
 }
@@ -122,7 +127,7 @@ fn parse(path: &Path, line: usize, text: &str) -> Result<Entry, EntriesError> {
     // The version first: a line of another version may not have the fields of this one.
     let versions: Versions = serde_json::from_str(text).map_err(json)?;
     for version in [Some(versions.record), versions.test].into_iter().flatten() {
-        if version.schema != u64::from(SCHEMA) {
+        if !SCHEMAS.into_iter().any(|known| u64::from(known) == version.schema) {
             return Err(EntriesError::Schema { path: path.to_path_buf(), line, found: version.schema });
         }
     }
@@ -142,11 +147,12 @@ fn merge(entries: Vec<(String, Entry)>) -> Result<Vec<Entry>, Box<Conflict>> {
             merged.insert(entry.record.id.clone(), (place, entry));
             continue;
         };
-        if let Some(field) = disagreement(kept, &entry) {
+        if let Some(disagreement) = disagreements(kept, &entry).into_iter().next() {
+            let described = |place: &str, entry: &Entry| format!("{place} ({})", entry.record.provenance.line());
             return Err(Box::new(Conflict {
                 id: entry.record.id.clone(),
-                field,
-                places: [describe(first, &kept.record), describe(&place, &entry.record)],
+                disagreement,
+                places: [described(first, kept), described(&place, &entry)],
             }));
         }
         // The order of the input decides nothing.
@@ -162,40 +168,6 @@ fn merge(entries: Vec<(String, Entry)>) -> Result<Vec<Entry>, Box<Conflict>> {
 /// Orders by start; what started at the same time by content.
 fn age(provenance: &Provenance, content: &impl Serialize) -> (String, String) {
     (provenance.started.clone(), canonical_json(&serde_json::to_value(content).unwrap_or_default()))
-}
-
-fn describe(place: &str, record: &Record) -> String {
-    format!("{place} (commit {}, {})", record.provenance.commit, record.provenance.cpu)
-}
-
-/// The first key of the result that differs.
-fn disagreement(one: &Entry, other: &Entry) -> Option<String> {
-    let record = difference(&result_of(&one.record), &result_of(&other.record));
-    record.or_else(|| {
-        let (one, other) = (one.test.as_ref()?, other.test.as_ref()?);
-        difference(&result_of_test(one), &result_of_test(other)).map(|field| format!("test.{field}"))
-    })
-}
-
-fn difference(one: &Map<String, Value>, other: &Map<String, Value>) -> Option<String> {
-    let mut keys: Vec<&String> = one.keys().chain(other.keys()).collect();
-    keys.sort();
-    keys.into_iter().find(|key| one.get(*key) != other.get(*key)).cloned()
-}
-
-fn result_of(record: &Record) -> Map<String, Value> {
-    without(serde_json::to_value(record).unwrap_or_default(), &["provenance", "seconds", "about"])
-}
-
-fn result_of_test(test: &TestRecord) -> Map<String, Value> {
-    without(serde_json::to_value(test).unwrap_or_default(), &["provenance"])
-}
-
-fn without(value: Value, keys: &[&str]) -> Map<String, Value> {
-    match value {
-        Value::Object(map) => map.into_iter().filter(|(key, _)| !keys.contains(&key.as_str())).collect(),
-        _ => Map::new(),
-    }
 }
 
 #[cfg(test)]
@@ -236,6 +208,18 @@ mod tests {
     }
 
     #[test]
+    fn records_from_before_engines_were_named_stay_as_they_are() {
+        let mut old = fixture::entries().into_iter().find(|entry| entry.test.is_some()).unwrap();
+        let test = old.test.as_mut().unwrap();
+        (old.record.schema, test.schema) = (2, 2);
+        (old.record.provenance.kernels, test.provenance.kernels) = (None, None);
+        (old.record.tensors, old.record.losses) = (None, None);
+        let text = entries_to_jsonl(std::slice::from_ref(&old));
+        assert!(!["kernels", "tensors", "losses"].iter().any(|key| text.contains(&format!("\"{key}\""))), "{text}");
+        assert_eq!(read(&text).unwrap(), [old]);
+    }
+
+    #[test]
     fn a_missing_file_is_named() {
         let error = read_entries(Path::new("no/such.jsonl")).unwrap_err().to_string();
         assert!(error.starts_with("cannot read no/such.jsonl: "), "{error}");
@@ -248,9 +232,9 @@ mod tests {
         c.jsonl, line 2: expected a record and its test scores as one line of JSON, found: expected value at column 1
           hint: restore the line from version control, or write the file anew with `cargo xtask report`
         ");
-        let other = good.replace("\"schema\":2", "\"schema\":1");
+        let other = good.replace("\"schema\":3", "\"schema\":1");
         insta::assert_snapshot!(read(&format!("{good}\n{other}")).unwrap_err(), @r"
-        c.jsonl, line 3: expected schema 2, found schema 1
+        c.jsonl, line 3: expected a schema from 2 to 3, found schema 1
           hint: use the version of the code that wrote it, or train these runs again
         ");
         let mut mixed = fixture::entries().into_iter().find(|entry| entry.test.is_some()).unwrap();
@@ -268,6 +252,8 @@ mod tests {
         earlier.test = None;
         earlier.record.provenance.started = "2025-01-01T00:00:00Z".into();
         earlier.record.provenance.cpu = "another".into();
+        earlier.record.provenance.kernels = Some("portable".into());
+        earlier.record.provenance.threads = 7;
         earlier.record.seconds.forward += 1.0;
         earlier.record.about.method = "in other words".into();
         for entries in [[tested.clone(), earlier.clone()], [earlier.clone(), tested.clone()]] {
@@ -282,11 +268,12 @@ mod tests {
         let mut other = one.clone();
         other.record.epochs[3].train_loss += 1e-9;
         other.record.provenance.commit = "feedbeef".into();
+        other.record.provenance.kernels = Some("avx2".into());
         other.record.provenance.ended = "2027-01-01T00:00:00Z".into();
         let text = entries_to_jsonl(&[one]) + &entries_to_jsonl(&[other]);
         insta::assert_snapshot!(read(&text).unwrap_err(), @r"
-        c.jsonl, line 1 (commit 0123456789abcdef0123456789abcdef01234567, AMD EPYC 9R14) and line 2 (commit feedbeef, AMD EPYC 9R14): expected two records of run 60d382468027fa7b to agree, found that they differ in `epochs`
-          hint: keep the one that `cargo xtask bench` makes again once the folder runs/60d382468027fa7b is moved away
+        c.jsonl, line 1 (avx512 kernels, AMD EPYC 9R14, 2 threads, commit 0123456789abcdef0123456789abcdef01234567) and line 2 (avx2 kernels, AMD EPYC 9R14, 2 threads, commit feedbeef): expected two records of run 60d382468027fa7b to agree, found `epochs.train_loss` of step 279: 1.2732924390200637 and 1.2732924400200638
+          hint: `cargo xtask verify 60d382468027fa7b` trains it again and says which of them is right; remove the other
         ");
     }
 }

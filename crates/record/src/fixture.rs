@@ -1,5 +1,6 @@
 //! Made-up records that look like those of a small comparison, for tests.
 
+use crate::digest;
 use crate::run::{
     About, Entry, EpochRow, Headline, LayerRow, NormRow, Outcome, Provenance, Record, SCHEMA, Seconds, TestRecord,
 };
@@ -161,19 +162,21 @@ pub(crate) fn entry(made: &Made, seed: u64) -> Entry {
     });
     let norms: Vec<NormRow> = norms.collect();
     let last = norms.last().unwrap();
-    let layers =
-        ["conv1.weight", "layer1.0.conv1.weight", "layer1.0.conv2.weight"].iter().zip(1..).map(|(layer, i)| {
-            let factor = 1.0 + 0.1 * f64::from(i);
-            LayerRow {
-                name: (*layer).to_owned(),
-                weight_norm: last.weight_norm * factor,
-                filter_norm_min: last.filter_norm_min * factor,
-                filter_norm_median: last.filter_norm_median * factor,
-                gradient_norm: last.gradient_norm / factor,
-                effective_lr: last.effective_lr / factor,
-                rotation: last.rotation / factor,
-            }
-        });
+    let layer = |(name, i): (&&str, i32)| {
+        let factor = 1.0 + 0.1 * f64::from(i);
+        LayerRow {
+            name: (*name).to_owned(),
+            weight_norm: last.weight_norm * factor,
+            filter_norm_min: last.filter_norm_min * factor,
+            filter_norm_median: last.filter_norm_median * factor,
+            gradient_norm: last.gradient_norm / factor,
+            effective_lr: last.effective_lr / factor,
+            rotation: last.rotation / factor,
+        }
+    };
+    let layers = ["conv1.weight", "layer1.0.conv1.weight", "layer1.0.conv2.weight"];
+    let layers: Vec<LayerRow> = layers.iter().zip(1..).map(layer).collect();
+    let digest_of = |layer: &LayerRow| (layer.name.clone(), format!("{:08x}", noise_bits(2, salt) >> 32));
     let of_steps = |micros: f64| rounded(micros * 1e-6 * steps as f64, 1e3);
     Entry {
         record: Record {
@@ -183,9 +186,11 @@ pub(crate) fn entry(made: &Made, seed: u64) -> Entry {
             outcome: Outcome::Finished,
             headline: Headline { score: "top1".into(), title: "top-1 %".into(), scale: 100.0, higher_is_better: true },
             epochs: epochs.collect(),
-            layers: layers.collect(),
             norms,
             weights: format!("weights-of-{id}"),
+            tensors: Some(layers.iter().map(digest_of).collect()),
+            layers,
+            losses: Some(digest::losses((0..steps).map(|step| noise(step, salt)))),
             steps,
             seconds: Seconds {
                 data: of_steps(900.0),
@@ -199,6 +204,7 @@ pub(crate) fn entry(made: &Made, seed: u64) -> Entry {
                 commit: "0123456789abcdef0123456789abcdef01234567".into(),
                 dataset_digest: DIGEST.into(),
                 cpu: "AMD EPYC 9R14".into(),
+                kernels: Some("avx512".into()),
                 threads: 2,
                 precision: "f32".into(),
                 started: format!("2026-02-03T{:02}:{:02}:00Z", 8 + seed, noise_bits(1, salt) % 60),
@@ -220,6 +226,7 @@ pub(crate) fn diverge(entry: &mut Entry) {
     entry.record.norms.truncate(9);
     entry.record.layers.clear();
     entry.record.steps = 93;
+    entry.record.losses.iter_mut().for_each(|losses| losses.truncate(2 * 93));
 }
 
 fn about(method: &str, optimizer: &str) -> About {

@@ -3,11 +3,21 @@
 use crate::spec::{RunId, Spec};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 
-/// Version of [`Record`] and [`TestRecord`] as files. Raise it with any change of their fields or of what
-/// a field means: what a reader would fill in for an older record would be made up, so readers refuse
-/// other versions by name. Only prose of [`About`] may be added without it, as an option: no number hangs on it.
-pub const SCHEMA: u32 = 2;
+/// Version of [`Record`] and [`TestRecord`] as files, and what is written. Raise it with any change of their fields
+/// or of what a field means. Only prose of [`About`] may be added without it, as an option: no number hangs on it.
+///
+/// | schema | new in it |
+/// |---|---|
+/// | 2 | |
+/// | 3 | [`Record::losses`], [`Record::tensors`], [`Provenance::kernels`]; specs name the engine |
+pub const SCHEMA: u32 = 3;
+
+/// The versions that are read. A field that is newer than the first of them is an option, says since when it is
+/// there, and is `None` in older records: what a reader filled in would be made up. A change that cannot be made so
+/// raises the first; readers refuse other versions by name.
+pub const SCHEMAS: RangeInclusive<u32> = 2..=SCHEMA;
 
 /// Named scores of an evaluation, for example `{"top1": 0.91, "loss": 0.27}`. A name with a slash, `iou/car`, is of a part
 /// of what is scored; there may be many.
@@ -42,6 +52,12 @@ pub struct Record {
     pub layers: Vec<LayerRow>,
     /// SHA-256 over names, shapes and bits of the final parameters and buffers.
     pub weights: String,
+    /// [`digest::tensor`](crate::digest::tensor) of each of them by name; since schema 3.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tensors: Option<BTreeMap<String, String>>,
+    /// [`digest::losses`](crate::digest::losses) of the training loss of each step; since schema 3.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub losses: Option<String>,
     /// Optimizer steps taken.
     pub steps: u64,
     /// Where the time went.
@@ -203,6 +219,9 @@ pub struct Provenance {
     pub dataset_digest: String,
     /// Model name of the processor.
     pub cpu: String,
+    /// Which code of the engine computed: `avx512`, `avx2` or `portable` for the engine `cpu`; since schema 3.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kernels: Option<String>,
     /// Worker threads of the kernels.
     pub threads: u64,
     /// `f32`.
@@ -213,6 +232,37 @@ pub struct Provenance {
     pub ended: String,
     /// How often the run was resumed.
     pub resumed: u64,
+}
+
+impl Provenance {
+    /// What computed, where and from which code, in a line.
+    pub fn line(&self) -> String {
+        let kernels = self.kernels.iter().map(|kernels| format!("{kernels} kernels, ")).collect::<String>();
+        let plural = if self.threads == 1 { "" } else { "s" };
+        format!("{kernels}{}, {} thread{plural}, commit {}", self.cpu, self.threads, self.commit)
+    }
+}
+
+/// A line of a run's `log.jsonl`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LogLine {
+    /// Training losses from a step on that is logged up to the next, as far as the log goes.
+    Losses {
+        /// Step of the run, from 0.
+        first: u64,
+        /// Of each step.
+        losses: Vec<f64>,
+    },
+    /// Norms at a step: medians, and each layer.
+    Norms {
+        /// Medians over layers.
+        median: NormRow,
+        /// Each layer.
+        layers: Vec<LayerRow>,
+    },
+    /// An epoch ended, and validation was scored.
+    Epoch(EpochRow),
 }
 
 /// Scores on the test split: read once, for a setting that was chosen on validation.

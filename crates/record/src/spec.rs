@@ -21,7 +21,7 @@ pub struct Spec {
     pub dataset: String,
     /// Seed of initial weights, data order and augmentation.
     pub seed: u64,
-    /// Length of training (`[train]`). Read by the training loop.
+    /// The engine that computes, and the length of training (`[train]`). Read by the training loop.
     pub train: Table,
     /// The base optimizer (`[optimizer]`): `name` and its settings. Read by `regularize`.
     pub optimizer: Table,
@@ -42,8 +42,13 @@ impl RunId {
     /// The id of `spec`, given with all defaults filled in, when trained by version `task_version`
     /// of `task` on the data whose digest is `dataset_digest`.
     pub fn new(task: &str, task_version: u32, dataset_digest: &str, spec: &Spec) -> Self {
+        Self::of_canonical(task, task_version, dataset_digest, &canonical(spec))
+    }
+
+    /// [`RunId::new`] of a spec that is given in its canonical form: JSON with sorted keys and no spaces.
+    pub(crate) fn of_canonical(task: &str, task_version: u32, dataset_digest: &str, spec: &str) -> Self {
         let mut hash = Sha256::new();
-        for part in [task, &task_version.to_string(), dataset_digest, &canonical(spec)] {
+        for part in [task, &task_version.to_string(), dataset_digest, spec] {
             hash.update((part.len() as u64).to_le_bytes());
             hash.update(part.as_bytes());
         }
@@ -74,7 +79,7 @@ pub fn hex(bytes: &[u8]) -> String {
 }
 
 /// The canonical form of a spec, which its id is the hash of.
-fn canonical(spec: &Spec) -> String {
+pub(crate) fn canonical(spec: &Spec) -> String {
     // A spec is plain data with string keys, which always has a JSON form.
     canonical_json(&serde_json::to_value(spec).unwrap_or_default())
 }

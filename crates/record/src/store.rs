@@ -1,7 +1,7 @@
 //! The folder of a run: `spec.json log.jsonl checkpoint weights.safetensors record.json test.json lock`.
 
 use crate::fs::{FileError, create_folder, read_text, read_text_if_present, write_atomic};
-use crate::run::{Outcome, Record, SCHEMA, TestRecord};
+use crate::run::{LogLine, Outcome, Record, SCHEMAS, TestRecord};
 use crate::spec::Spec;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -84,9 +84,23 @@ impl RunFolder {
         self.0.join("checkpoint")
     }
 
-    /// Epochs and norms, as far as the checkpoint.
+    /// The file of [`RunFolder::read_log`].
     pub fn log(&self) -> PathBuf {
         self.0.join("log.jsonl")
+    }
+
+    /// Losses, norms and epochs, as far as the last checkpoint, or a little further where writing it was interrupted.
+    ///
+    /// # Errors
+    ///
+    /// Where there is no log, or a line of it is damaged.
+    pub fn read_log(&self) -> Result<Vec<LogLine>, StoreError> {
+        let text = read_text(&self.log())?;
+        let lines = (1..).zip(text.lines()).map(|(line, text)| {
+            let bad = |e| content(&self.log(), format!("line {line}: expected a log line: {e}"));
+            serde_json::from_str(text).map_err(bad)
+        });
+        lines.collect()
     }
 
     /// The file of [`RunFolder::read_spec`].
@@ -204,8 +218,12 @@ fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, StoreError> {
     let value: serde_json::Value =
         serde_json::from_str(&text).map_err(|e| content(path, format!("expected JSON: {e}")))?;
     let schema = &value["schema"];
-    if *schema != SCHEMA {
-        return Err(content(path, format!("expected schema {SCHEMA}, found {schema}: another version wrote it")));
+    if !SCHEMAS.into_iter().any(|known| *schema == known) {
+        let (first, last) = SCHEMAS.into_inner();
+        return Err(content(
+            path,
+            format!("expected a schema from {first} to {last}, found {schema}: another version wrote it"),
+        ));
     }
     serde_json::from_value(value).map(Some).map_err(|e| content(path, format!("not as expected: {e}")))
 }

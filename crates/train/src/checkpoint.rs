@@ -3,7 +3,7 @@
 use crate::error::Error;
 use candle_core::{Device, Tensor};
 use record::fs::write_atomic;
-use record::{NormRow, RunId, Seconds};
+use record::{LogLine, RunFolder, RunId, Seconds};
 use regularize::{Optimizer, Params};
 use safetensors::SafeTensors;
 use serde::{Deserialize, Serialize};
@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
 /// Raise it when an older checkpoint cannot be read, or would not give the same run.
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
 
 /// What is kept besides tensors.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -28,21 +28,6 @@ pub(crate) struct Progress {
     pub(crate) resumed: u64,
 }
 
-/// A line of `log.jsonl`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum LogLine {
-    /// An epoch ended, and validation was scored.
-    Epoch(record::EpochRow),
-    /// Norms at a step: medians, and each layer.
-    Norms {
-        /// Medians over layers.
-        median: NormRow,
-        /// Each layer.
-        layers: Vec<record::LayerRow>,
-    },
-}
-
 const KEY: &str = "wrs-bench";
 
 #[derive(Serialize, Deserialize)]
@@ -54,8 +39,7 @@ struct Header {
 
 /// Writes the log, then the checkpoint: a log that is ahead of it is cut when the run goes on.
 pub(crate) fn save(
-    path: &Path,
-    log_path: &Path,
+    folder: &RunFolder,
     id: &RunId,
     progress: &Progress,
     log: &[LogLine],
@@ -67,7 +51,7 @@ pub(crate) fn save(
         text.push_str(&serde_json::to_string(line).map_err(anyhow::Error::from)?);
         text.push('\n');
     }
-    write_atomic(log_path, text.as_bytes())?;
+    write_atomic(&folder.log(), text.as_bytes())?;
     let mut tensors: BTreeMap<String, Tensor> = BTreeMap::new();
     for parameter in params.all() {
         tensors.insert(format!("params/{}", parameter.name), parameter.var.as_tensor().clone());
@@ -77,17 +61,17 @@ pub(crate) fn save(
     let header = serde_json::to_string(&header).map_err(anyhow::Error::from)?;
     let metadata = HashMap::from([(KEY.to_owned(), header)]);
     let bytes = safetensors::serialize(tensors.iter(), Some(metadata)).map_err(anyhow::Error::from)?;
-    Ok(write_atomic(path, &bytes)?)
+    Ok(write_atomic(&folder.checkpoint(), &bytes)?)
 }
 
 /// Restores what [`save`] wrote; `None` where there is no checkpoint.
 pub(crate) fn load(
-    path: &Path,
-    log_path: &Path,
+    folder: &RunFolder,
     id: &RunId,
     params: &Params,
     optimizer: &mut Optimizer,
 ) -> Result<Option<(Progress, Vec<LogLine>)>, Error> {
+    let path = &folder.checkpoint();
     let bytes = match std::fs::read(path) {
         Ok(bytes) => bytes,
         Err(source) if source.kind() == std::io::ErrorKind::NotFound => return Ok(None),
@@ -115,21 +99,24 @@ pub(crate) fn load(
             tensors.iter().filter_map(|(name, tensor)| Some((name.strip_prefix(prefix)?.to_owned(), tensor.clone())));
         named.collect()
     };
-    let log = load_log(log_path, header.progress.log_lines)?;
+    let log = load_log(folder, &header.progress)?;
     optimizer.load_state(&part("optimizer/")).map_err(|e| bad(e.to_string()))?;
     params.load(&part("params/")).map_err(|e| bad(e.to_string()))?;
     Ok(Some((header.progress, log)))
 }
 
-fn load_log(path: &Path, lines: usize) -> Result<Vec<LogLine>, Error> {
-    let text = record::fs::read_text(path)?;
-    let bad = |message: String| Error::content(path, message);
-    let read = |(i, line): (usize, &str)| {
-        serde_json::from_str(line).map_err(|e| bad(format!("line {}: expected a log line: {e}", i + 1)))
-    };
-    let log: Vec<LogLine> = text.lines().take(lines).enumerate().map(read).collect::<Result<_, _>>()?;
-    if log.len() < lines {
-        return Err(bad(format!("expected at least {lines} lines, found {}", log.len())));
+/// The log as it was when the checkpoint was written, of one that may be ahead of it.
+fn load_log(folder: &RunFolder, progress: &Progress) -> Result<Vec<LogLine>, Error> {
+    let mut log = folder.read_log()?;
+    if log.len() < progress.log_lines {
+        let message = format!("expected at least {} lines, found {}", progress.log_lines, log.len());
+        return Err(Error::content(&folder.log(), message));
+    }
+    log.truncate(progress.log_lines);
+    for line in &mut log {
+        if let LogLine::Losses { first, losses } = line {
+            losses.truncate(progress.step.saturating_sub(*first) as usize);
+        }
     }
     Ok(log)
 }

@@ -122,7 +122,7 @@ pub fn the_same_spec_gives_the_same_weights_for_any_number_of_loader_threads<T: 
         let again = run::<T>(root, spec, threads, &[])?;
         ensure!(first.weights == again.weights, "{threads} loader threads give other weights");
         ensure!(
-            (&first.epochs, &first.norms) == (&again.epochs, &again.norms),
+            (&first.losses, &first.epochs, &first.norms) == (&again.losses, &again.epochs, &again.norms),
             "{threads} loader threads log other numbers"
         );
     }
@@ -143,7 +143,7 @@ pub fn a_resumed_run_gives_the_same_weights<T: Task>(root: &Root, spec: &Spec) -
         let resumed = run::<T>(root, spec, 2, stops)?;
         ensure!(whole.weights == resumed.weights, "interrupted at {stops:?}, the weights differ");
         ensure!(
-            (&whole.epochs, &whole.norms) == (&resumed.epochs, &resumed.norms),
+            (&whole.losses, &whole.epochs, &whole.norms) == (&resumed.losses, &resumed.epochs, &resumed.norms),
             "interrupted at {stops:?}, the log differs"
         );
         ensure!(resumed.provenance.resumed == stops.len() as u64, "the record does not say how often it was resumed");

@@ -62,7 +62,7 @@ pub fn test<T: Task>(folder: &RunFolder, root: &Root) -> std::result::Result<Tes
     let started = provenance::now();
     let Finished { record, planned, task, model } = finished::open::<T>(folder, root)?;
     let scores = evaluate(&task, &model, Split::Test, planned.settings.batch, provenance::threads(), &Device::Cpu)?;
-    let provenance = provenance::provenance(task.set().digest(), started, 0);
+    let provenance = provenance::provenance(task.set().digest(), started, 0)?;
     let test = TestRecord { schema: SCHEMA, id: record.id, weights: record.weights, scores, provenance };
     folder.write_test(&test)?;
     Ok(test)

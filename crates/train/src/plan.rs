@@ -1,5 +1,6 @@
 //! From a spec as written to a spec with every default filled in, and its id.
 
+use crate::engine::Engine;
 use crate::error::Error;
 use crate::task::Task;
 use candle_core::Device;
@@ -10,15 +11,18 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-/// The `[train]` table: how long training is, and what is logged of it.
+/// The `[train]` table: what computes, how long training is, and what is logged of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Settings {
+    /// What computes.
+    #[serde(default)]
+    pub engine: Engine,
     /// Passes over the training split.
     pub epochs: u64,
     /// Examples a step; those that do not fill a last batch wait for the next epoch's order.
     pub batch: usize,
-    /// Norm diagnostics are logged at every so many steps.
+    /// Norm diagnostics are logged at every so many steps, and the losses of all steps with them.
     #[serde(default = "default_log_every")]
     pub log_every: u64,
     /// Scores on validation are taken after every so many epochs, and after the last.

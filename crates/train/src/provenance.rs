@@ -1,5 +1,6 @@
 //! Where a number comes from.
 
+use crate::Result;
 use record::Provenance;
 
 /// Now, in RFC 3339 to the second, UTC.
@@ -14,17 +15,22 @@ pub(crate) fn threads() -> usize {
 }
 
 /// What a record says of this process.
-pub(crate) fn provenance(dataset_digest: &str, started: String, resumed: u64) -> Provenance {
-    Provenance {
+///
+/// # Errors
+///
+/// Where `OPS_KERNELS` names kernels that there are not.
+pub(crate) fn provenance(dataset_digest: &str, started: String, resumed: u64) -> Result<Provenance> {
+    Ok(Provenance {
         commit: record::commit::of_binary(),
         dataset_digest: dataset_digest.into(),
         cpu: cpu(),
+        kernels: Some(ops::Kernels::current()?.name().into()),
         threads: threads() as u64,
         precision: "f32".into(),
         started,
         ended: now(),
         resumed,
-    }
+    })
 }
 
 fn cpu() -> String {

@@ -1,6 +1,6 @@
 //! The one training loop.
 
-use crate::checkpoint::{self, LogLine, Progress};
+use crate::checkpoint::{self, Progress};
 use crate::error::Error;
 use crate::evaluation::evaluate;
 use crate::loader::{Loader, examples};
@@ -9,9 +9,10 @@ use crate::provenance;
 use crate::task::Task;
 use candle_core::{Device, Tensor};
 use data::{Root, Split};
-use record::{About, EpochRow, LayerRow, NormRow, Outcome, Record, RunFolder, SCHEMA, Seconds};
+use record::{About, EpochRow, LayerRow, LogLine, NormRow, Outcome, Record, RunFolder, SCHEMA, Seconds, digest};
 use regularize::{Before, LayerNorms, Optimizer, Params};
 use serde::Serialize;
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::time::{Duration, Instant};
 
@@ -122,7 +123,7 @@ impl<'a, T: Task> Run<'a, T> {
         let params = planned.params();
         let model = task.model(&params).map_err(|e| Error::spec("task", format!("{e:#}")))?;
         let mut optimizer = Optimizer::new(&params, planned.base, planned.method, planned.spec.rest_decay)?;
-        let loaded = checkpoint::load(&folder.checkpoint(), &folder.log(), &planned.id, &params, &mut optimizer)?;
+        let loaded = checkpoint::load(folder, &planned.id, &params, &mut optimizer)?;
         let (progress, log) = match loaded {
             Some((mut progress, log)) => {
                 progress.resumed += 1;
@@ -191,6 +192,7 @@ impl<'a, T: Task> Run<'a, T> {
         if !value.is_finite() {
             return Ok(Some(Outcome::Diverged { epoch, step, reason: format!("the training loss became {value}") }));
         }
+        self.log_loss(step, value);
         self.update(batch, loss, forward)?;
         self.progress.step += 1;
         self.progress.loss_sum += value;
@@ -205,6 +207,19 @@ impl<'a, T: Task> Run<'a, T> {
             self.save()?;
         }
         Ok(None)
+    }
+
+    fn log_loss(&mut self, step: u64, loss: f64) {
+        if step.is_multiple_of(self.planned.settings.log_every) {
+            self.log.push(LogLine::Losses { first: step, losses: Vec::new() });
+        }
+        let losses = |line| match line {
+            &mut LogLine::Losses { ref mut losses, .. } => Some(losses),
+            _ => None,
+        };
+        if let Some(losses) = self.log.iter_mut().rev().find_map(losses) {
+            losses.push(loss);
+        }
     }
 
     fn update(&mut self, batch: &T::Batch, loss: Tensor, forward: Instant) -> std::result::Result<(), Error> {
@@ -269,24 +284,16 @@ impl<'a, T: Task> Run<'a, T> {
 
     fn save(&mut self) -> std::result::Result<(), Error> {
         self.progress.log_lines = self.log.len();
-        let (checkpoint, log) = (self.folder.checkpoint(), self.folder.log());
-        checkpoint::save(
-            &checkpoint,
-            &log,
-            &self.planned.id,
-            &self.progress,
-            &self.log,
-            &self.params,
-            &self.optimizer,
-        )?;
+        checkpoint::save(self.folder, &self.planned.id, &self.progress, &self.log, &self.params, &self.optimizer)?;
         self.saved = Instant::now();
         Ok(())
     }
 
     fn finish(&mut self, outcome: Outcome) -> std::result::Result<Record, Error> {
-        let (mut epochs, mut rows, mut last) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut epochs, mut rows, mut last, mut all_losses) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         for line in &self.log {
             match line {
+                LogLine::Losses { losses, .. } => all_losses.extend_from_slice(losses),
                 LogLine::Epoch(row) => epochs.push(row.clone()),
                 LogLine::Norms { median, layers } => {
                     rows.push(median.clone());
@@ -307,6 +314,8 @@ impl<'a, T: Task> Run<'a, T> {
             norms: rows,
             layers: last,
             weights: self.params.digest()?,
+            tensors: Some(self.tensors()?),
+            losses: Some(digest::losses(all_losses)),
             steps: self.progress.step,
             seconds: self.progress.seconds,
             about: self.about(),
@@ -314,7 +323,7 @@ impl<'a, T: Task> Run<'a, T> {
                 task.set().digest(),
                 self.progress.started.clone(),
                 self.progress.resumed,
-            ),
+            )?,
         };
         checkpoint::write_weights(&self.folder.weights(), &self.params)?;
         self.folder.write_record(&record)?;
@@ -324,6 +333,15 @@ impl<'a, T: Task> Run<'a, T> {
             }
             _ => Ok(record),
         }
+    }
+
+    /// The digest of each parameter and buffer.
+    fn tensors(&self) -> std::result::Result<BTreeMap<String, String>, Error> {
+        let digest = |parameter: regularize::Parameter| {
+            let values = parameter.var.flatten_all()?.to_vec1::<f32>()?;
+            Ok((parameter.name, digest::tensor(parameter.var.dims(), &values)))
+        };
+        self.params.all().into_iter().map(digest).collect()
     }
 
     fn about(&self) -> About {

@@ -3,6 +3,7 @@
 
 mod new;
 mod progress;
+mod verify;
 
 use serde_json::Value;
 use std::collections::BTreeMap;

@@ -290,7 +290,9 @@ fn provenance(ranking: &Ranking<'_>) -> String {
         last: Option<&'a str>,
         resumed: u64,
     }
-    let key = |from: &Provenance| (from.commit.clone(), from.cpu.clone(), from.threads, from.precision.clone());
+    let key = |from: &Provenance| {
+        (from.commit.clone(), from.cpu.clone(), from.kernels.clone(), from.threads, from.precision.clone())
+    };
     let mut groups: BTreeMap<_, Group<'_>> = BTreeMap::new();
     for entry in &ranking.comparison.entries {
         let from = &entry.record.provenance;
@@ -307,10 +309,11 @@ fn provenance(ranking: &Ranking<'_>) -> String {
             group.last = group.last.max(Some(&from.ended));
         }
     }
-    let rows = groups.iter().map(|((commit, cpu, threads, precision), group)| {
+    let rows = groups.iter().map(|((commit, cpu, kernels, threads, precision), group)| {
         vec![
             format!("`{}`", short(commit)),
             escape(cpu),
+            kernels.as_deref().map_or(NOTHING.to_owned(), escape),
             threads.to_string(),
             escape(precision),
             group.runs.to_string(),
@@ -320,11 +323,21 @@ fn provenance(ranking: &Ranking<'_>) -> String {
             day(group.last.unwrap_or_default()).to_owned(),
         ]
     });
-    let names =
-        header(&["commit", "processor", "threads", "precision", "runs", "test evaluations", "resumed", "from", "to"]);
+    let names = header(&[
+        "commit",
+        "processor",
+        "kernels",
+        "threads",
+        "precision",
+        "runs",
+        "test evaluations",
+        "resumed",
+        "from",
+        "to",
+    ]);
     let note = match groups.len() {
         0 | 1 => "",
-        _ => "The records come from several commits, processors or thread counts.\n\n",
+        _ => "The records come from several commits, processors, kernel sets or thread counts.\n\n",
     };
     format!("{note}{}", table::markdown(&names, &rows.collect::<Vec<_>>()).trim_end())
 }

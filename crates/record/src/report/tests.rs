@@ -269,7 +269,7 @@ fn mixed_provenance_is_said() {
     let rendered = rendered(&entries);
     assert!(rendered.summary.contains("2 commits ([provenance](#provenance)), 2 kinds of host"));
     assert!(rendered.limits.contains("several commits of the code") && rendered.limits.contains("several hosts"));
-    assert!(rendered.appendix.contains("| `fedcba9876+changes` | AMD EPYC 9R14 | 8 |"));
+    assert!(rendered.appendix.contains("| `fedcba9876+changes` | AMD EPYC 9R14 | avx512 | 8 |"));
 }
 
 #[test]
