@@ -76,10 +76,10 @@ def fcos18(batch):
     import torch_fcos  # which needs torchvision
 
     corner, side = torch.rand(batch, 20, 2) * torch.tensor([320.0, 240.0]), 10 + 70 * torch.rand(batch, 20, 2)
-    boxes, nothing = torch.cat([corner, corner + side], 2), torch.zeros(20, dtype=torch.bool)
-    objects = [(boxes[image], torch.randint(0, 3, (20,)), nothing) for image in range(batch)]
+    boxes, classes = torch.cat([corner, corner + side], 2), torch.randint(0, 3, (batch, 20))
     network = torch_fcos.Fcos([2, 2, 2, 2], width=32, stride=8, channels=96, convs=2, classes=3)
-    return network, torch.randn(batch, 3, 240, 320), lambda levels: torch_fcos.loss(levels, objects)
+    loss = torch_fcos.DenseLoss([(8, 30, 40), (16, 15, 20), (32, 8, 10)])
+    return network, torch.randn(batch, 3, 240, 320), lambda levels: loss(levels, boxes, classes)
 
 
 def segmentation(network, *settings):
