@@ -3,7 +3,7 @@
 and with every way to launch them, and what the GPU could do at best.
 
 usage, from the repository's root: python3 tools/device/peers.py --out peers.json [--seconds 300] [options]
-needs: torch, torchvision (for FCOS), safetensors (for --reference); no network
+needs: torch, torchvision (for FCOS), safetensors (for gradients.py); no network
 
 A step is forward, loss, backward and SGD (fused; momentum 0.9, decay 5e-4 on everything) on data that lie on the device.
 
@@ -17,11 +17,7 @@ Times are between CUDA events, medians over at least 20 steps after a warm-up. R
 --seconds are used up; `skipped` in the JSON counts the rest. --out is written anew after each row. A row that fails has
 `error` in place of numbers.
 
---reference DIR compares gradients. DIR/NETWORK.inputs.safetensors (resnet20, resnet18) holds `images` f32 [n, h, w, c],
-`labels` and each parameter under torchvision's name (`layer1.0.conv1.weight` [out, in, h, w]). The script writes
-DIR/NETWORK.f64.safetensors: `loss`, `logits` and each parameter's gradient in f64, computed on the device. It then
-reports for PyTorch in other precisions, and for each further DIR/NETWORK.ANYTHING.safetensors with gradients under the
-same names, each tensor's ‖gradient − f64‖ / ‖f64‖. --make-inputs DIR writes such inputs from a seed, and does no more.
+--reference DIR compares gradients, as gradients.py says, before anything is timed.
 """
 import argparse
 import gc
@@ -35,10 +31,10 @@ import traceback
 from pathlib import Path
 
 import torch
-import torch.nn.functional as F
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "peers"))
 import torch_step  # noqa: E402
+from gradients import autocast, compare_gradients, set_precision  # noqa: E402
 
 MAIN = [("resnet18", 512), ("resnet18", 64), ("resnet20", 128)]
 OTHERS = [("vgg16_bn", 128), ("unet16", 32), ("fcos18", 32)]
@@ -48,15 +44,6 @@ COMPILED = ["compile", "compile_graph", "compile_overhead"]
 WARM_UP, MIN_STEPS, MAX_STEPS = 5, 20, 300
 # The least time left with which a row starts; a compiled one needs what the longest so far took.
 ROW_SECONDS, COMPILE_SECONDS = 3, 30
-
-
-def set_precision(precision):
-    torch.backends.cuda.matmul.allow_tf32 = precision in TENSOR_CORES
-    torch.backends.cudnn.allow_tf32 = precision in TENSOR_CORES
-
-
-def autocast(precision, device):
-    return torch.autocast(device, torch.bfloat16, enabled=precision == "bf16")
 
 
 class Step:
@@ -381,94 +368,6 @@ def add_kernels(report, args):
             report.write()
 
 
-def torchvision_name(name, blocks):
-    """`layers.3.conv1.weight` of torch_step.ResNet as torchvision names it: `layer2.1.conv1.weight`."""
-    first, *rest = name.split(".")
-    if first != "layers":
-        return name
-    stage, block = divmod(int(rest[0]), blocks)
-    return ".".join([f"layer{stage + 1}", str(block), *rest[1:]])
-
-
-NETWORKS = {"resnet20": ([16, 32, 64], 3), "resnet18": ([64, 128, 256, 512], 2)}
-
-
-def make_inputs(folder):
-    from safetensors.torch import save_file
-
-    folder.mkdir(parents=True, exist_ok=True)
-    for index, (model, (widths, blocks)) in enumerate(NETWORKS.items()):
-        torch.manual_seed(index)
-        network = torch_step.ResNet(widths, blocks)
-        inputs = {torchvision_name(name, blocks): value.detach() for name, value in network.named_parameters()}
-        inputs |= {"images": torch.randn(32, 32, 32, 3), "labels": torch.randint(0, 10, (32,))}
-        save_file(inputs, folder / f"{model}.inputs.safetensors")
-
-
-def gradients(model, inputs, precision, device):
-    """`loss`, `logits` and the gradients in f64, of a step in this precision."""
-    set_precision(precision)
-    widths, blocks = NETWORKS[model]
-    kind = torch.float64 if precision == "f64" else torch.float32
-    network = torch_step.ResNet(widths, blocks)
-    for name, value in network.named_parameters():
-        given = inputs[torchvision_name(name, blocks)]
-        if given.shape != value.shape:
-            raise RuntimeError(f"{model}: expected {name} of shape {list(value.shape)}, found {list(given.shape)}")
-        value.data.copy_(given)
-    network = network.to(device, kind)
-    images = inputs["images"].to(device, kind).permute(0, 3, 1, 2)
-    with autocast(precision, device):
-        logits = network(images)
-    loss = F.cross_entropy(logits.to(kind), inputs["labels"].to(device, torch.int64))
-    loss.backward()
-    found = {torchvision_name(name, blocks): value.grad for name, value in network.named_parameters()}
-    found |= {"loss": loss.detach(), "logits": logits.detach()}
-    return {name: value.to("cpu", torch.float64).contiguous() for name, value in found.items()}
-
-
-def errors(found, exact):
-    """Of each tensor; the worst and the median of all."""
-    if missing := sorted(exact.keys() - found.keys()):
-        raise RuntimeError(f"expected a gradient of each parameter, loss and logits; missing: {', '.join(missing[:5])}")
-    relative = {name: ((found[name].double() - value).norm() / value.norm()).item() for name, value in exact.items()}
-    ordered = sorted(relative, key=relative.get)
-    return {
-        "worst": [ordered[-1], relative[ordered[-1]]],
-        "median": relative[ordered[len(ordered) // 2]],
-        "tensors": {name: float(f"{error:.3g}") for name, error in relative.items()},
-    }
-
-
-def compare_gradients(folder, device):
-    from safetensors.torch import load_file, save_file
-
-    report = {}
-    for model in NETWORKS:
-        path = folder / f"{model}.inputs.safetensors"
-        if not path.exists():
-            report[model] = {"error": f"expected {path}; --make-inputs {folder} writes it"}
-            continue
-        inputs = load_file(path)
-        exact = gradients(model, inputs, "f64", device)
-        save_file(exact, folder / f"{model}.f64.safetensors")
-        found = {f"torch {p}": lambda p=p: gradients(model, inputs, p, device) for p in ["f32", "tf32", "bf16"]}
-        for other in sorted(folder.glob(f"{model}.*.safetensors")):
-            name = other.name.split(".")[1]
-            if name not in ["inputs", "f64"]:
-                found[name] = lambda other=other: load_file(other)
-        report[model] = {}
-        for name, values in found.items():
-            try:
-                compared = report[model][name] = errors(values(), exact)
-                worst, error = compared["worst"]
-                print(f"{model} {name}: gradients off by {compared['median']:.2e} (median), {error:.2e} ({worst})", flush=True)
-            except Exception as error:
-                report[model][name] = {"error": repr(error)}
-                print(f"{model} {name}: {error!r}", flush=True)
-    return report
-
-
 def print_best(report):
     print("\n| network | batch | precision | eager | graph | compile | compile_graph | compile_overhead | best, images/s |")
     print(f"|{' --- |' * 3}{' ---: |' * 6}")
@@ -493,11 +392,8 @@ def main():
     parser.add_argument("--variants", nargs="*", choices=["eager", "graph", *COMPILED])
     parser.add_argument("--kernels", action="store_true", help="add a table of an eager step's kernels, at the end")
     parser.add_argument("--reference", type=Path, metavar="DIR", help="compare gradients first")
-    parser.add_argument("--make-inputs", type=Path, metavar="DIR", help="write inputs for --reference, and exit")
     args = parser.parse_args()
 
-    if args.make_inputs:
-        return make_inputs(args.make_inputs)
     if args.device == "cpu":
         torch.set_num_threads(1)
     report = Report(args.out, args.seconds, args.device)
