@@ -71,6 +71,19 @@ class Step:
 
         self.loss = loss
 
+    def gradient(self, loss):
+        """All gradients in a row."""
+        self.optimizer.zero_grad(set_to_none=True)
+        loss().backward()
+        parameters = [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
+        return torch.cat([parameter.grad.flatten() for parameter in parameters])
+
+    def check(self, loss):
+        """Raises where gradients point elsewhere than those of `self.loss`: inductor has had silent errors."""
+        cosine = torch.cosine_similarity(self.gradient(self.loss), self.gradient(loss), dim=0).item()
+        if not cosine > 0.8:
+            raise RuntimeError(f"expected the gradients of an eager step, found a cosine of {cosine:.3f} to them")
+
     def step(self, loss):
         self.optimizer.zero_grad(set_to_none=True)
         value = loss()
@@ -268,6 +281,9 @@ class Runner:
         mode = "reduce-overhead" if variant == "compile_overhead" else None
         if mode not in compiled:
             compiled[mode] = torch.compile(made.loss, mode=mode, dynamic=False)
+            made.check(compiled[mode])
+            # The eager step's memory is none of this row's.
+            clear(self.args.device)
         loss = compiled[mode]
 
         def step():
