@@ -146,3 +146,54 @@ def loss(levels, objects):
     cross = F.binary_cross_entropy_with_logits(found[:, 4], centre_ness)
     entropy = F.binary_cross_entropy(centre_ness, centre_ness)
     return focal + (giou * centre_ness).sum() / centre_ness.sum() + cross - entropy
+
+
+class DenseLoss:
+    """`loss` with masks in place of selections, for compilers and CUDA graphs: no shape depends on a value, no value is
+    read on the host. Each image has as many objects, none of them ignored. `grids`: (stride, h, w) of each level."""
+
+    def __init__(self, grids):
+        self.at = torch.cat([places(*grid) for grid in grids])
+        of_level = lambda values: torch.cat([torch.full((h * w,), v) for (_, h, w), v in zip(grids, values)])
+        self.scale = of_level([float(stride) for stride, *_ in grids])
+        bounds = [8.0 * stride for stride, *_ in grids[:-1]]
+        self.least, self.most = of_level([0.0, *bounds]), of_level([*bounds, math.inf])
+        self.outwards = torch.tensor([-1.0, -1.0, 1.0, 1.0])
+
+    def targets(self, boxes, classes):
+        """Of boxes [n, k, 4] and classes [n, k]: whether a pixel is to find an object [n, p], its class [n, p], its
+        corners in strides from the pixel [n, p, 4]."""
+        corners = boxes[:, None] - self.at.repeat(1, 2)[:, None]
+        sides = corners * self.outwards
+        far, off_centre = sides.amax(-1), (corners[..., :2] + corners[..., 2:]).abs().amax(-1) / 2
+        fits = (sides.amin(-1) > 0) & (off_centre < 1.5 * self.scale[:, None])
+        fits &= (far > self.least[:, None]) & (far <= self.most[:, None])
+        area = ((boxes[..., 2] - boxes[..., 0]) * (boxes[..., 3] - boxes[..., 1]))[:, None]
+        smallest, best = torch.where(fits, area, math.inf).min(2)
+        of_best = corners.gather(2, best[..., None, None].expand(-1, -1, 1, 4)).squeeze(2) / self.scale[:, None]
+        found = smallest < math.inf
+        # Any box around the pixel keeps the values finite where there is none.
+        return found, classes.gather(1, best), torch.where(found[..., None], of_best, self.outwards)
+
+    def __call__(self, levels, boxes, classes):
+        rows = lambda maps: torch.cat([x.permute(0, 2, 3, 1).flatten(1, 2) for x in maps], 1).float()
+        logits, outputs = rows([c for _, c, _ in levels]), rows([b for _, _, b in levels])
+        found, kind, corners = self.targets(boxes, classes)
+        kinds = torch.arange(logits.shape[2], device=logits.device)
+        one_hot = (kind[..., None] == kinds) & found[..., None]
+        count = found.sum().clamp(min=1)
+        focal = sigmoid_focal_loss(logits, one_hot.float(), reduction="sum") / count
+        sides = corners.abs()
+        ratio = lambda a, b: torch.minimum(a, b) / torch.maximum(a, b)
+        centre_ness = (ratio(sides[..., 0], sides[..., 2]) * ratio(sides[..., 1], sides[..., 3])).sqrt()
+        predicted = outputs[..., :4].clamp(max=8.0).exp()
+        # Both boxes hold the pixel: their sides' least and greatest span intersection and hull.
+        area = lambda sides: (sides[..., 0] + sides[..., 2]) * (sides[..., 1] + sides[..., 3])
+        intersection, hull = area(torch.minimum(predicted, sides)), area(torch.maximum(predicted, sides))
+        union = area(predicted) + area(sides) - intersection
+        giou = 1 - intersection / union + (hull - union) / hull
+        cross = F.binary_cross_entropy_with_logits(outputs[..., 4], centre_ness, reduction="none")
+        entropy = -(torch.special.xlogy(centre_ness, centre_ness) + torch.special.xlogy(1 - centre_ness, 1 - centre_ness))
+        weight = torch.where(found, centre_ness, 0.0)
+        boxes_loss = (giou * weight).sum() / weight.sum().clamp(min=1e-12)
+        return focal + boxes_loss + (torch.where(found, cross - entropy, 0.0)).sum() / count

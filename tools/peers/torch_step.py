@@ -76,10 +76,10 @@ def fcos18(batch):
     import torch_fcos  # which needs torchvision
 
     corner, side = torch.rand(batch, 20, 2) * torch.tensor([320.0, 240.0]), 10 + 70 * torch.rand(batch, 20, 2)
-    boxes, nothing = torch.cat([corner, corner + side], 2), torch.zeros(20, dtype=torch.bool)
-    objects = [(boxes[image], torch.randint(0, 3, (20,)), nothing) for image in range(batch)]
+    boxes, classes = torch.cat([corner, corner + side], 2), torch.randint(0, 3, (batch, 20))
     network = torch_fcos.Fcos([2, 2, 2, 2], width=32, stride=8, channels=96, convs=2, classes=3)
-    return network, torch.randn(batch, 3, 240, 320), lambda levels: torch_fcos.loss(levels, objects)
+    loss = torch_fcos.DenseLoss([(8, 30, 40), (16, 15, 20), (32, 8, 10)])
+    return network, torch.randn(batch, 3, 240, 320), lambda levels: loss(levels, boxes, classes)
 
 
 def segmentation(network, *settings):
@@ -128,6 +128,8 @@ def main():
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--steps", type=int, default=12, help="timed steps, of which the median counts")
     parser.add_argument("--eval", action="store_true", help="time the forward pass alone, with running statistics")
+    parser.add_argument("--compile", action="store_true", help="torch.compile of forward, loss and backward")
+    parser.add_argument("--bf16", action="store_true", help="autocast to bf16")
     args = parser.parse_args()
 
     torch.set_num_threads(args.threads)
@@ -136,18 +138,25 @@ def main():
     if args.layout == "channels_last":
         network = network.to(memory_format=torch.channels_last)
         images = images.contiguous(memory_format=torch.channels_last)
-    optimizer = torch.optim.SGD(network.parameters(), lr=0.01, momentum=0.9, weight_decay=5e-4)
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.01, momentum=0.9, weight_decay=5e-4, fused=True)
+
+    def forward():
+        with torch.autocast("cpu", torch.bfloat16, enabled=args.bf16):
+            return network(images) if args.eval else loss_of(network(images))
+
+    if args.compile:
+        forward = torch.compile(forward, dynamic=False)
 
     def train():
         optimizer.zero_grad(set_to_none=True)
-        loss = loss_of(network(images))
+        loss = forward()
         loss.backward()
         optimizer.step()
         return loss.item()
 
     def evaluate():
         with torch.inference_mode():
-            network(images)
+            forward()
 
     network.train(not args.eval)
     seconds, losses = [], []
@@ -163,6 +172,8 @@ def main():
         "model": args.model,
         "batch": args.batch,
         "layout": args.layout,
+        "compile": args.compile,
+        "bf16": args.bf16,
         "threads": args.threads,
         "torch": torch.__version__,
         "images_per_s": round(args.batch / median, 1),
