@@ -49,7 +49,7 @@ impl NormRule for ExampleMethod {
     }
 
     fn factor(&self, filter: &Filter) -> f64 {
-        (filter.start / filter.norm).powf(self.strength)
+        libm::pow(filter.start / filter.norm, self.strength)
     }
 }
 

@@ -144,5 +144,5 @@ impl Task for Classification {
 fn most_probable(logits: &[f32]) -> (usize, f32) {
     let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     let class = logits.iter().position(|logit| *logit == largest).unwrap_or(0);
-    (class, 1.0 / logits.iter().map(|logit| (logit - largest).exp()).sum::<f32>())
+    (class, 1.0 / logits.iter().map(|logit| libm::expf(logit - largest)).sum::<f32>())
 }

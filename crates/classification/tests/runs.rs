@@ -280,7 +280,7 @@ fn filters_have_unit_norm_after_every_step() {
         for (name, weight) in convolutions {
             let rows: Vec<Vec<f32>> = weight.flatten_from(1).unwrap().to_vec2().unwrap();
             for row in rows {
-                let norm = row.iter().map(|w| f64::from(*w).powi(2)).sum::<f64>().sqrt();
+                let norm = row.iter().map(|w| f64::from(*w) * f64::from(*w)).sum::<f64>().sqrt();
                 assert!((norm - 1.0).abs() < 1e-5, "{name} after step {step}: {norm}");
                 filters += 1;
             }

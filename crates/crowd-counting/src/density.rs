@@ -80,7 +80,7 @@ fn line(centre: usize, length: usize, spread: f64, stride: usize) -> (usize, Vec
     let mut sum = 0.0;
     for pixel in first..=last {
         let distance = pixel.abs_diff(centre) as f64;
-        let value = if radius == 0 { 1.0 } else { (-0.5 * (distance / spread).powi(2)).exp() };
+        let value = if radius == 0 { 1.0 } else { libm::exp(-0.5 * (distance / spread) * (distance / spread)) };
         cells[pixel / stride - start] += value;
         sum += value;
     }

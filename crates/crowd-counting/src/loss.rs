@@ -1,6 +1,7 @@
 //! The training losses.
 
 mod bayesian;
+mod exponential;
 mod matching;
 
 pub use bayesian::Bayesian;
@@ -75,8 +76,11 @@ impl Loss {
             LossConfig::Density { .. } => {
                 let of_image = |people: &People| density(&people.points, &people.spreads, size, self.stride).values;
                 let targets: Vec<f32> = people.par_iter().map(of_image).flatten_iter().map(|v| v as f32).collect();
-                let targets = Tensor::from_vec(targets, (n, height, width), maps.device())?;
-                ((maps - targets)? / self.scale.cell)?.sqr()?.mean_all()
+                let values: Vec<f32> = maps.flatten_all()?.to_vec1()?;
+                let (cell, cells) = (self.scale.cell, values.len() as f64);
+                let errors = || values.iter().zip(&targets).map(|(a, b)| (f64::from(*a) - f64::from(*b)) / cell);
+                let value = errors().map(square).sum::<f64>() / cells;
+                with_gradient(maps, value, errors().map(|error| (2.0 * error / (cell * cells)) as f32).collect())
             }
             LossConfig::Bayesian(loss) => {
                 self.judged(maps, people, |map, people| loss.of(map, &people.points, self.stride))
@@ -104,17 +108,24 @@ impl Loss {
         let share = 1.0 / (n as f64 * self.scale.pixel * (height * width * self.stride * self.stride) as f64);
         let gradient: Vec<f32> =
             judged.iter().flat_map(|judged| &judged.gradient).map(|value| (value * share) as f32).collect();
-        // The function that has the value and the gradient here.
-        let value: f64 = judged.iter().map(|judged| judged.value * share).sum();
-        let inner: f64 = values.iter().zip(&gradient).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum();
-        let gradient = Tensor::from_vec(gradient, (n, height, width), maps.device())?;
-        (maps * gradient)?.sum_all()? + (value - inner)
+        with_gradient(maps, judged.iter().map(|judged| judged.value * share).sum(), gradient)
     }
+}
+
+/// The scalar `value` with this gradient with respect to `maps`.
+fn with_gradient(maps: &Tensor, value: f64, gradient: Vec<f32>) -> Result<Tensor> {
+    let gradient = Tensor::from_vec(gradient, maps.shape(), maps.device())?;
+    // Candle's sums depend on the processor, but not that of zeros, which has the gradient.
+    ((maps - maps.detach())? * gradient)?.sum_all()? + value
 }
 
 /// The middle of each cell along a line of `cells`, in pixels.
 fn middles(cells: usize, stride: usize) -> Vec<f64> {
     (0..cells).map(|cell| (cell as f64 + 0.5) * stride as f64).collect()
+}
+
+fn square(value: f64) -> f64 {
+    value * value
 }
 
 /// −1, 0 or 1: the slope of the absolute value, as torch has it.

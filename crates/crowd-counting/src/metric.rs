@@ -79,7 +79,7 @@ impl Counts {
         Summary {
             images: self.pairs.len(),
             mae: mean(all().map(error)),
-            rmse: mean(all().map(|pair| error(pair).powi(2))).map(f64::sqrt),
+            rmse: mean(all().map(|pair| error(pair) * error(pair))).map(f64::sqrt),
             nae: mean(all().filter(|[truth, _]| *truth > 0.0).map(|pair| error(pair) / pair[0])),
             bias: mean(all().map(|[truth, estimate]| estimate - truth)),
             ranges: (0..BEGINNINGS.len()).filter_map(range).collect(),

@@ -15,7 +15,7 @@ use std::io::Cursor;
 fn photograph([height, width]: [usize; 2]) -> Vec<u8> {
     let value = |at: usize| {
         let (y, x, c) = (at / 3 / width, at / 3 % width, at % 3);
-        let wave = ((x * (c + 2)) as f64 / 37.0).sin() * ((y * (4 - c)) as f64 / 29.0).cos();
+        let wave = libm::sin((x * (c + 2)) as f64 / 37.0) * libm::cos((y * (4 - c)) as f64 / 29.0);
         (128.0 + 100.0 * wave) as u8 ^ (at.wrapping_mul(2_654_435_761) >> 20) as u8 & 7
     };
     (0..height * width * 3).map(value).collect()

@@ -44,17 +44,17 @@ pub fn detect(
 fn candidates(level: &Level, classes: &[f32], boxes: &[f32], [height, width]: [usize; 2]) -> Vec<Detection> {
     let (grid, count) = (level.grid(), level.classes.dims()[1].max(1));
     let mut candidates = Vec::new();
-    let sigmoid = |x: f32| 1.0 / (1.0 + (-x).exp());
+    let sigmoid = |x: f32| 1.0 / (1.0 + libm::expf(-x));
     for (pixel, (logits, pixel_box)) in classes.chunks_exact(count).zip(boxes.as_chunks::<5>().0).enumerate() {
         let [left, top, right, bottom, centre_ness] = *pixel_box;
-        let [x, y] = grid.place(pixel);
+        let ([x, y], centre_ness) = (grid.place(pixel), sigmoid(centre_ness));
         for (class, logit) in logits.iter().enumerate() {
-            let score = (sigmoid(*logit) * sigmoid(centre_ness)).sqrt();
+            let score = (sigmoid(*logit) * centre_ness).sqrt();
             if score.is_nan() || score <= LOWEST_SCORE {
                 continue;
             }
             let [left, top, right, bottom] =
-                [left, top, right, bottom].map(|distance| distance.min(LARGEST).exp() * grid.stride as f32);
+                [left, top, right, bottom].map(|distance| libm::expf(distance.min(LARGEST)) * grid.stride as f32);
             let within = |place: f32, length: usize| place.clamp(0.0, length as f32);
             let corners = [
                 within(x - left, width),
@@ -103,7 +103,7 @@ fn soft(boxes: &mut Vec<Bbox<()>>, sigma: f32) {
         let best = left.remove(best);
         for other in &mut left {
             let overlap = iou(&best, other);
-            other.confidence *= (-overlap * overlap / sigma).exp();
+            other.confidence *= libm::expf(-overlap * overlap / sigma);
         }
         left.retain(|other| other.confidence > LOWEST_SCORE);
         boxes.push(best);

@@ -49,8 +49,12 @@ pub fn loss(levels: &[Level], objects: &[Vec<Object>]) -> Result<Tensor> {
     let giou = ops::generalized_box_iou_loss(&corners_of(&boxes.narrow(1, 0, 4)?)?, &corners)?;
     let entropy: f64 = targets.centre_ness.iter().copied().map(entropy).sum::<f64>() / found as f64;
     let total: f64 = targets.centre_ness.iter().copied().map(f64::from).sum();
+    let losses = giou.to_vec1::<f32>()?;
+    let weighted = losses.iter().zip(&targets.centre_ness).map(|(loss, by)| f64::from(*loss) * f64::from(*by));
+    let weighted = weighted.sum::<f64>() / total;
     let centre_ness = Tensor::from_vec(targets.centre_ness, found, device)?;
-    let regression = ((giou * &centre_ness)?.sum_all()? / total)?;
+    // Candle's sums depend on the processor, but not that of zeros, which has the gradient.
+    let regression = (((&giou - giou.detach())? * (&centre_ness / total)?)?.sum_all()? + weighted)?;
     let divergence =
         (ops::binary_cross_entropy_with_logits(&boxes.narrow(1, 4, 1)?.squeeze(1)?, &centre_ness)? - entropy)?;
     (focal / found as f64)? + regression + divergence
@@ -58,8 +62,19 @@ pub fn loss(levels: &[Level], objects: &[Vec<Object>]) -> Result<Tensor> {
 
 /// The boxes around a pixel, in strides, from the logarithms of the distances of their sides: `[n, 4]` both.
 fn corners_of(logarithms: &Tensor) -> Result<Tensor> {
-    let outwards = Tensor::new(&[[-1f32, -1.0, 1.0, 1.0]], logarithms.device())?;
-    logarithms.minimum(LARGEST)?.exp()?.broadcast_mul(&outwards)
+    let mut corners = logarithms.flatten_all()?.to_vec1::<f32>()?;
+    let mut slopes = corners.clone();
+    for (corners, slopes) in corners.as_chunks_mut::<4>().0.iter_mut().zip(slopes.as_chunks_mut::<4>().0) {
+        for ((corner, slope), outwards) in corners.iter_mut().zip(slopes).zip([-1.0, -1.0, 1.0, 1.0]) {
+            let inside = *corner <= LARGEST;
+            *corner = outwards * libm::expf(corner.min(LARGEST));
+            *slope = if inside { *corner } else { 0.0 };
+        }
+    }
+    let [corners, slopes] =
+        [corners, slopes].map(|values| Tensor::from_vec(values, logarithms.shape(), logarithms.device()));
+    // Candle's exponential is the C library's, which differs from machine to machine.
+    corners? + ((logarithms - logarithms.detach())? * slopes?)?
 }
 
 /// What the rows of a batch's levels are to say. A row is a pixel: level by level, image by image, row by row.
@@ -115,6 +130,6 @@ impl Targets {
 /// The least cross-entropy, in nats, against the probability `p`.
 fn entropy(p: f32) -> f64 {
     let p = f64::from(p);
-    let term = |p: f64| if p > 0.0 { -p * p.ln() } else { 0.0 };
+    let term = |p: f64| if p > 0.0 { -p * libm::log(p) } else { 0.0 };
     term(p) + term(1.0 - p)
 }

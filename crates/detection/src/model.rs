@@ -80,7 +80,7 @@ impl Detector {
             backbone: body,
             stages,
             pyramid,
-            classification: branch("classification_head", "cls_logits", classes, (PRIOR / (1.0 - PRIOR)).ln())?,
+            classification: branch("classification_head", "cls_logits", classes, libm::log(PRIOR / (1.0 - PRIOR)))?,
             regression: branch("regression_head", "bbox_reg", 5, 0.0)?,
             frozen: freeze_norms,
         };

@@ -52,9 +52,10 @@ fn generalized([x0, y0, x1, y1]: [f64; 4], [u0, v0, u1, v1]: [f64; 4]) -> (f64, 
     let loss = 1.0 - intersection / (union + EPS) + (enclosing - union) / (enclosing + EPS);
 
     // By the areas: of the intersection, of the box, of the enclosing box.
-    let by_union = intersection / (union + EPS).powi(2) - 1.0 / (enclosing + EPS);
+    let square = |value: f64| value * value;
+    let by_union = intersection / square(union + EPS) - 1.0 / (enclosing + EPS);
     let by_intersection = -1.0 / (union + EPS) - by_union;
-    let by_enclosing = (union + EPS) / (enclosing + EPS).powi(2);
+    let by_enclosing = (union + EPS) / square(enclosing + EPS);
     // Share of a side's end in a minimum or maximum: all, none, or half where both are equal, as torch has it.
     let share = |inner: f64, outer: f64| (f64::from(inner > outer) + f64::from(inner >= outer)) / 2.0;
     let overlaps = f64::from(intersection > 0.0);

@@ -172,9 +172,9 @@ impl ConvSizes {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernels::Kernels;
     use crate::values::with_values;
     use candle_core::{Device, Var};
+    use kernels::Kernels;
     use proptest::prelude::*;
 
     fn integers(len: usize, by: usize) -> Vec<f32> {

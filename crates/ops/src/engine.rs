@@ -8,27 +8,25 @@ use crate::activation::Activation;
 use crate::conv::ConvSizes;
 use crate::cpu::norm::{Moments, Normalization};
 use crate::cpu::{Cpu, HostBuffer};
-use crate::kernels::Kernels;
 use crate::loss::{Binary, Factors};
 use crate::norm::BatchNorm;
 use crate::pool::Windows;
 use crate::reference::Reference;
 use crate::resize::Taps;
 use candle_core::{Result, Tensor};
+use kernels::Kernels;
 use std::fmt::Debug;
 
 /// What computes the operations on a map, and their gradients.
 pub(crate) type Compute = &'static dyn Engine;
 
-impl Kernels {
-    /// The engine that computes with this set.
-    pub(crate) fn engine(self) -> Compute {
-        match self {
-            Self::Avx512 => &Cpu(Self::Avx512),
-            Self::Avx2 => &Cpu(Self::Avx2),
-            Self::Portable => &Cpu(Self::Portable),
-            Self::Candle => &Reference,
-        }
+/// The engine that computes with a set of kernels.
+pub(crate) fn engine(kernels: Kernels) -> Compute {
+    match kernels {
+        Kernels::Avx512 => &Cpu(Kernels::Avx512),
+        Kernels::Avx2 => &Cpu(Kernels::Avx2),
+        Kernels::Portable => &Cpu(Kernels::Portable),
+        Kernels::Candle => &Reference,
     }
 }
 

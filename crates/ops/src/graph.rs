@@ -10,10 +10,10 @@
 //! As in torch, an operation's gradient can be taken once: what it needs is freed on the way.
 
 use crate::engine::{Buffer, Compute};
-use crate::kernels::scoped;
 use crate::values::{output, values};
 use candle_core::backprop::GradStore;
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor, TensorId, bail};
+use kernels::scoped;
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -1,9 +1,9 @@
 //! Tensors as slices: what every operation does at its border.
 
-use crate::engine::Compute;
+use crate::engine::{Compute, engine};
 use crate::graph::is_no_grad;
-use crate::kernels::Kernels;
 use candle_core::{CpuStorage, DType, Layout, Result, Shape, Storage, Tensor, bail};
+use kernels::Kernels;
 use std::borrow::Cow;
 
 /// The values of an argument of the operation `op` in row-major order, copied only where strided.
@@ -50,7 +50,7 @@ pub(crate) fn engine_for(op: &str, tensor: &Tensor) -> Result<Compute> {
     if !tensor.device().is_cpu() {
         bail!("{op}: expected a tensor on the CPU, found one on {:?}", tensor.device().location());
     }
-    Ok(Kernels::current()?.engine())
+    Ok(engine(Kernels::current().map_err(candle_core::Error::wrap)?))
 }
 
 /// `tensor` for operations of candle's: without its history under [`no_grad`](crate::no_grad).

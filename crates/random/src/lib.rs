@@ -12,10 +12,13 @@
 //! assert_eq!(a, b);
 //! ```
 
+mod normal;
+
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use sha2::{Digest, Sha256};
 
+pub use normal::normal;
 pub use rand::rngs::ChaCha8Rng as Rng;
 
 /// The stream of `seed` for `purpose` at `path`, for example `stream(seed, "augment", &[epoch, index])`.

@@ -131,8 +131,8 @@ pub(crate) fn entry(made: &Made, seed: u64) -> Entry {
     let epochs = (0..EPOCHS).map(|epoch| {
         let t = (epoch + 1) as f64 / EPOCHS as f64;
         let wobble = 0.03 * (1.0 - t) * noise(epoch, salt);
-        let top1 = (made.reaches + luck) * (1.0 - 0.35 * (-6.0 * t).exp()) - 0.05 * (1.0 - t) + wobble;
-        let loss = 2.0 * (-4.0 * t).exp() + 0.1;
+        let top1 = (made.reaches + luck) * (1.0 - 0.35 * libm::exp(-6.0 * t)) - 0.05 * (1.0 - t) + wobble;
+        let loss = 2.0 * libm::exp(-4.0 * t) + 0.1;
         EpochRow {
             epoch,
             step: (epoch + 1) * STEPS_AN_EPOCH,
@@ -143,9 +143,9 @@ pub(crate) fn entry(made: &Made, seed: u64) -> Entry {
     let norms = (0..=steps / 10).map(|i| {
         let step = i * 10;
         let t = step as f64 / steps as f64;
-        let lr = rate * (t / 0.05).min(1.0) * (0.5 + 0.5 * (std::f64::consts::PI * t).cos()).max(1e-4);
+        let lr = rate * (t / 0.05).min(1.0) * (0.5 + 0.5 * libm::cos(std::f64::consts::PI * t)).max(1e-4);
         let start = if name == "wrs" { 1.0 } else { 1.3 };
-        let norm = start + (made.norm - start) * (1.0 - (-5.0 * t).exp()) + 0.02 * made.norm * noise(seed, salt) * t;
+        let norm = start + (made.norm - start) * (1.0 - libm::exp(-5.0 * t)) + 0.02 * made.norm * noise(seed, salt) * t;
         // Of SGD with momentum 0.9 (Kosson et al., arXiv 2305.17212).
         let equilibrium_rotation = strength.map(|strength| (2.0 * lr * strength / 1.9).sqrt());
         NormRow {

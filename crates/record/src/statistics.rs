@@ -62,7 +62,7 @@ pub fn deviation(values: &[f64]) -> Option<f64> {
         return None;
     }
     let centre = mean(values)?;
-    let squares: f64 = values.iter().map(|value| (value - centre).powi(2)).sum();
+    let squares: f64 = values.iter().map(|value| (value - centre) * (value - centre)).sum();
     Some((squares / (values.len() - 1) as f64).sqrt())
 }
 

@@ -75,7 +75,10 @@ impl Range {
     fn at(self, share: f64) -> f64 {
         let (value, [low, high]) = match self {
             Self::Linear([low, high]) => (low + share * (high - low), [low, high]),
-            Self::Log([low, high]) => ((low.ln() + share * (high.ln() - low.ln())).exp(), [low, high]),
+            Self::Log(ends @ [low, high]) => {
+                let [from, to] = ends.map(libm::log);
+                (libm::exp(from + share * (to - from)), [low, high])
+            }
         };
         format!("{value:.2e}").parse().unwrap_or(value).clamp(low, high)
     }
@@ -187,8 +190,8 @@ mod tests {
             let found = settings(&search, &["decay", "lr", "m"], Some(trials)).unwrap();
             assert_eq!(found.len(), trials);
             let shares = [
-                numbers(&found, "decay").iter().map(|v| (v.log10() + 6.0) / 4.0).collect::<Vec<f64>>(),
-                numbers(&found, "lr").iter().map(|v| (v.log10() + 3.0) / 4.0).collect(),
+                numbers(&found, "decay").iter().map(|v| (libm::log10(*v) + 6.0) / 4.0).collect::<Vec<f64>>(),
+                numbers(&found, "lr").iter().map(|v| (libm::log10(*v) + 3.0) / 4.0).collect(),
                 numbers(&found, "m"),
             ];
             for shares in &shares {

@@ -107,7 +107,7 @@ fn angle(a: &[f32], b: &[f32]) -> f64 {
         apart += (u - v) * (u - v);
         together += (u + v) * (u + v);
     }
-    2.0 * apart.sqrt().atan2(together.sqrt())
+    2.0 * libm::atan2(apart.sqrt(), together.sqrt())
 }
 
 #[cfg(test)]

@@ -16,7 +16,7 @@ pub fn sgd_rotation(lr: f64, decay: f64, momentum: f64) -> f64 {
 /// Norm of a weight under SGD with momentum and coupled weight decay in equilibrium:
 /// `‖w‖⁴ = η·L_g / (λ(1−μ)(2 − ηλ/(1+μ)))`.
 pub fn sgd_norm(lr: f64, decay: f64, momentum: f64, gradient_square: f64) -> f64 {
-    (lr * gradient_square / (decay * (1.0 - momentum) * (2.0 - lr * decay / (1.0 + momentum)))).powf(0.25)
+    (lr * gradient_square / (decay * (1.0 - momentum) * (2.0 - lr * decay / (1.0 + momentum)))).sqrt().sqrt()
 }
 
 /// Rotation per step of AdamW in equilibrium: `√(2ηλ(1−β₁)/(1+β₁))`.
@@ -45,5 +45,6 @@ pub fn matched_adam_lr(lr: f64, decay: f64, fan_in: f64) -> f64 {
 /// `‖w‖⁴ = ‖w₀‖⁴ + 2η²·L_g·t/(1−μ)²`.
 pub fn sgd_growth(start: f64, lr: f64, momentum: f64, gradient_square: f64, steps: f64) -> f64 {
     let rate = lr / (1.0 - momentum);
-    (start.powi(4) + 2.0 * rate * rate * gradient_square * steps).powf(0.25)
+    let square = start * start;
+    (square * square + 2.0 * rate * rate * gradient_square * steps).sqrt().sqrt()
 }

@@ -2,6 +2,7 @@
 
 use crate::sums::square;
 use candle_core::{CpuStorage, InplaceOp1, Layout, Result, Storage, Tensor, Var, bail};
+use kernels::Kernels;
 use std::cell::RefCell;
 
 /// Calls `f` with the values of `var`, which is contiguous, to be changed in place.
@@ -58,10 +59,16 @@ pub(crate) fn read_any<R>(tensor: Option<&Tensor>, f: impl FnOnce(&[f32]) -> R) 
     }
 }
 
+/// The kernels of this thread.
+pub(crate) fn current() -> Result<Kernels> {
+    Kernels::current().map_err(candle_core::Error::wrap)
+}
+
 /// The sum of squares of an `f32` tensor on any device.
 pub(crate) fn square_of(tensor: &Tensor) -> Result<f64> {
     if tensor.device().is_cpu() {
-        return read(tensor, |values| pulp::Arch::new().dispatch(|| square(values)));
+        let kernels = current()?;
+        return read(tensor, |values| kernels.run(|| square(values)));
     }
     Ok(f64::from(tensor.sqr()?.sum_all()?.to_scalar::<f32>()?))
 }

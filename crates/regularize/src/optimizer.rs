@@ -3,7 +3,7 @@
 use crate::base::Base;
 use crate::error::Error;
 use crate::fused;
-use crate::in_place::{change, change_any, read, read_any, square_of};
+use crate::in_place::{change, change_any, current, read, read_any, square_of};
 use crate::method::{Interval, Method};
 use crate::params::{Normalization, Parameter, Params, Role};
 use crate::sam::Perturbed;
@@ -341,10 +341,13 @@ impl Slot {
     /// Calls `f` with the memory of the weight, its gradient and its state.
     fn in_place<R>(&self, gradient: Option<&Tensor>, f: impl FnOnce(fused::Rows<'_>) -> R) -> candle_core::Result<R> {
         let len = self.treatment.len;
+        let kernels = current()?;
         let (m, v) = (self.state.first(), self.state.get(1));
         // Each borrows the memory of one variable.
         let borrow = |w: &mut [f32], m: &mut [f32], v: &mut [f32], row_state: &mut [f32], targets: &[f32]| {
-            read_any(gradient, |g| f(fused::Rows { len, w, g, m, v, u: &mut [], row_state, targets, results: &mut [] }))
+            read_any(gradient, |g| {
+                f(fused::Rows { kernels, len, w, g, m, v, u: &mut [], row_state, targets, results: &mut [] })
+            })
         };
         change(&self.parameter.var, |w| {
             change_any(m, |m| {
@@ -380,20 +383,21 @@ impl Slot {
         };
         let followers = |of: &Normalization| {
             let Normalization { running_mean, running_var, bias } = of.clone();
-            [(Some(running_mean), 1), (Some(running_var), 2), (bias, 1)]
+            [(Some(running_mean), false), (Some(running_var), true), (bias, false)]
         };
-        for (var, power) in normalizations.iter().flat_map(followers) {
+        for (var, squared) in normalizations.iter().flat_map(followers) {
             let Some(var) = &var else { continue };
             match &factors {
                 Factors::OnHost(factors) => change(var, |values| {
                     for (channel, value) in values.iter_mut().enumerate() {
                         let factor = factors.get(if factors.len() == 1 { 0 } else { channel }).copied().unwrap_or(1.0);
-                        *value = (f64::from(*value) * factor.powi(power)) as f32;
+                        let factor = if squared { factor * factor } else { factor };
+                        *value = (f64::from(*value) * factor) as f32;
                     }
                 })?,
                 Factors::OnDevice(factors) => {
                     let factors = factors.flatten_all()?;
-                    let factors = if power == 2 { factors.sqr()? } else { factors };
+                    let factors = if squared { factors.sqr()? } else { factors };
                     var.set(&var.broadcast_mul(&factors)?)?;
                 }
             }
@@ -405,7 +409,7 @@ impl Slot {
     fn measure(&self, gradient: &Tensor) -> Result<f64, Error> {
         let len = self.treatment.norm_len();
         let (g, w) = (norms(gradient, len)?, norms(&self.parameter.var, len)?);
-        Ok(g.iter().zip(&w).map(|(g, w)| (g * w).powi(2)).sum::<f64>() / g.len() as f64)
+        Ok(g.iter().zip(&w).map(|(g, w)| g * w * (g * w)).sum::<f64>() / g.len() as f64)
     }
 
     /// The learning rate of this parameter where that of the base optimizer is `lr`.

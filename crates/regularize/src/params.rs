@@ -5,7 +5,7 @@ use crate::method::{Method, Reparametrization};
 use crate::weight::{Weight, row_norms};
 use candle_core::{DType, Device, Result, Shape, Tensor, Var};
 use candle_nn::init::{Init, NormalOrUniform};
-use rand_distr::{Distribution, Normal, Uniform};
+use rand::distr::{Distribution, Uniform};
 use sha2::{Digest, Sha256};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -345,8 +345,10 @@ fn draw(seed: u64, name: &str, shape: &Shape, init: Init) -> Result<Vec<f32>> {
         candle_core::Error::Msg(format!("parameter `{name}`: cannot draw from {init:?}: {e}"))
     };
     let normal = |mean: f64, std: f64, rng: &mut random::Rng| -> Result<Vec<f32>> {
-        let distribution = Normal::new(mean, std).map_err(|e| bad(&e))?;
-        Ok((0..len).map(|_| distribution.sample(rng) as f32).collect())
+        if !std.is_finite() {
+            return Err(bad(&"expected a finite standard deviation"));
+        }
+        Ok((0..len).map(|_| (mean + std * random::normal(rng)) as f32).collect())
     };
     let uniform = |low: f64, up: f64, rng: &mut random::Rng| -> Result<Vec<f32>> {
         let distribution = Uniform::new_inclusive(low, up).map_err(|e| bad(&e))?;

@@ -127,12 +127,12 @@ impl Schedule {
             Self::Step(Step { milestones, factor, .. }) => {
                 let passed =
                     milestones.iter().filter(|epoch| (**epoch * per_epoch as f64).round() as u64 <= step).count();
-                factor.powi(passed as i32)
+                (0..passed).fold(1.0, |product, _| product * factor)
             }
             Self::Cosine(Cosine { floor, .. }) => {
-                floor + (1.0 - floor) * 0.5 * (1.0 + (std::f64::consts::PI * progress).cos())
+                floor + (1.0 - floor) * 0.5 * (1.0 + libm::cos(std::f64::consts::PI * progress))
             }
-            Self::Polynomial(Polynomial { power, .. }) => (1.0 - progress).powf(*power),
+            Self::Polynomial(Polynomial { power, .. }) => libm::pow(1.0 - progress, *power),
         }
     }
 

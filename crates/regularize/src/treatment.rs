@@ -235,11 +235,11 @@ impl Treatment {
     /// The step at `moment`.
     pub(crate) fn step(&self, moment: &Moment) -> Step {
         let lr = moment.lr;
-        let t = i32::try_from(moment.step).unwrap_or(i32::MAX);
+        let power = |base: f64| libm::pow(base, moment.step as f64);
         let adam = |betas: [f64; 2], eps: f64, nesterov: bool| Direction::Adam {
             betas,
-            correction1: (1.0 / (1.0 - betas[0].powi(t))) as f32,
-            correction2: (1.0 / (1.0 - betas[1].powi(t)).sqrt()) as f32,
+            correction1: (1.0 / (1.0 - power(betas[0]))) as f32,
+            correction2: (1.0 / (1.0 - power(betas[1])).sqrt()) as f32,
             eps: eps as f32,
             nesterov,
         };
@@ -263,7 +263,7 @@ impl Treatment {
                 (adam(betas, eps, nesterov), project(delta, eps, wd_ratio, false))
             }
             Rule::Nero(Nero { beta, .. }) => {
-                let correction = 1.0 / (1.0 - beta.powi(t));
+                let correction = 1.0 / (1.0 - power(beta));
                 (Direction::Nero { beta, correction, scale: moment.scale }, None)
             }
         };
@@ -288,7 +288,7 @@ impl Treatment {
                 Turn::Rotational(Rotational { zero_mean, .. }) => Applied::Rotational {
                     angle: self.rotation(lr).unwrap_or(0.0),
                     zero_mean,
-                    correction: 1.0 / (1.0 - UPDATE_NORM_DECAY.powi(t)),
+                    correction: 1.0 / (1.0 - power(UPDATE_NORM_DECAY)),
                 },
             },
             rescale: match self.rescale {

@@ -1,10 +1,11 @@
 //! The weight that a network sees, where a method puts something between it and the stored one.
 
-use crate::in_place::read;
+use crate::in_place::{current, read};
 use crate::method::Reparametrization;
 use crate::sums::{dot, mean, square};
 use crate::treatment::SMALLEST;
-use candle_core::{CpuStorage, CustomOp1, CustomOp2, DType, Layout, Result, Shape, Tensor, bail};
+use candle_core::{CpuStorage, CustomOp1, CustomOp2, CustomOp3, DType, Layout, Result, Shape, Tensor, bail};
+use kernels::Kernels;
 use rayon::prelude::*;
 
 /// A scale-invariant weight as a layer holds it, made by [`crate::Params::scale_invariant`].
@@ -33,16 +34,18 @@ impl Weight {
             return Ok(self.stored.clone());
         }
         let root = (len as f64).sqrt();
-        let normalised = |scaling| normalise_rows(&self.stored, scaling);
+        let normalised = |scaling, gain| normalise_rows(&self.stored, scaling, gain);
         match (self.reparametrization, &self.gain) {
             (Reparametrization::Standardized, _) => {
                 // A filter of one value has no deviation; it is standardised to 0.
                 let per_norm = 1.0 / ((len as f64 - 1.0).max(1.0)).sqrt();
-                normalised(Scaling { centred: true, slack: 1e-5, per_norm })
+                normalised(Scaling { centred: true, slack: 1e-5, per_norm }, None)
             }
-            (Reparametrization::Forced, _) => normalised(Scaling { centred: false, slack: 1e-4 * root, per_norm: 1.0 }),
+            (Reparametrization::Forced, _) => {
+                normalised(Scaling { centred: false, slack: 1e-4 * root, per_norm: 1.0 }, None)
+            }
             (Reparametrization::Normalized, Some(gain)) => {
-                normalised(Scaling { centred: false, slack: 0.0, per_norm: 1.0 })?.broadcast_mul(gain)
+                normalised(Scaling { centred: false, slack: 0.0, per_norm: 1.0 }, Some(gain))
             }
             (Reparametrization::Normalized, None) | (Reparametrization::None, _) => Ok(self.stored.clone()),
         }
@@ -58,12 +61,18 @@ struct Scaling {
     per_norm: f64,
 }
 
-/// `scaling` of each row of dimension 0, with its gradient.
-fn normalise_rows(x: &Tensor, scaling: Scaling) -> Result<Tensor> {
+/// `scaling` of each row of dimension 0, times the row's `gain` (`[rows, 1, …]`) where there is one, with gradients.
+fn normalise_rows(x: &Tensor, scaling: Scaling, gain: Option<&Tensor>) -> Result<Tensor> {
     if x.device().is_cpu() && x.dtype() == DType::F32 {
-        return x.contiguous()?.apply_op1(scaling);
+        let (x, op) = (x.contiguous()?, Normalise { scaling, kernels: current()? });
+        return match gain {
+            // Candle's sum over a row, the gain's gradient, depends on the processor.
+            Some(gain) => x.apply_op2(&gain.contiguous()?, op),
+            None => x.apply_op1(op),
+        };
     }
-    through_tensors(x, scaling)
+    let y = through_tensors(x, scaling)?;
+    gain.map_or(Ok(y.clone()), |gain| y.broadcast_mul(gain))
 }
 
 fn through_tensors(x: &Tensor, scaling: Scaling) -> Result<Tensor> {
@@ -90,18 +99,23 @@ impl Scaling {
     }
 
     #[inline(always)]
-    fn forward(self, row: &[f32], y: &mut [f32]) {
+    fn factor(self, norm: f64) -> f64 {
+        if norm < SMALLEST { 0.0 } else { 1.0 / (self.slack + self.per_norm * norm) }
+    }
+
+    #[inline(always)]
+    fn forward(self, row: &[f32], gain: f32, y: &mut [f32]) {
         let (mean, norm) = self.of(row);
-        let factor = if norm < SMALLEST { 0.0 } else { 1.0 / (self.slack + self.per_norm * norm) };
+        let factor = self.factor(norm) as f32;
         for (y, x) in y.iter_mut().zip(row) {
-            *y = (x - mean) * factor as f32;
+            *y = (x - mean) * factor * gain;
         }
     }
 
     /// `dx` for `dy`: with `d = slack + per_norm·‖c‖`, `dc = dy/d − c·(dy·c)·per_norm/(d²·‖c‖)`, less its mean
-    /// where `c` is centred.
+    /// where `c` is centred; all of it times the gain.
     #[inline(always)]
-    fn backward(self, row: &[f32], dy: &[f32], dx: &mut [f32]) {
+    fn backward(self, row: &[f32], gain: f32, dy: &[f32], dx: &mut [f32]) {
         let (mean, norm) = self.of(row);
         if norm < SMALLEST {
             dx.fill(0.0);
@@ -111,19 +125,21 @@ impl Scaling {
         let total = if self.centred { self::mean(dy) } else { 0.0 };
         // c·dy, where c sums to 0 if it is centred.
         let product = dot(row, dy) - f64::from(mean) * total * row.len() as f64;
+        let gain = f64::from(gain);
         let (across, along) =
-            ((1.0 / denominator) as f32, (product * self.per_norm / (denominator * denominator * norm)) as f32);
+            ((gain / denominator) as f32, (gain * product * self.per_norm / (denominator * denominator * norm)) as f32);
         for ((dx, x), dy) in dx.iter_mut().zip(row).zip(dy) {
             *dx = (dy - total as f32) * across - (x - mean) * along;
         }
     }
-}
 
-/// Rows of `values` as tasks; few values are not worth a thread.
-fn rows(layout: &Layout) -> (usize, usize) {
-    let rows = layout.dims().first().copied().unwrap_or(1).max(1);
-    let len = (layout.shape().elem_count() / rows).max(1);
-    (len, ((1 << 15) / len).max(1))
+    /// The derivative by the row's gain.
+    #[inline(always)]
+    fn by_gain(self, row: &[f32], dy: &[f32]) -> f32 {
+        let (mean, norm) = self.of(row);
+        let total = if self.centred { self::mean(dy) * row.len() as f64 } else { 0.0 };
+        (self.factor(norm) * (dot(row, dy) - f64::from(mean) * total)) as f32
+    }
 }
 
 fn values<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [f32]> {
@@ -133,56 +149,150 @@ fn values<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [f32]> {
     }
 }
 
-impl CustomOp1 for Scaling {
+/// A [`Scaling`] of all rows of a weight.
+#[derive(Debug, Clone, Copy)]
+struct Normalise {
+    scaling: Scaling,
+    kernels: Kernels,
+}
+
+impl Normalise {
+    /// Calls `f` with each row of `x`, its gain (of all rows, or none of any), and where to write: as many values as the
+    /// row has, or one.
+    fn rows(
+        self,
+        layout: &Layout,
+        x: &[f32],
+        gains: &[f32],
+        out: &mut [f32],
+        f: impl Fn(Scaling, usize, &[f32], f32, &mut [f32]) + Sync,
+    ) {
+        let rows = layout.dims().first().copied().unwrap_or(1).max(1);
+        let len = (x.len() / rows).max(1);
+        // Few values are not worth a thread.
+        let least = ((1 << 15) / len).max(1);
+        let Self { scaling, kernels } = self;
+        let out_len = (out.len() / rows).max(1);
+        out.par_chunks_mut(out_len).zip(x.par_chunks(len)).enumerate().with_min_len(least).for_each(
+            |(row, (out, x))| {
+                let gain = gains.get(row).copied().unwrap_or(1.0);
+                kernels.run(
+                    #[inline(always)]
+                    || f(scaling, row * len, x, gain, out),
+                );
+            },
+        );
+    }
+
+    fn forward(self, layout: &Layout, x: &[f32], gains: &[f32]) -> (CpuStorage, Shape) {
+        let mut y = vec![0.0; x.len()];
+        self.rows(
+            layout,
+            x,
+            gains,
+            &mut y,
+            #[inline(always)]
+            |scaling, _, x, gain, y| scaling.forward(x, gain, y),
+        );
+        (CpuStorage::F32(y), layout.shape().clone())
+    }
+
+    fn backward(self, layout: &Layout, x: &[f32], gains: &[f32], dy: &[f32]) -> (CpuStorage, Shape) {
+        let mut dx = vec![0.0; x.len()];
+        self.rows(
+            layout,
+            x,
+            gains,
+            &mut dx,
+            #[inline(always)]
+            |scaling, start, x, gain, dx| scaling.backward(x, gain, &dy[start..start + x.len()], dx),
+        );
+        (CpuStorage::F32(dx), layout.shape().clone())
+    }
+}
+
+impl CustomOp1 for Normalise {
     fn name(&self) -> &'static str {
         "normalise rows"
     }
 
-    fn cpu_fwd(&self, storage: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
-        let x = values(storage, layout)?;
-        let (len, least) = rows(layout);
-        let mut y = vec![0.0; x.len()];
-        let scaling = *self;
-        y.par_chunks_mut(len).zip(x.par_chunks(len)).with_min_len(least).for_each(|(y, x)| {
-            pulp::Arch::new().dispatch(
-                #[inline(always)]
-                move || scaling.forward(x, y),
-            );
-        });
-        Ok((CpuStorage::F32(y), layout.shape().clone()))
+    fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
+        Ok(self.forward(layout, values(x, layout)?, &[]))
     }
 
     fn bwd(&self, x: &Tensor, _: &Tensor, dy: &Tensor) -> Result<Option<Tensor>> {
-        Ok(Some(x.contiguous()?.apply_op2_no_bwd(&dy.contiguous()?, &Backward(*self))?))
+        Ok(Some(x.apply_op2_no_bwd(&dy.contiguous()?, &Backward(*self))?))
     }
 }
 
-struct Backward(Scaling);
+/// With gains.
+impl CustomOp2 for Normalise {
+    fn name(&self) -> &'static str {
+        "normalise rows with gains"
+    }
+
+    fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout, gains: &CpuStorage, of: &Layout) -> Result<(CpuStorage, Shape)> {
+        Ok(self.forward(layout, values(x, layout)?, values(gains, of)?))
+    }
+
+    fn bwd(&self, x: &Tensor, gains: &Tensor, _: &Tensor, dy: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>)> {
+        let dy = dy.contiguous()?;
+        let by_gains = x.apply_op2_no_bwd(&dy, &ByGains(*self))?.reshape(gains.shape())?;
+        Ok((Some(x.apply_op3_no_bwd(&dy, gains, &Backward(*self))?), Some(by_gains)))
+    }
+}
+
+struct Backward(Normalise);
 
 impl CustomOp2 for Backward {
     fn name(&self) -> &'static str {
         "gradient of normalise rows"
     }
 
+    fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout, dy: &CpuStorage, of_dy: &Layout) -> Result<(CpuStorage, Shape)> {
+        Ok(self.0.backward(layout, values(x, layout)?, &[], values(dy, of_dy)?))
+    }
+}
+
+/// With gains.
+impl CustomOp3 for Backward {
+    fn name(&self) -> &'static str {
+        "gradient of normalise rows with gains"
+    }
+
     fn cpu_fwd(
         &self,
         x: &CpuStorage,
-        x_layout: &Layout,
+        layout: &Layout,
         dy: &CpuStorage,
-        dy_layout: &Layout,
+        of_dy: &Layout,
+        gains: &CpuStorage,
+        of_gains: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
-        let (x, dy) = (values(x, x_layout)?, values(dy, dy_layout)?);
-        let (len, least) = rows(x_layout);
-        let mut dx = vec![0.0; x.len()];
-        let scaling = self.0;
-        let tasks = dx.par_chunks_mut(len).zip(x.par_chunks(len)).zip(dy.par_chunks(len));
-        tasks.with_min_len(least).for_each(|((dx, x), dy)| {
-            pulp::Arch::new().dispatch(
-                #[inline(always)]
-                move || scaling.backward(x, dy, dx),
-            );
-        });
-        Ok((CpuStorage::F32(dx), x_layout.shape().clone()))
+        Ok(self.0.backward(layout, values(x, layout)?, values(gains, of_gains)?, values(dy, of_dy)?))
+    }
+}
+
+struct ByGains(Normalise);
+
+impl CustomOp2 for ByGains {
+    fn name(&self) -> &'static str {
+        "gradient of the gains of rows"
+    }
+
+    fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout, dy: &CpuStorage, of_dy: &Layout) -> Result<(CpuStorage, Shape)> {
+        let (x, dy) = (values(x, layout)?, values(dy, of_dy)?);
+        let rows = layout.dims().first().copied().unwrap_or(1);
+        let mut by_gains = vec![0.0; rows];
+        self.0.rows(
+            layout,
+            x,
+            &[],
+            &mut by_gains,
+            #[inline(always)]
+            |scaling, start, x, _, out| out.fill(scaling.by_gain(x, &dy[start..start + x.len()])),
+        );
+        Ok((CpuStorage::F32(by_gains), rows.into()))
     }
 }
 
@@ -219,7 +329,7 @@ mod tests {
                 let dx = gradients.get(&weight).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
                 (y.flatten_all().unwrap().to_vec1::<f32>().unwrap(), dx)
             };
-            let kernel = of(normalise_rows(&weight, scaling).unwrap());
+            let kernel = of(normalise_rows(&weight, scaling, None).unwrap());
             let tensors = of(through_tensors(&weight, scaling).unwrap());
             for (found, expected) in [(kernel.0, tensors.0), (kernel.1, tensors.1)] {
                 for (found, expected) in found.iter().zip(&expected) {

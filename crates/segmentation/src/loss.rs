@@ -81,8 +81,8 @@ fn probabilities(logits: &Tensor, targets: &[u32]) -> Result<Vec<Option<f32>>> {
     let probability = |(row, target): (&[f32], &u32)| {
         (*target != IGNORE).then(|| {
             let largest = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-            let sum: f32 = row.iter().map(|logit| (logit - largest).exp()).sum();
-            (row[*target as usize] - largest).exp() / sum
+            let sum: f32 = row.iter().map(|logit| libm::expf(logit - largest)).sum();
+            libm::expf(row[*target as usize] - largest) / sum
         })
     };
     with_values(logits, |logits| {

@@ -84,7 +84,7 @@ impl Task for SemanticSegmentation {
         let set = data::Segmentation::open(root, dataset, data::Options { examples: config.examples, resize: None })?;
         let exponent = config.loss.median_frequency as f32;
         let weights = match exponent > 0.0 {
-            true => Some(weights::of_training(&set)?.into_iter().map(|weight| weight.powf(exponent)).collect()),
+            true => Some(weights::of_training(&set)?.into_iter().map(|weight| libm::powf(weight, exponent)).collect()),
             false => None,
         };
         let normalise = Normalise::new(set.mean(), set.std());

@@ -29,8 +29,8 @@ impl TopOne {
             let largest = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
             let finite = row.iter().all(|x| !x.is_nan());
             self.correct += u64::from(finite && row.iter().position(|x| *x == largest) == Some(*target as usize));
-            let sum: f64 = row.iter().map(|x| (f64::from(*x) - f64::from(largest)).exp()).sum();
-            self.loss += sum.ln() + f64::from(largest) - f64::from(of_target);
+            let sum: f64 = row.iter().map(|x| libm::exp(f64::from(*x) - f64::from(largest))).sum();
+            self.loss += libm::log(sum) + f64::from(largest) - f64::from(of_target);
             self.examples += 1;
         }
         Ok(())

@@ -78,7 +78,7 @@ mod torchvision {
             x ^= x >> 15;
             x = x * 2_246_822_519 % (1 << 32);
             x ^= x >> 13;
-            (x as f64 / f64::from(2f32.powi(32)) - 0.5) as f32
+            (x as f64 / 4_294_967_296.0 - 0.5) as f32
         };
         (0..count).map(value).collect()
     }

@@ -30,7 +30,7 @@ fn values(t: &Tensor) -> Vec<f32> {
 fn length(a: &Tensor, b: Option<&Tensor>) -> f64 {
     let b = b.map(values);
     let at = |i: usize| b.as_ref().map_or(0.0, |b| f64::from(b[i]));
-    values(a).iter().enumerate().map(|(i, a)| (f64::from(*a) - at(i)).powi(2)).sum::<f64>().sqrt()
+    values(a).iter().enumerate().map(|(i, a)| f64::from(*a) - at(i)).map(|far| far * far).sum::<f64>().sqrt()
 }
 
 /// What a few steps of training leave behind, by name.

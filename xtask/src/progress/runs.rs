@@ -105,7 +105,7 @@ impl Speed {
 
     fn update(&mut self, now: f64, step: u64) {
         let seconds = now - self.since.0;
-        let kept = (-seconds / Self::MEMORY).exp();
+        let kept = libm::exp(-seconds / Self::MEMORY);
         self.steps = kept * self.steps + step.saturating_sub(self.since.1) as f64;
         self.seconds = kept * self.seconds + seconds;
         self.since = (now, step);

@@ -76,7 +76,7 @@ fn verdict(workspace: &Workspace, all: &[Subject], claim: &Claim, again: &Again)
         let trained = workspace.run(&record.id).read_spec().ok();
         let others: Vec<Spec> = others.chain(trained).collect();
         let what = record::alteration(record, &others);
-        let key = what.as_ref().map_or("altered".to_owned(), |what| what.dotted());
+        let key = what.as_ref().map_or("altered".to_owned(), record::Disagreement::dotted);
         let what = what.map_or("what is not known".to_owned(), |what| format!("{what}, now and before"));
         verdict.spec = Cell::Differs(key);
         verdict.details.push(format!("the spec was altered, its id would be {address}: {what}"));

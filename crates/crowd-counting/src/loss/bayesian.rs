@@ -1,6 +1,7 @@
 //! The Bayesian loss.
 
-use super::{Judged, middles, sign};
+use super::exponential::exponentials;
+use super::{Judged, middles, sign, square};
 use crate::density::Map;
 use data::Point;
 use serde::{Deserialize, Serialize};
@@ -60,17 +61,17 @@ impl Bayesian {
         let mut squared = Vec::with_capacity(points.len() + 1);
         let mut of_cell = |row: f64, column: f64| {
             squared.clear();
-            squared
-                .extend(points.iter().map(|[x, y]| (f64::from(*x) - column).powi(2) + (f64::from(*y) - row).powi(2)));
+            squared.extend(points.iter().map(|[x, y]| square(f64::from(*x) - column) + square(f64::from(*y) - row)));
             let mut nearest = squared.iter().copied().fold(f64::INFINITY, f64::min);
             if self.background > 0.0 {
-                let background = far.powi(2) / (nearest + EPSILON);
+                let background = square(far) / (nearest + EPSILON);
                 squared.push(background);
                 nearest = nearest.min(background);
             }
-            let weight = |squared: f64| ((nearest - squared) / (2.0 * self.sigma.powi(2))).exp();
-            let sum: f64 = squared.iter().map(|squared| weight(*squared)).sum();
-            let shares = squared.iter().map(|squared| weight(*squared) / sum).enumerate();
+            squared.iter_mut().for_each(|squared| *squared = (nearest - *squared) / (2.0 * square(self.sigma)));
+            exponentials(&mut squared);
+            let sum: f64 = squared.iter().sum();
+            let shares = squared.iter().map(|weight| weight / sum).enumerate();
             shares.filter(|(_, share)| *share > NEGLIGIBLE).collect::<Vec<_>>()
         };
         rows.iter().flat_map(|row| columns.iter().map(|column| of_cell(*row, *column)).collect::<Vec<_>>()).collect()

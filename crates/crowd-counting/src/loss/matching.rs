@@ -1,6 +1,7 @@
 //! Distribution matching.
 
-use super::{Judged, middles, sign};
+use super::exponential::exponentials;
+use super::{Judged, middles, sign, square};
 use crate::density::{Map, dots};
 use data::Point;
 use serde::{Deserialize, Serialize};
@@ -69,11 +70,11 @@ impl DistributionMatching {
             rows.iter().flat_map(|row| columns.iter().map(move |column| [*column, *row])).collect();
         let people: Vec<[f64; 2]> = points.iter().map(|point| point.map(f64::from)).collect();
         let uniform = vec![1.0 / people.len() as f64; people.len()];
-        let largest = ((map.height * stride) as f64).powi(2) + ((map.width * stride) as f64).powi(2);
+        let largest = square((map.height * stride) as f64) + square((map.width * stride) as f64);
 
         let mut of_people = vec![0.0; people.len()];
         let mut strength = largest.max(self.regularization);
-        let weaker = (self.regularization / strength).powf(1.0 / (ANNEALING * self.iterations as f64).max(1.0));
+        let weaker = libm::pow(self.regularization / strength, 1.0 / (ANNEALING * self.iterations as f64).max(1.0));
         for _ in 0..self.iterations {
             let of_cells = potentials(&cells, &people, &uniform, &of_people, strength);
             let before = std::mem::replace(&mut of_people, potentials(&people, &cells, shares, &of_cells, strength));
@@ -99,13 +100,16 @@ fn potentials(places: &[[f64; 2]], others: &[[f64; 2]], masses: &[f64], of_other
     let mut exponents = Vec::with_capacity(others.len());
     let potential = |[x, y]: &[f64; 2]| {
         exponents.clear();
-        exponents.extend(
-            others.iter().zip(of_others).map(|([a, b], potential)| potential - (x - a).powi(2) - (y - b).powi(2)),
-        );
+        exponents
+            .extend(others.iter().zip(of_others).map(|([a, b], potential)| potential - square(x - a) - square(y - b)));
         let with_mass = exponents.iter().zip(masses).filter(|(_, mass)| **mass > 0.0);
         let largest = with_mass.clone().map(|(exponent, _)| *exponent).fold(f64::NEG_INFINITY, f64::max);
-        let sum: f64 = with_mass.map(|(exponent, mass)| mass * ((exponent - largest) / strength).exp()).sum();
-        -largest - strength * sum.ln()
+        // Those without mass may be larger, and do not count. Not by `min`: not-a-number must stay visible.
+        let below = |exponent: f64| if exponent > largest { 0.0 } else { (exponent - largest) / strength };
+        exponents.iter_mut().for_each(|exponent| *exponent = below(*exponent));
+        exponentials(&mut exponents);
+        let sum: f64 = exponents.iter().zip(masses).filter(|(_, mass)| **mass > 0.0).map(|(e, mass)| mass * e).sum();
+        -largest - strength * libm::log(sum)
     };
     places.iter().map(potential).collect()
 }

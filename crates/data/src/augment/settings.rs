@@ -159,7 +159,7 @@ impl Augmentation {
     }
 
     fn stretch(&self, rng: &mut Rng) -> f64 {
-        between(self.aspect.map(f64::ln), rng).exp()
+        libm::exp(between(self.aspect.map(libm::log), rng))
     }
 
     /// Where the window begins: evenly among all places where it is inside of the padded image, or the padded image

@@ -1,6 +1,6 @@
 //! Loops over the rows of a matrix that keep something per column in registers.
 
-use crate::kernels::Kernels;
+use kernels::Kernels;
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 

@@ -1,7 +1,7 @@
 //! Elementwise loops over buffers.
 
 use crate::activation::Activation;
-use crate::kernels::Kernels;
+use kernels::Kernels;
 use rayon::prelude::*;
 
 /// Values a task takes.

@@ -2,8 +2,8 @@
 
 use super::elementary::{exp_negative, ln_1p_unit};
 use super::elementwise::CHUNK;
-use crate::kernels::Kernels;
 use crate::loss::{Binary, Factors};
+use kernels::Kernels;
 use rayon::prelude::*;
 
 impl Factors {

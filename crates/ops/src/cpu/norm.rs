@@ -3,10 +3,11 @@
 //! Sums are taken in blocks of rows, in `f32` over few rows, then in `f64`.
 
 use super::columns::{self, Columns, Terms, load, save};
-use crate::kernels::{Kernels, mul_add};
+use crate::cpu::mul_add::mul_add;
 use crate::norm::BatchNorm;
 use crate::values::with_values;
 use candle_core::{Result, Tensor, Var};
+use kernels::Kernels;
 use pulp::Simd;
 use rayon::prelude::*;
 

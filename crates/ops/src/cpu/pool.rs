@@ -1,8 +1,8 @@
 //! Pooling on the CPU: a row of windows, or of pixels, a task.
 
 use super::columns::{load, save};
-use crate::kernels::Kernels;
 use crate::pool::Windows;
+use kernels::Kernels;
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 

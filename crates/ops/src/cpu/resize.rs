@@ -1,8 +1,8 @@
 //! Resizing on the CPU: a row of the result, or of the input's gradient, a task.
 
 use super::columns::{load, save};
-use crate::kernels::Kernels;
 use crate::resize::{Tap, Taps, readers};
+use kernels::Kernels;
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 use std::ops::Range;

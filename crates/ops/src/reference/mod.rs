@@ -11,12 +11,12 @@ use crate::conv::ConvSizes;
 use crate::cpu::Cpu;
 use crate::cpu::norm::{Moments, Normalization};
 use crate::engine::{Buffer, Engine, Epilogue};
-use crate::kernels::Kernels;
 use crate::loss::{Binary, Factors};
 use crate::norm::BatchNorm;
 use crate::pool::{AvgPool2d, MaxPool2d, Windows};
 use crate::resize::Taps;
 use candle_core::{Device, Result, Shape, Tensor, Var};
+use kernels::Kernels;
 
 /// Computes with candle's operations.
 #[derive(Debug, Clone, Copy)]

@@ -25,7 +25,7 @@ impl Axis {
         let values = panel.lines.iter().flat_map(|line| &line.points).map(|point| point.x);
         let mut values: Vec<f64> = match panel.x_scale {
             Scale::Linear => values.collect(),
-            Scale::Log => values.filter(|value| *value > 0.0).map(f64::log10).collect(),
+            Scale::Log => values.filter(|value| *value > 0.0).map(libm::log10).collect(),
         };
         values.sort_by(f64::total_cmp);
         let (low, high) = ends(&values);
@@ -35,7 +35,7 @@ impl Axis {
 
     /// In the manner of `panel`, as narrow as the points of `lines` allow.
     pub(super) fn vertical(panel: &Panel, lines: &[&Line], from: f64, to: f64) -> Self {
-        let number = |value: f64| if panel.scale == Scale::Log { value.log10() } else { value };
+        let number = |value: f64| if panel.scale == Scale::Log { libm::log10(value) } else { value };
         let can_show = |value: &f64| value.is_finite() && (panel.scale == Scale::Linear || *value > 0.0);
         let sorted = |values: &mut dyn Iterator<Item = f64>| {
             let mut values: Vec<f64> = values.filter(can_show).map(number).collect();
@@ -72,7 +72,7 @@ impl Axis {
         let number = match self.scale {
             Scale::Linear => value,
             // The lower edge of a band may be zero.
-            Scale::Log => value.max(f64::MIN_POSITIVE).log10(),
+            Scale::Log => libm::log10(value.max(f64::MIN_POSITIVE)),
         };
         let share = (number - self.low) / (self.high - self.low);
         self.from + share.clamp(-20.0, 20.0) * (self.to - self.from)
@@ -97,8 +97,8 @@ impl Axis {
                 };
                 let values = decades
                     .filter(|decade| decade.rem_euclid(stride) == 0)
-                    .flat_map(|decade| factors.iter().map(move |factor| factor * 10f64.powi(decade)));
-                values.filter(|value| (self.low..=self.high).contains(&value.log10())).collect()
+                    .flat_map(|decade| factors.iter().map(move |factor| factor * libm::exp10(f64::from(decade))));
+                values.filter(|value| (self.low..=self.high).contains(&libm::log10(*value))).collect()
             }
         }
     }
@@ -107,7 +107,7 @@ impl Axis {
     pub(super) fn label(&self, tick: f64) -> String {
         match self.scale {
             Scale::Linear => {
-                let digits = (-self.step().log10().floor()).max(0.0) as usize;
+                let digits = (-libm::log10(self.step()).floor()).max(0.0) as usize;
                 grouped(&format!("{tick:.digits$}"))
             }
             Scale::Log if self.low >= -3.2 && self.high <= 4.2 => {
@@ -120,7 +120,7 @@ impl Axis {
     /// The distance of ticks: 1, 2 or 5 times a power of ten.
     fn step(&self) -> f64 {
         let rough = (self.high - self.low) / self.wanted;
-        let power = 10f64.powf(rough.log10().floor());
+        let power = libm::exp10(libm::log10(rough).floor());
         let factor = match rough / power {
             small if small < 1.5 => 1.0,
             small if small < 3.5 => 2.0,
@@ -199,7 +199,7 @@ fn grouped(number: &str) -> String {
 
 /// A value as it is: four digits at least, whole numbers whole.
 pub(super) fn exact(value: f64) -> String {
-    let exponent = if value == 0.0 { 0.0 } else { value.abs().log10().floor() };
+    let exponent = if value == 0.0 { 0.0 } else { libm::log10(value.abs()).floor() };
     if value.fract() == 0.0 && exponent < 15.0 {
         grouped(&value.to_string())
     } else if (-4.0..5.0).contains(&exponent) {
@@ -212,8 +212,8 @@ pub(super) fn exact(value: f64) -> String {
 
 /// `tick` as a factor and a power of ten.
 fn power(tick: f64) -> String {
-    let exponent = (tick.log10() + 1e-9).floor();
-    let factor = tick / 10f64.powf(exponent);
+    let exponent = (libm::log10(tick) + 1e-9).floor();
+    let factor = tick / libm::exp10(exponent);
     let raised: String = format!("{exponent}")
         .chars()
         .map(|digit| match digit {

@@ -95,8 +95,8 @@ impl Search {
         let [(low, _), .., (high, _)] = *profile.as_slice() else { return None };
         let by_score = |one: &(f64, f64), other: &(f64, f64)| if self.better(&other.1, &one.1) { *other } else { *one };
         let best = scored.iter().copied().reduce(|one, other| by_score(&one, &other))?;
-        let points: Vec<(f64, f64)> = scored.iter().map(|(value, score)| (value.log10(), *score)).collect();
-        let around = |value: f64| (value / best.0).log10().abs() <= 0.5 + 1e-9 && value != best.0;
+        let points: Vec<(f64, f64)> = scored.iter().map(|(value, score)| (libm::log10(*value), *score)).collect();
+        let around = |value: f64| libm::log10(value / best.0).abs() <= 0.5 + 1e-9 && value != best.0;
         let decade = profile.iter().copied().filter(|(value, _)| around(*value));
         let worst = decade.reduce(|one, other| match (one.1, other.1) {
             (Some(score), Some(than)) if self.better(&score, &than) => other,

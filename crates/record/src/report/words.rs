@@ -11,7 +11,7 @@ pub(super) const NOTHING: &str = "—";
 /// the headline's unit bears.
 fn decimals(half: f64, headline: &Headline) -> usize {
     let most = if is_percentage(headline) { 2 } else { 4 };
-    if half > 0.0 { (1.0 - half.log10().floor()).clamp(0.0, most as f64) as usize } else { most }
+    if half > 0.0 { (1.0 - libm::log10(half).floor()).clamp(0.0, most as f64) as usize } else { most }
 }
 
 /// Whether the headline is a share, printed in per cent.
@@ -60,7 +60,7 @@ pub(super) fn significant(value: f64) -> String {
     if value == 0.0 || !value.is_finite() {
         return if value == 0.0 { "0".to_owned() } else { value.to_string() };
     }
-    let exponent = value.abs().log10().floor();
+    let exponent = libm::log10(value.abs()).floor();
     if (-4.0..5.0).contains(&exponent) {
         fixed(value, (2.0 - exponent).max(0.0) as usize)
     } else {

@@ -37,8 +37,8 @@ pub fn bootstrap(values: &[f64], seed: u64) -> Option<(f64, f64)> {
     let not_above = sums.partition_point(|sum| *sum <= rounding);
     let bias = quantile_of_normal((below + not_above) as f64 / (2 * RESAMPLES) as f64);
     // The jackknife's acceleration, which for a mean is a sixth of the sample's skewness by √n.
-    let moment = |power| centred.iter().map(|value| value.powi(power)).sum::<f64>();
-    let acceleration = moment(3) / (6.0 * moment(2).powf(1.5));
+    let moment = |power: fn(&f64) -> f64| centred.iter().map(power).sum::<f64>();
+    let acceleration = moment(|x| x * x * x) / (6.0 * libm::pow(moment(|x| x * x), 1.5));
 
     let end = |normal: f64| {
         let biased = bias + normal;

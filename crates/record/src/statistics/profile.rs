@@ -40,7 +40,7 @@ pub fn profile(costs: &[Vec<Option<f64>>]) -> Vec<Profile> {
         let rises = (at_once..ratios.len()).filter(|i| ratios.get(i + 1) != Some(&ratios[*i]));
         let steps = once((1.0, share(at_once))).chain(rises.map(|i| (ratios[i], share(i + 1)))).collect();
         // A task is solved from its ratio on.
-        let solved = |ratio: &f64| (1.0 - ratio.ln() / WORST_RATIO.ln()).max(0.0);
+        let solved = |ratio: &f64| (1.0 - libm::log(*ratio) / libm::log(WORST_RATIO)).max(0.0);
         let mean = if tasks == 0 { 0.0 } else { ratios.iter().map(solved).sum::<f64>() / tasks as f64 };
         Profile { steps, mean }
     };
@@ -79,7 +79,7 @@ mod tests {
             profile(&[bad, vec![Some(6.0)], good]),
             [
                 none,
-                Profile { steps: vec![(1.0, 0.0), (1.2, 0.25)], mean: 0.25 * (1.0 - 1.2f64.ln() / 4.0f64.ln()) },
+                Profile { steps: vec![(1.0, 0.0), (1.2, 0.25)], mean: 0.25 * (1.0 - libm::log(1.2) / libm::log(4.0)) },
                 all
             ]
         );
@@ -96,9 +96,9 @@ mod tests {
                 prop_assert!(steps.is_sorted_by(|a, b| a.0 < b.0 && a.1 < b.1), "{steps:?}");
                 let ends = steps.iter().skip(1).map(|step| step.0).chain([f64::INFINITY]);
                 let parts = steps.iter().zip(ends).map(|(&(from, share), to)| {
-                    share * (to.min(WORST_RATIO) / from.min(WORST_RATIO)).ln()
+                    share * libm::log(to.min(WORST_RATIO) / from.min(WORST_RATIO))
                 });
-                prop_assert!((parts.sum::<f64>() / WORST_RATIO.ln() - mean).abs() < 1e-12);
+                prop_assert!((parts.sum::<f64>() / libm::log(WORST_RATIO) - mean).abs() < 1e-12);
             }
             // Someone is the best of each task that someone solves.
             let solved = (0..6).filter(|task| costs.iter().any(|method| method[*task].is_some())).count();

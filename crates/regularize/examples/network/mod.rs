@@ -73,11 +73,11 @@ pub(crate) fn batches(count: usize, n: usize) -> Result<Vec<(Tensor, Tensor)>> {
     let mut batch = || {
         let (mut images, classes) = (Vec::new(), (0..n).map(|image| (image % CLASSES) as u32));
         for class in classes.clone() {
-            let (sin, cos) = (class as f32 * std::f32::consts::PI / CLASSES as f32).sin_cos();
+            let (sin, cos) = libm::sincosf(class as f32 * std::f32::consts::PI / CLASSES as f32);
             let phase = 3.0 * normal();
             for pixel in 0..SIDE * SIDE {
                 let (y, x) = ((pixel / SIDE) as f32, (pixel % SIDE) as f32);
-                images.push((0.9 * (x * cos + y * sin) + phase).sin() + normal());
+                images.push(libm::sinf(0.9 * (x * cos + y * sin) + phase) + normal());
             }
         }
         Ok((Tensor::from_vec(images, (n, 1, SIDE, SIDE), &Cpu)?, Tensor::from_iter(classes, &Cpu)?))

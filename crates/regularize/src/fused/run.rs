@@ -1,5 +1,6 @@
 //! Rows of a parameter, and passes over them in parallel.
 
+use kernels::Kernels;
 use std::cell::RefCell;
 
 /// Values of a task: enough to be worth a thread.
@@ -7,6 +8,8 @@ const TASK: usize = 1 << 15;
 
 /// A parameter and its state, or a part of its rows. Slices without values stand for what there is none of.
 pub(crate) struct Rows<'a> {
+    /// Whose instructions compute.
+    pub(crate) kernels: Kernels,
     /// Values of a row, at least 1; the last row may be shorter.
     pub(crate) len: usize,
     pub(crate) w: &'a mut [f32],
@@ -62,7 +65,7 @@ pub(super) fn run(pass: &impl Pass, rows: Rows<'_>) {
         if rows.u.is_empty() {
             update.resize(update.len().max(longest), 0.0);
         }
-        pulp::Arch::new().dispatch(Each { pass, rows, update });
+        rows.kernels.run(Each { pass, rows, update });
     });
 }
 
@@ -79,7 +82,7 @@ impl<P: Pass> pulp::NullaryFnOnce for Each<'_, '_, P> {
     #[inline(always)]
     fn call(self) {
         let Self { pass, rows, update } = self;
-        let Rows { len, w, g, m, v, u, row_state, targets, results } = rows;
+        let Rows { len, w, g, m, v, u, row_state, targets, results, .. } = rows;
         let kept = !u.is_empty();
         let (mut g, mut m, mut v) = (g.chunks(len), m.chunks_mut(len), v.chunks_mut(len));
         let (mut u, mut row_state, mut results) = (u.chunks_mut(len), row_state.iter_mut(), results.iter_mut());
@@ -100,8 +103,8 @@ impl<'a> Rows<'a> {
     }
 
     pub(super) fn reborrow_all(&mut self) -> Rows<'_> {
-        let Self { len, w, g, m, v, u, row_state, targets, results } = self;
-        Rows { len: *len, w, g, m, v, u, row_state, targets, results }
+        let Self { kernels, len, w, g, m, v, u, row_state, targets, results } = self;
+        Rows { kernels: *kernels, len: *len, w, g, m, v, u, row_state, targets, results }
     }
 
     /// Two halves at the border of a row.
@@ -109,7 +112,7 @@ impl<'a> Rows<'a> {
         fn cut<T>(values: &mut [T], at: usize) -> (&mut [T], &mut [T]) {
             if values.is_empty() { (&mut [], &mut []) } else { values.split_at_mut(at) }
         }
-        let Self { len, w, g, m, v, u, row_state, targets, results } = self;
+        let Self { kernels, len, w, g, m, v, u, row_state, targets, results } = self;
         let row = w.len().div_ceil(len).div_ceil(2);
         let at = row * len;
         let g = if g.is_empty() { (g, g) } else { g.split_at(at) };
@@ -118,6 +121,7 @@ impl<'a> Rows<'a> {
         let targets = if targets.len() > 1 { targets.split_at(row) } else { (targets, targets) };
         (
             Self {
+                kernels,
                 len,
                 w: w.0,
                 g: g.0,
@@ -129,6 +133,7 @@ impl<'a> Rows<'a> {
                 results: results.0,
             },
             Self {
+                kernels,
                 len,
                 w: w.1,
                 g: g.1,

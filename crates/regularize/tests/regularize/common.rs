@@ -207,7 +207,7 @@ impl NormRule for Leash {
 
     fn factor(&self, filter: &Filter) -> f64 {
         let Filter { norm, start, len, lr, step } = *filter;
-        (start / norm).powf(0.3) * (1.0 - lr / (len as f64).sqrt()) + 0.1 / step as f64
+        libm::pow(start / norm, 0.3) * (1.0 - lr / (len as f64).sqrt()) + 0.1 / step as f64
     }
 }
 

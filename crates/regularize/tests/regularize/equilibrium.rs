@@ -74,8 +74,8 @@ fn dot(a: &[f64], b: &[f64]) -> f64 {
 /// The angle between two vectors that are close to each other.
 fn angle(a: &[f64], b: &[f64]) -> f64 {
     let (a_norm, b_norm) = (dot(a, a).sqrt(), dot(b, b).sqrt());
-    let chord = a.iter().zip(b).map(|(a, b)| (a / a_norm - b / b_norm).powi(2)).sum::<f64>().sqrt();
-    2.0 * (chord / 2.0).asin()
+    let chord = a.iter().zip(b).map(|(a, b)| a / a_norm - b / b_norm).map(|d| d * d).sum::<f64>().sqrt();
+    2.0 * libm::asin(chord / 2.0)
 }
 
 #[track_caller]

@@ -116,7 +116,8 @@ impl Parameter {
         self.momentum = combine(beta1, &self.momentum, 1.0 - beta1, g);
         self.second = combine(beta2, &self.second, 1.0 - beta2, &square);
         let m = if nesterov { combine(beta1, &self.momentum, 1.0 - beta1, g) } else { self.momentum.clone() };
-        let (correction1, correction2) = (1.0 - beta1.powi(self.t), 1.0 - beta2.powi(self.t));
+        let (correction1, correction2) =
+            (1.0 - libm::pow(beta1, f64::from(self.t)), 1.0 - libm::pow(beta2, f64::from(self.t)));
         m.iter().zip(&self.second).map(|(m, v)| m / correction1 / ((v / correction2).sqrt() + eps)).collect()
     }
 
@@ -145,7 +146,7 @@ impl Parameter {
         let neuron = if self.matrix { self.filter } else { 1 };
         self.second.resize(g.len() / neuron, 0.0);
         self.w.iter_mut().for_each(|w| *w *= 1.0 - lr * decay);
-        let correction = 1.0 - beta.powi(self.t);
+        let correction = 1.0 - libm::pow(beta, f64::from(self.t));
         let neurons = self.w.chunks_mut(neuron).zip(g.chunks(neuron)).zip(&mut self.second);
         for ((w, g), second) in neurons {
             *second = beta * *second + (1.0 - beta) * dot(g, g);
@@ -290,7 +291,7 @@ impl Model {
         let schedule = lr / self.base.rule.lr();
         let rate = |target: f64| match self.base.rule {
             Rule::Sgd(Sgd { momentum, .. }) => {
-                target.powi(2) * matched_sgd_lr(matched_lr, decay, momentum, gradient_square) * schedule
+                target * target * matched_sgd_lr(matched_lr, decay, momentum, gradient_square) * schedule
             }
             _ => target * matched_adam_lr(matched_lr, decay, block as f64) * schedule,
         };
@@ -371,7 +372,7 @@ impl Model {
                 // The weight has its first norm, so this is `u − w·(u·w)/‖w₀‖²`.
                 let u = tangent(&u, &p.w, p.filter);
                 p.update_squares.resize(p.norms.len(), 0.0);
-                let correction = 1.0 - 0.9f64.powi(p.t);
+                let correction = 1.0 - libm::pow(0.9, f64::from(p.t));
                 for (i, (w, u)) in p.w.chunks_mut(p.filter).zip(u.chunks(p.filter)).enumerate() {
                     p.update_squares[i] = 0.9 * p.update_squares[i] + 0.1 * dot(u, u);
                     let size = (p.update_squares[i] / correction).sqrt();
@@ -442,7 +443,7 @@ impl Model {
         let (layer, filters) = (p.layer().to_owned(), p.w.len() / p.filter);
         let of_filter: Vec<f64> = (0..filters).map(|f| factors[f * p.filter / block]).collect();
         let scale = |values: &mut Vec<f64>, power: i32| {
-            values.iter_mut().zip(&of_filter).for_each(|(v, c)| *v *= c.powi(power));
+            values.iter_mut().zip(&of_filter).for_each(|(v, c)| *v *= libm::pow(*c, f64::from(power)));
         };
         scale(self.buffers.get_mut(&format!("{layer}.running_mean")).unwrap(), 1);
         scale(self.buffers.get_mut(&format!("{layer}.running_var")).unwrap(), 2);

@@ -172,7 +172,7 @@ fn diagnostics_measure_norms_rates_and_angles() {
     assert!((layer.filter_norm_min - 2f64.sqrt()).abs() < 1e-6);
     assert!((layer.filter_norm_median - (18f64.sqrt() + 2f64.sqrt()) / 2.0).abs() < 1e-6);
     assert!((layer.gradient_norm - 1000f64.sqrt()).abs() < 1e-5);
-    assert!((layer.effective_lr - 0.1 / layer.filter_norm_median.powi(2)).abs() < 1e-12);
+    assert!((layer.effective_lr - 0.1 / layer.filter_norm_median / layer.filter_norm_median).abs() < 1e-12);
 }
 
 /// A bias in front of the batch norm is scaled after its own update, whether it was made before the weight or not.

@@ -28,7 +28,7 @@ fn initial_values_have_the_moments_asked_for() {
         let w = params.get(&format!("w{i}"), (64, 32, 3, 3), Init::Kaiming { dist, fan, non_linearity }).unwrap();
         let v = values(&w);
         let mean = v.iter().map(|x| f64::from(*x)).sum::<f64>() / v.len() as f64;
-        let var = v.iter().map(|x| f64::from(*x).powi(2)).sum::<f64>() / v.len() as f64;
+        let var = v.iter().map(|x| f64::from(*x) * f64::from(*x)).sum::<f64>() / v.len() as f64;
         let expected = 2.0 / (64.0 * 9.0);
         assert!(mean.abs() < 4.0 * (expected / v.len() as f64).sqrt(), "{mean}");
         assert!((var / expected - 1.0).abs() < 0.05, "{var} {expected}");

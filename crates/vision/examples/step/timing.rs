@@ -90,7 +90,7 @@ fn median(mut values: Vec<f64>) -> Option<f64> {
 }
 
 fn rounded(value: f64, digits: i32) -> f64 {
-    let scale = 10f64.powi(digits);
+    let scale = libm::exp10(f64::from(digits));
     (value * scale).round() / scale
 }
 

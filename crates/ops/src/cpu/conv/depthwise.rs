@@ -4,7 +4,7 @@
 
 use super::Affine;
 use crate::conv::ConvSizes;
-use crate::kernels::Kernels;
+use kernels::Kernels;
 use rayon::prelude::*;
 
 /// The weight, `[c, 1, kh, kw]`, as `[kh·kw, c]`.

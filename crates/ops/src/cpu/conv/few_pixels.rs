@@ -7,8 +7,8 @@ use super::Affine;
 use crate::conv::ConvSizes;
 use crate::cpu::matrix::{Matrix, Store, multiply};
 use crate::cpu::memory::HostBuffer;
-use crate::kernels::Kernels;
 use candle_core::Result;
+use kernels::Kernels;
 use rayon::prelude::*;
 
 /// Output pixels, at most.

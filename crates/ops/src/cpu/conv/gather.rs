@@ -15,8 +15,8 @@ pub(super) use super::tile::Store;
 use super::tile::{Pixels, Tiles};
 use crate::cpu::memory::{HostBuffer, Scratch};
 use crate::cpu::shared::SharedMut;
-use crate::kernels::Kernels;
 use candle_core::Result;
+use kernels::Kernels;
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
@@ -107,6 +107,19 @@ pub(super) struct Lanes {
     offset: usize,
 }
 
+/// Values of a vector of `kernels`.
+pub(super) fn lanes_of(kernels: Kernels) -> usize {
+    struct Lanes;
+    impl WithSimd for Lanes {
+        type Output = usize;
+
+        fn with_simd<S: Simd>(self, _: S) -> usize {
+            S::F32_LANES
+        }
+    }
+    kernels.run(Lanes)
+}
+
 /// Splits `channels` into tiles two vectors wide, and a last one as wide as needed.
 pub(super) fn lanes(channels: usize, width: usize) -> Vec<Lanes> {
     let mut all = Vec::new();
@@ -167,7 +180,7 @@ impl Gather {
     }
 
     fn packing(&self, kernels: Kernels) -> Packing {
-        let width = kernels.lanes();
+        let width = lanes_of(kernels);
         let lanes = lanes(self.target_channels(), width);
         let padded = lanes.last().map_or(0, |last| last.offset + last.vectors * width);
         let mut group = 0;

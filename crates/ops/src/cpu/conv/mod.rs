@@ -13,9 +13,9 @@ mod weight;
 
 use super::elementwise::rectify;
 use crate::conv::{Conv2d, ConvSizes};
-use crate::kernels::Kernels;
 use candle_core::Result;
 use gather::{Finish, Gather, Map, Phase, Store, Tap, WeightStrides};
+use kernels::Kernels;
 
 /// What a layer does to each sum of a convolution: `sum·scale + shift` per channel, plus the residual, then
 /// `max(·, 0)` if asked for.

@@ -2,8 +2,8 @@
 #![allow(unsafe_code, reason = "the register tile reads through pointers; bounds are argued at each block")]
 
 use super::Affine;
+use crate::cpu::mul_add::mul_add;
 use crate::cpu::shared::SharedMut;
-use crate::kernels::mul_add;
 use pulp::Simd;
 
 /// What happens to a finished sum.

@@ -6,12 +6,13 @@
 //! are added up in their order, so the result depends on shapes alone.
 #![allow(unsafe_code, reason = "the register tile reads through pointers; bounds are argued at each block")]
 
-use super::gather::{Block, Lanes, blocks, lanes};
+use super::gather::{Block, Lanes, blocks, lanes, lanes_of};
 use crate::conv::ConvSizes;
 use crate::cpu::memory::{HostBuffer, Scratch};
+use crate::cpu::mul_add::mul_add;
 use crate::cpu::shared::SharedMut;
-use crate::kernels::{Kernels, mul_add};
 use candle_core::Result;
+use kernels::Kernels;
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
@@ -221,7 +222,7 @@ struct Outputs {
 
 impl Outputs {
     fn new(kernels: Kernels, channels: usize) -> Self {
-        let width = kernels.lanes();
+        let width = lanes_of(kernels);
         Self { tiles: lanes(channels, width), width, padded: channels.next_multiple_of(width) }
     }
 }

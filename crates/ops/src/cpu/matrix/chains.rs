@@ -4,7 +4,8 @@
 
 use super::{LANES, Matrix, Product, Store};
 use crate::cpu::columns::{load, save};
-use crate::kernels::{Kernels, mul_add};
+use crate::cpu::mul_add::mul_add;
+use kernels::Kernels;
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 use std::ops::Range;

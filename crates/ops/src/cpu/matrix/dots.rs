@@ -4,8 +4,9 @@
 use super::{LANES, Product, Store};
 use crate::cpu::columns::{load, save};
 use crate::cpu::memory::Scratch;
-use crate::kernels::{Kernels, mul_add};
+use crate::cpu::mul_add::mul_add;
 use candle_core::Result;
+use kernels::Kernels;
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 use std::ops::Range;

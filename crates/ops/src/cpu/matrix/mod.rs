@@ -13,10 +13,10 @@ mod dots;
 
 use crate::cpu::memory::HostBuffer;
 use crate::cpu::shared::SharedMut;
-use crate::kernels::Kernels;
 use candle_core::Result;
 use chains::chains;
 use dots::dots;
+use kernels::Kernels;
 use rayon::prelude::*;
 use std::ops::Range;
 
