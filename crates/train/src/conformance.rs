@@ -68,7 +68,11 @@ fn open<T: Task>(root: &Root, spec: &Spec) -> Result<Opened<T>> {
 impl<T: Task> Opened<T> {
     fn batch(&self, split: Split, start: usize, len: usize) -> Result<T::Batch> {
         let indices: Vec<usize> = (start..(start + len).min(self.task.set().len(split))).collect();
-        self.task.collate(examples(&self.task, split, &indices, 0, "conformance", 0)?, &Device::Cpu)
+        self.task.collate(examples(&self.task, split, &indices, 0, "conformance", 0)?, &self.device())
+    }
+
+    fn device(&self) -> Device {
+        self.planned.settings.engine.device()
     }
 
     fn loss(&self, batch: &T::Batch) -> Result<f64> {
@@ -310,7 +314,7 @@ pub fn scores_do_not_depend_on_the_evaluation_batch<T: Task>(root: &Root, spec: 
         opened.loss(&opened.batch(Split::Train, start, 8)?)?;
     }
     let all = opened.task.set().len(Split::Validation);
-    let scores = |batch| evaluate(&opened.task, &opened.model, Split::Validation, batch, 2, &Device::Cpu);
+    let scores = |batch| evaluate(&opened.task, &opened.model, Split::Validation, batch, 2, &opened.device());
     let expected = scores(all)?;
     for batch in [1, 7] {
         let found = scores(batch)?;
@@ -340,7 +344,7 @@ pub fn perfect_predictions_score_perfectly<T: Task>(root: &Root, spec: &Spec) ->
         T::HEADLINE.perfect
     );
     // And an untrained network does not.
-    let untrained = evaluate(&opened.task, &opened.model, Split::Test, 64, 2, &Device::Cpu)?;
+    let untrained = evaluate(&opened.task, &opened.model, Split::Test, 64, 2, &opened.device())?;
     ensure!(untrained.get(T::HEADLINE.score) != found.as_ref(), "an untrained network scores perfectly too");
     Ok(())
 }

@@ -1,5 +1,6 @@
 //! What computes.
 
+use candle_core::Device;
 use record::did_you_mean;
 use serde::{Deserialize, Serialize};
 
@@ -18,6 +19,13 @@ pub enum Engine {
 impl Engine {
     /// All that there are.
     pub const ALL: [Self; 1] = [Self::Cpu];
+
+    /// Where parameters and batches lie.
+    pub fn device(self) -> Device {
+        match self {
+            Self::Cpu => Device::Cpu,
+        }
+    }
 
     /// The name in specs.
     pub fn name(self) -> &'static str {

@@ -61,7 +61,8 @@ pub fn test<T: Task>(folder: &RunFolder, root: &Root) -> std::result::Result<Tes
     }
     let started = provenance::now();
     let Finished { record, planned, task, model } = finished::open::<T>(folder, root)?;
-    let scores = evaluate(&task, &model, Split::Test, planned.settings.batch, provenance::threads(), &Device::Cpu)?;
+    let (batch, device) = (planned.settings.batch, planned.settings.engine.device());
+    let scores = evaluate(&task, &model, Split::Test, batch, provenance::threads(), &device)?;
     let provenance = provenance::provenance(task.set().digest(), started, 0)?;
     let test = TestRecord { schema: SCHEMA, id: record.id, weights: record.weights, scores, provenance };
     folder.write_test(&test)?;

@@ -5,7 +5,6 @@ use crate::finished::{self, Finished};
 use crate::loader::examples;
 use crate::task::Task;
 use anyhow::anyhow;
-use candle_core::Device;
 use canvas::Canvas;
 use data::{Root, Split};
 use record::RunFolder;
@@ -47,8 +46,9 @@ pub fn pictures<T: Task>(run: &RunFolder, root: &Root, out: &Path, count: usize)
 }
 
 fn draw<T: Task>(finished: &Finished<T>, split: Split, index: usize) -> Result<Canvas, Error> {
-    let Finished { task, model, .. } = finished;
-    let batch = task.collate(examples(task, split, &[index], 0, "evaluate", 0)?, &Device::Cpu)?;
+    let Finished { task, model, planned, .. } = finished;
+    let device = planned.settings.engine.device();
+    let batch = task.collate(examples(task, split, &[index], 0, "evaluate", 0)?, &device)?;
     let prediction = ops::no_grad(|| task.predict(model, &batch))?;
     Ok(task.picture(split, index, &prediction)?)
 }

@@ -3,7 +3,6 @@
 use crate::engine::Engine;
 use crate::error::Error;
 use crate::task::Task;
-use candle_core::Device;
 use data::{Dataset, Root};
 use record::{RunId, Spec, Table};
 use regularize::{Base, Method, Params, Schedule};
@@ -84,7 +83,7 @@ impl<T: Task> Planned<T> {
 
     /// No parameters yet, for the seed and the method of the run.
     pub fn params(&self) -> Params {
-        Params::new(self.spec.seed, &Device::Cpu).with_method(&self.method)
+        Params::new(self.spec.seed, &self.settings.engine.device()).with_method(&self.method)
     }
 }
 

@@ -7,7 +7,7 @@ use crate::loader::{Loader, examples};
 use crate::plan::{Planned, Settings, plan};
 use crate::provenance;
 use crate::task::Task;
-use candle_core::{Device, Tensor};
+use candle_core::Tensor;
 use data::{Root, Split};
 use record::{About, EpochRow, LayerRow, LogLine, NormRow, Outcome, Record, RunFolder, SCHEMA, Seconds, digest};
 use regularize::{Before, LayerNorms, Optimizer, Params};
@@ -155,6 +155,7 @@ impl<'a, T: Task> Run<'a, T> {
             let order = random::permutation(task.set().len(Split::Train), &mut random::stream(seed, "order", &[epoch]));
             examples(task, Split::Train, &order[position * size..][..size], seed, "augment", epoch)
         };
+        let device = self.planned.settings.engine.device();
         std::thread::scope(|scope| {
             let mut loader = Loader::start(scope, self.options.loader_threads, step..steps, prepare);
             if (self.options.stop)(step) {
@@ -163,7 +164,7 @@ impl<'a, T: Task> Run<'a, T> {
             loop {
                 let waiting = Instant::now();
                 let Some(examples) = loader.next() else { return Ok(Outcome::Finished) };
-                let batch = task.collate(examples?, &Device::Cpu)?;
+                let batch = task.collate(examples?, &device)?;
                 self.progress.seconds.data += waiting.elapsed().as_secs_f64();
                 let outcome = self.step(&batch)?;
                 if let Some(diverged) = outcome {
@@ -260,7 +261,8 @@ impl<'a, T: Task> Run<'a, T> {
     fn end_epoch(&mut self, epoch: u64) -> std::result::Result<Option<Outcome>, Error> {
         let start = Instant::now();
         let (batch, threads) = (self.planned.settings.batch, self.options.loader_threads);
-        let validation = evaluate(self.task, &self.model, Split::Validation, batch, threads, &Device::Cpu)?;
+        let device = self.planned.settings.engine.device();
+        let validation = evaluate(self.task, &self.model, Split::Validation, batch, threads, &device)?;
         self.progress.seconds.evaluation += start.elapsed().as_secs_f64();
         let step = self.progress.step;
         if let Some((name, score)) = validation.iter().find(|(_, score)| !score.is_finite()) {
