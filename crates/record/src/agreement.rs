@@ -74,12 +74,17 @@ pub fn disagreements(one: &Entry, other: &Entry) -> Vec<Disagreement> {
     found
 }
 
-/// The first place where the logs of two trainings of a run differ. Losses count where both have logged them.
+/// The first place, by step, where the logs of two trainings of a run differ. Losses count where both have logged them.
 pub fn log_disagreement(one: &[LogLine], other: &[LogLine]) -> Option<Disagreement> {
     let is_losses = |line: &&LogLine| matches!(line, LogLine::Losses { .. });
-    let both = [one, other].iter().all(|log| log.iter().any(|line| is_losses(&line)));
-    let lines = |log| <[LogLine]>::iter(log).filter(|line| both || !is_losses(line)).collect::<Vec<_>>();
-    let (one, other) = (lines(one), lines(other));
+    let lines = |log, losses| <[LogLine]>::iter(log).filter(|line| is_losses(line) == losses).collect::<Vec<_>>();
+    let [losses, rest] = [true, false].map(|losses| [lines(one, losses), lines(other, losses)]);
+    let losses = losses.iter().all(|lines| !lines.is_empty()).then_some(losses);
+    let found = losses.into_iter().chain([rest]).filter_map(|[one, other]| line_disagreement(&one, &other));
+    found.min_by_key(|found| found.step)
+}
+
+fn line_disagreement(one: &[&LogLine], other: &[&LogLine]) -> Option<Disagreement> {
     let line = (0..one.len().max(other.len())).find(|line| one.get(*line) != other.get(*line))?;
     match [one.get(line).copied(), other.get(line).copied()] {
         [Some(LogLine::Losses { first, losses: one }), Some(LogLine::Losses { first: same, losses: other })]
@@ -299,6 +304,12 @@ mod tests {
         };
         let found = told(&layer).unwrap();
         assert!(found.starts_with("`norms.layers.layer1.0.conv1.weight.rotation` of step 10: "), "{found}");
+        let both = |log: &mut Vec<LogLine>| {
+            log[0] = LogLine::Losses { first: 0, losses: vec![1.0, 0.5, 0.26] };
+            let LogLine::Norms { median, .. } = &mut log[1] else { unreachable!() };
+            median.rotation = 0.5;
+        };
+        assert!(told(&both).unwrap().starts_with("`norms.median.rotation` of step 0: "), "the loss parts later");
         let epoch = |log: &mut Vec<LogLine>| {
             log[2] = LogLine::Epoch(EpochRow { train_loss: 0.5, ..record.epochs[0].clone() });
         };
