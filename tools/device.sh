@@ -53,8 +53,8 @@ kernels() { limited 60 "$binaries/kernels" 2>&1 | tail -n 40; }
 resnet() { if [ -s "$table" ]; then limited 25 "$binaries/resnet" "$@" "$table"; else limited 25 "$binaries/resnet" "$@"; fi; }
 
 steps() {
-  for case in "resnet18 512" "resnet18 64" "resnet20 128" "vgg16 128"; do
-    for arithmetic in tf32 bf16 f32; do
+  for arithmetic in ${ARITHMETICS:-tf32 bf16 f32}; do
+    for case in "resnet18 512" "resnet18 64" "resnet20 128" "vgg16 128"; do
       # shellcheck disable=SC2086 # two words
       resnet bench $case $arithmetic | tee -a "$results" | cut -c 1-240
     done

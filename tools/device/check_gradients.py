@@ -70,8 +70,12 @@ def main():
     for flag in (torch.backends.cuda.matmul, torch.backends.cudnn):
         flag.allow_tf32 = arithmetic == "tf32"
     for path in sys.argv[2:]:
-        with open(path + ".json") as file:
-            meta = json.load(file)
+        try:
+            with open(path + ".json") as file:
+                meta = json.load(file)
+        except FileNotFoundError:
+            print(json.dumps({"gradients": path.rsplit("/", 1)[-1], "error": "no dump"}))
+            continue
         n, c, length = meta["batch"], meta["channels"], meta["len"]
         values = numpy.fromfile(path + ".bin", dtype="<f4")
         x = values[:n * 32 * 32 * c].reshape(n, 32, 32, c)

@@ -6,8 +6,11 @@
 //!
 //! A job is a line `n h w c k size stride padding dilation arithmetic direction`; first lines come first.
 
+#![allow(unsafe_code, reason = "running work on a device promises that its memory suffices")]
+
 use cuda::{
-    Arithmetic, Block, Bound, Candidate, Choice, Conv, Device, Direction, Handle, Plan, Plans, Properties, Target,
+    Arithmetic, Block, Bound, Candidate, Choice, Conv, Device, Direction, Handle, Kernels, Plan, Plans, Properties,
+    Target, Type,
 };
 use std::error::Error;
 use std::fs::{File, read_to_string, write};
@@ -175,6 +178,9 @@ struct Bench {
     handle: Handle,
     operands: [Block; 3],
     result: Block,
+    again: Block,
+    part: Block,
+    kernels: Kernels,
 }
 
 /// Workspaces above this are not worth their speed.
@@ -195,36 +201,53 @@ impl Bench {
                 device.upload(block, offset, &pattern[..words])?;
             }
         }
-        let result = device.alloc(most.into_iter().max().unwrap_or(1))?;
-        Ok(Self { device, handle, operands, result })
+        let largest = most.into_iter().max().unwrap_or(1);
+        Ok(Self {
+            handle,
+            operands,
+            result: device.alloc(largest)?,
+            again: device.alloc(largest)?,
+            part: device.alloc(4 * cuda::DIFFERENCES)?,
+            kernels: Kernels::load_cached(&device, Type::F32, &std::env::temp_dir())?,
+            device,
+        })
     }
 
     /// Times all plans of a job: a line for the log, and the fastest.
     fn job(&self, job: &Job, planned: Planned) -> Result<(String, Option<(Choice, f32)>)> {
         let mut best: Option<(Choice, f32)> = None;
-        let (mut times, mut failed, candidates) = (Vec::new(), 0, planned.len());
+        let (mut times, mut unequal, mut failed, candidates) = (Vec::new(), Vec::new(), 0, planned.len());
+        let mut problem = String::new();
         for (candidate, plan) in planned {
-            let limit = best.as_ref().map_or(f32::INFINITY, |(_, time)| 1.5 * time);
-            let timed = plan.map_err(Into::into).and_then(|plan| self.plan(job, plan, limit));
-            let Ok(microseconds) = timed else {
-                failed += 1;
-                continue;
+            let least = best.as_ref().map_or(f32::INFINITY, |(_, time)| *time);
+            let timed = plan.map_err(Into::into).and_then(|plan| self.plan(job, plan, least));
+            let (microseconds, equal) = match timed {
+                Ok(timed) => timed,
+                Err(error) => {
+                    failed += 1;
+                    problem = format!(", \"problem\": {:?}", error.to_string());
+                    continue;
+                }
             };
+            if !equal {
+                unequal.push(format!("[{}, {microseconds:.2}]", candidate.engine));
+                continue;
+            }
             times.push(format!("[{}, {microseconds:.2}, {}]", candidate.engine, u8::from(candidate.tensor_cores())));
             if best.as_ref().is_none_or(|(_, time)| microseconds < *time) {
                 best = Some((Choice { engine: candidate.engine, knobs: candidate.knobs }, microseconds));
             }
         }
         let tflops = best.as_ref().map_or(0.0, |(_, time)| job.conv.flops() / f64::from(*time) / 1e6);
-        let times = times.join(", ");
+        let (times, unequal) = (times.join(", "), unequal.join(", "));
         let line = format!(
-            "\"candidates\": {candidates}, \"failed\": {failed}, \"tflops\": {tflops:.1}, \"times\": [{times}]"
+            "\"candidates\": {candidates}, \"failed\": {failed}, \"tflops\": {tflops:.1}, \"times\": [{times}], \"unequal\": [{unequal}]{problem}"
         );
         Ok((line, best))
     }
 
-    /// Microseconds of a run; a rough value where it is above `limit`.
-    fn plan(&self, job: &Job, plan: Plan, limit: f32) -> Result<f32> {
+    /// Microseconds of a run, rough where it is far above `least`; and, where it is below, whether runs give equal bits.
+    fn plan(&self, job: &Job, plan: Plan, least: f32) -> Result<(f32, bool)> {
         if plan.workspace() > WORKSPACE {
             return Err("a workspace above the limit".into());
         }
@@ -241,8 +264,8 @@ impl Bench {
         self.repeat(&bound, 1)?;
         self.device.synchronize()?;
         let rough = self.measure(|| self.repeat(&bound, 1))?;
-        if rough > limit + 60.0 {
-            return Ok(rough);
+        if rough > 1.5 * least + 60.0 {
+            return Ok((rough, true));
         }
         let runs = (500.0 / rough).clamp(2.0, 20.0) as usize;
         // Captured: launching would take longer than small convolutions.
@@ -252,7 +275,29 @@ impl Bench {
         for _ in 0..2 {
             fastest = fastest.min(self.measure(|| graph.launch())? / runs as f32);
         }
-        Ok(fastest)
+        let bytes = job.conv.lens()[result] * job.arithmetic.maps().bytes();
+        Ok((fastest, fastest >= least || self.equal(&bound, bytes)?))
+    }
+
+    /// Whether runs over different contents leave equal bits: not all engines do that cuDNN calls deterministic.
+    fn equal(&self, bound: &Bound, bytes: usize) -> Result<bool> {
+        for run in 0..4 {
+            self.device.fill_bytes(&self.result, 0x11 * run)?;
+            self.repeat(bound, 1)?;
+            if run == 0 {
+                self.device.copy(&self.result, &self.again, bytes)?;
+                continue;
+            }
+            let (a, b) = (self.result.address(), self.again.address());
+            let launch = cuda::differences(a, b, bytes / 4, self.part.address());
+            // SAFETY: both results are as large as the largest job's, the part as large as it has to be.
+            unsafe { self.kernels.run(&launch) }?;
+            let counts: Vec<f32> = self.device.download(&self.part, 0, launch.grid[0] as usize)?;
+            if counts.iter().any(|count| *count > 0.0) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     fn repeat(&self, bound: &Bound, runs: usize) -> cuda::Result<()> {

@@ -84,6 +84,14 @@ extern "C" __global__ void sum_parts(const float* part, int slabs, int c, float*
   for (int s = 0; s < slabs; s++) a += part[(long long)s * c + ch];
   y[ch] = a;
 }
+// How many of n words of 4 bytes differ in a and b: part [blocks], a count each.
+extern "C" __global__ void __launch_bounds__(256) differences(const u32* a, const u32* b, long long n, float* part) {
+  __shared__ float shared[32];
+  float count = 0.0f;
+  for (long long i = grid_index(); i < n; i += grid_step()) if (a[i] != b[i]) count += 1.0f;
+  count = sum_block(count, shared);
+  if (threadIdx.x == 0) part[blockIdx.x] = count;
+}
 // y[0] = factor · Σ x, by one block.
 extern "C" __global__ void sum_all(const float* x, int n, float factor, float* y) {
   __shared__ float shared[32];

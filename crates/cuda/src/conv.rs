@@ -245,7 +245,7 @@ impl Conv {
         let plan = target.set(plan, Name::CUDNN_ATTR_EXECUTION_PLAN_DEVICEPROP)?.finalize()?;
         let size: Vec<i64> = plan.get(Name::CUDNN_ATTR_EXECUTION_PLAN_WORKSPACE_SIZE, Kind::CUDNN_TYPE_INT64, 1)?;
         let workspace = size.first().map_or(0, |bytes| (*bytes).max(0) as usize);
-        Ok(Plan { workspace, plan, _parts: [engine, config], _graph: graph, _knobs: knobs })
+        Ok(Plan { workspace, choice: choice.clone(), plan, _parts: [engine, config], _graph: graph, _knobs: knobs })
     }
 
     /// The plan of `plans`, or where it has none for this cuDNN and device, or cuDNN does not take it, of the first engine
@@ -355,6 +355,7 @@ struct Graph {
 /// A convolution's plan: an engine, ready to be run.
 pub struct Plan {
     workspace: usize,
+    choice: Choice,
     plan: Descriptor,
     _parts: [Descriptor; 2],
     _graph: Graph,
@@ -365,6 +366,11 @@ impl Plan {
     /// Bytes of memory that a run needs besides its arguments.
     pub fn workspace(&self) -> usize {
         self.workspace
+    }
+
+    /// Its engine and knobs.
+    pub fn choice(&self) -> &Choice {
+        &self.choice
     }
 
     /// The plan as cuDNN's JSON.

@@ -9,8 +9,8 @@ use cudarc::cudnn::sys::{
 use std::ffi::{CStr, c_char, c_void};
 use std::sync::Arc;
 
-/// The oldest cuDNN: the first whose plans can be made for a device that is not there.
-const OLDEST: usize = 91_900;
+/// The oldest cuDNN for CUDA 13 that has all that is called here.
+const OLDEST: usize = 91_200;
 
 /// cuDNN's version, 91900 for 9.19.0.
 ///
@@ -29,7 +29,7 @@ pub fn version() -> Result<usize> {
     if version < OLDEST {
         let found = format!("{}.{}.{}", version / 10_000, version / 100 % 100, version % 100);
         let advice = "`pip install nvidia-cudnn-cu13` has a newer one";
-        return Err(Error::Version { library: "cuDNN", expected: "9.19.0", found, advice });
+        return Err(Error::Version { library: "cuDNN", expected: "9.12.0", found, advice });
     }
     Ok(version)
 }

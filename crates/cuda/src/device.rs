@@ -153,6 +153,20 @@ impl Device {
         Ok(values)
     }
 
+    /// Copies the first `bytes` bytes of `from` to `to`.
+    ///
+    /// # Errors
+    ///
+    /// Where a block is too small or the driver fails.
+    pub fn copy(&self, from: &Block, to: &Block, bytes: usize) -> Result<()> {
+        within("copy", from, 0, bytes)?;
+        within("copy", to, 0, bytes)?;
+        self.bind()?;
+        let (to, from, stream) = (to.address(), from.address(), self.stream.cu_stream());
+        // SAFETY: both blocks reach that far.
+        driver("cuMemcpyDtoDAsync", unsafe { result::memcpy_dtod_async(to, from, bytes, stream) })
+    }
+
     /// Waits for all work.
     ///
     /// # Errors

@@ -7,6 +7,7 @@ use cudarc::driver::{result, sys};
 use cudarc::nvrtc::{CompileError, CompileOptions, Ptx, compile_ptx_with_opts};
 use std::collections::BTreeMap;
 use std::ffi::{CString, c_void};
+use std::path::Path;
 use std::sync::Arc;
 
 /// Source files, the shared part first.
@@ -59,6 +60,29 @@ impl Compute {
         Ok(Self { ptx: Ptx::to_src(&ptx) })
     }
 
+    /// As [`Compute::compile`], kept in `folder` for the next time.
+    ///
+    /// # Errors
+    ///
+    /// As [`Compute::compile`]; that a file could not be written is none.
+    #[allow(clippy::disallowed_methods, reason = "a file that nobody misses, and it is renamed when it is whole")]
+    pub fn cached(folder: &Path, arch: i32, maps: Type) -> Result<Self> {
+        let key = source()
+            .bytes()
+            .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3));
+        let path = folder.join(format!("kernels-{key:016x}-{arch}-{maps:?}.ptx"));
+        if let Ok(ptx) = std::fs::read_to_string(&path) {
+            return Ok(Self { ptx });
+        }
+        let compute = Self::compile(arch, maps)?;
+        let thread = std::thread::current().id();
+        let unfinished = folder.join(format!("kernels-{key:016x}-{}-{thread:?}", std::process::id()));
+        if std::fs::write(&unfinished, &compute.ptx).is_ok() {
+            let _ = std::fs::rename(&unfinished, &path);
+        }
+        Ok(compute)
+    }
+
     /// The PTX.
     pub fn ptx(&self) -> &str {
         &self.ptx
@@ -74,7 +98,7 @@ pub struct Kernels {
 }
 
 /// Names of all kernels.
-pub const NAMES: [&str; 34] = [
+pub const NAMES: [&str; 35] = [
     "add",
     "add_bias",
     "augment",
@@ -84,6 +108,7 @@ pub const NAMES: [&str; 34] = [
     "copy_channels",
     "count_step",
     "cross_entropy",
+    "differences",
     "focal",
     "from_f32",
     "giou",
@@ -118,7 +143,19 @@ impl Kernels {
     ///
     /// Where NVRTC is missing or the device refuses them.
     pub fn load(device: &Arc<Device>, maps: Type) -> Result<Self> {
-        let compute = Compute::compile(device.arch()?, maps)?;
+        Self::loaded(device, maps, Compute::compile(device.arch()?, maps)?)
+    }
+
+    /// As [`Kernels::load`], with what was compiled kept in `folder` for the next time.
+    ///
+    /// # Errors
+    ///
+    /// As [`Kernels::load`].
+    pub fn load_cached(device: &Arc<Device>, maps: Type, folder: &Path) -> Result<Self> {
+        Self::loaded(device, maps, Compute::cached(folder, device.arch()?, maps)?)
+    }
+
+    fn loaded(device: &Arc<Device>, maps: Type, compute: Compute) -> Result<Self> {
         device.bind()?;
         let Ok(ptx) = CString::new(compute.ptx) else {
             return Err(Error::Compile { arch: String::new(), log: "PTX with a zero byte".into() });

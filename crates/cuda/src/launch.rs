@@ -107,7 +107,7 @@ impl Launch {
 /// Threads of a block of most kernels.
 pub(crate) const THREADS: usize = 256;
 /// Blocks that fill any device several times; a constant, so that results depend on shapes alone.
-const BLOCKS: usize = 4096;
+pub(crate) const BLOCKS: usize = 4096;
 
 /// What becomes an `int`.
 pub(crate) trait IntoArg {

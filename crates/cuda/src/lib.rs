@@ -28,9 +28,9 @@ pub use kernels::{Compute, Kernels, NAMES, source};
 pub use launch::{Arg, Launch, Type};
 pub use loss::{CrossEntropy, Focal, cross_entropy, focal, giou};
 pub use maps::{
-    Augment, Resize, Taps, Window, add, add_bias, augment, avg_pool, avg_pool_gradient, column_sums, copy_channels,
-    from_f32, global_pool, global_pool_gradient, max_pool, max_pool_gradient, relu, resize, resize_gradient, sum_all,
-    to_f32,
+    Augment, DIFFERENCES, Resize, Taps, Window, add, add_bias, augment, avg_pool, avg_pool_gradient, column_sums,
+    copy_channels, differences, from_f32, global_pool, global_pool_gradient, max_pool, max_pool_gradient, relu, resize,
+    resize_gradient, sum_all, to_f32,
 };
 pub use memory::Block;
 pub use norm::{Norm, NormGradient, RELU_BY_INPUT, RELU_BY_OUTPUT, Rows};

@@ -46,6 +46,15 @@ pub fn sum_all(x: u64, n: usize, factor: f32, y: u64) -> Launch {
     Launch::new("sum_all", [1, 1, 1], [1024, 1, 1]).address(x).int(n).float(factor).address(y)
 }
 
+/// How many of `words` words of 4 bytes differ in a and b: a count of f32 for each block of the launch's grid in `part`,
+/// which has [`DIFFERENCES`] values.
+pub fn differences(a: u64, b: u64, words: usize, part: u64) -> Launch {
+    Launch::flat("differences", words.div_ceil(4)).addresses([a, b]).long(words).address(part)
+}
+
+/// The most counts of [`differences`].
+pub const DIFFERENCES: usize = crate::launch::BLOCKS;
+
 /// Addresses and sizes of an upload's augmentation.
 #[derive(Debug, Clone, Copy)]
 pub struct Augment {

@@ -3,9 +3,12 @@
 //!     resnet bench NETWORK BATCH ARITHMETIC [PLANS]   speed, time of each kernel, memory, equal bits of two runs
 //!     resnet train NETWORK BATCH ARITHMETIC [PLANS]   losses on images that can be learnt
 //!     resnet dump NETWORK BATCH ARITHMETIC OUT [PLANS]   input, weights and gradients of one step, for a check elsewhere
+//!     resnet equal NETWORK BATCH ARITHMETIC [PLANS]   convolutions whose bits differ from run to run
 //!     resnet small NETWORK BATCH ARITHMETIC [PLANS]   two steps without a graph, for a memory checker
 //!
 //! Networks: resnet18, resnet20, resnet8, vgg16. Arithmetic: f32, tf32, bf16. Prints one line of JSON.
+
+#![allow(unsafe_code, reason = "running work on a device promises that its memory suffices")]
 
 mod net;
 mod step;
@@ -15,7 +18,7 @@ use net::{Data, Kind, Layer, Network};
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::sync::Arc;
-use step::Step;
+use step::{Step, Work};
 
 type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
 
@@ -47,6 +50,7 @@ fn main() -> Result<()> {
         "train" => train(&device, &step, arithmetic),
         "dump" => dump(&device, &step, out.ok_or(usage)?),
         "small" => small(&device, &step),
+        "equal" => equal(&device, &step),
         _ => Err(usage.into()),
     }
 }
@@ -147,6 +151,48 @@ fn small(device: &Arc<Device>, step: &Step) -> Result<()> {
         step.run(&step.ops)?;
     }
     println!("{{\"small\": \"{}\", \"digest\": {}}}", step.net.name, digest(device, step)?);
+    Ok(())
+}
+
+/// Runs each convolution of a step again and again on what it works on in the step, and names those whose bits differ.
+fn equal(device: &Arc<Device>, step: &Step) -> Result<()> {
+    step.batch(&Data::new(step.net.batch, 10, 3), 0, true)?;
+    let most = step.ops.iter().filter_map(|op| match &op.work {
+        Work::Conv(_, output) => Some(output.bytes),
+        Work::Kernel(_) => None,
+    });
+    let first = device.alloc(most.max().unwrap_or(1))?;
+    let part = device.alloc(4 * cuda::DIFFERENCES)?;
+    let mut unequal = Vec::new();
+    for op in &step.ops {
+        let one = std::slice::from_ref(op);
+        step.run(one)?;
+        let Work::Conv(_, output) = &op.work else { continue };
+        let words = output.bytes / 4;
+        // Copies through the kernel that joins channels.
+        let save = cuda::copy_channels(
+            output.address,
+            first.address(),
+            words * 4 / step.kernels.maps().bytes(),
+            (1, 0),
+            (1, 0),
+            1,
+        );
+        // SAFETY: both hold as many bytes as the convolution writes.
+        unsafe { step.kernels.run(&save) }?;
+        let mut counts = Vec::new();
+        for _ in 0..5 {
+            step.run(one)?;
+            let launch = cuda::differences(output.address, first.address(), words, part.address());
+            // SAFETY: as above, and the part is as large as it has to be.
+            unsafe { step.kernels.run(&launch) }?;
+            counts.push(device.download::<f32>(&part, 0, launch.grid[0] as usize)?.iter().sum::<f32>());
+        }
+        if counts.iter().any(|count| *count > 0.0) {
+            unequal.push(format!("[{:?}, {counts:?}]", output.what));
+        }
+    }
+    println!("{{\"equal\": \"{} {}\", \"unequal\": [{}]}}", step.net.name, step.net.batch, unequal.join(", "));
     Ok(())
 }
 

@@ -4,7 +4,7 @@ use cuda::{Conv, Window};
 
 /// A layer; values are counted from the images, value 0, on.
 #[derive(Debug, Clone, Copy)]
-pub enum Layer {
+pub(crate) enum Layer {
     /// Convolution, batch norm, optional residual and ReLU.
     Conv { conv: Conv, input: usize, residual: Option<usize>, relu: bool, param: usize },
     /// Max-pooling.
@@ -15,7 +15,7 @@ pub enum Layer {
 
 /// A parameter: `rows` rows of `len` values from `offset` on.
 #[derive(Debug, Clone)]
-pub struct Param {
+pub(crate) struct Param {
     pub name: String,
     pub rows: usize,
     pub len: usize,
@@ -25,7 +25,7 @@ pub struct Param {
 
 /// How a parameter begins and what a step does to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub(crate) enum Kind {
     /// Filters with a norm behind them.
     Filter,
     /// γ or the like, from 1.
@@ -38,7 +38,7 @@ pub enum Kind {
 
 /// A network for images of 32×32 pixels.
 #[derive(Debug, Clone)]
-pub struct Network {
+pub(crate) struct Network {
     pub name: String,
     pub batch: usize,
     pub classes: usize,
@@ -52,7 +52,7 @@ pub struct Network {
 
 impl Network {
     /// By name: `resnet18`, `resnet20`, `resnet8` or `vgg16`.
-    pub fn named(name: &str, batch: usize, channels: usize) -> Option<Self> {
+    pub(crate) fn named(name: &str, batch: usize, channels: usize) -> Option<Self> {
         let mut net = Self {
             name: name.into(),
             batch,
@@ -73,7 +73,7 @@ impl Network {
     }
 
     /// Values of all parameters, with gaps.
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.params.last().map_or(0, |param| aligned(param.offset + param.rows * param.len))
     }
 
@@ -143,7 +143,7 @@ impl Network {
     }
 
     /// The first weights: He's normal distribution for filters, torch's for the last layer.
-    pub fn initial(&self, seed: u64) -> Vec<f32> {
+    pub(crate) fn initial(&self, seed: u64) -> Vec<f32> {
         let mut random = Random(seed);
         let mut weights = vec![0.0; self.len()];
         for param in &self.params {
@@ -190,10 +190,10 @@ fn aligned(offset: usize) -> usize {
 }
 
 /// Pseudo-random numbers (splitmix64).
-pub struct Random(pub u64);
+pub(crate) struct Random(pub u64);
 
 impl Random {
-    pub fn bits(&mut self) -> u64 {
+    pub(crate) fn bits(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -202,27 +202,27 @@ impl Random {
     }
 
     /// In [0, 1).
-    pub fn uniform(&mut self) -> f32 {
+    pub(crate) fn uniform(&mut self) -> f32 {
         (self.bits() >> 40) as f32 / (1 << 24) as f32
     }
 
     /// Of mean 0 and variance 1.
-    pub fn normal(&mut self) -> f32 {
+    pub(crate) fn normal(&mut self) -> f32 {
         let (u, v) = (1.0 - self.uniform(), self.uniform());
         (-2.0 * u.ln()).sqrt() * (std::f32::consts::TAU * v).cos()
     }
 }
 
 /// Images that can be told apart: each class a pattern of waves, each image its class's pattern moved, scaled and in noise.
-pub struct Data {
+pub(crate) struct Data {
     pub images: Vec<u8>,
     pub targets: Vec<i32>,
 }
 
 impl Data {
-    pub const SIDE: usize = 32;
+    pub(crate) const SIDE: usize = 32;
 
-    pub fn new(count: usize, classes: usize, seed: u64) -> Self {
+    pub(crate) fn new(count: usize, classes: usize, seed: u64) -> Self {
         let mut random = Random(seed);
         let waves: Vec<[f32; 12]> =
             (0..classes).map(|_| std::array::from_fn(|_| random.uniform() * 2.0 - 1.0)).collect();

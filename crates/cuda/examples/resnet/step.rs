@@ -9,21 +9,28 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// A piece of work of a step.
-pub struct Op {
+pub(crate) struct Op {
     pub name: String,
     pub work: Work,
 }
 
-pub enum Work {
+pub(crate) enum Work {
     Kernel(Launch),
-    Conv(Box<Bound>),
+    Conv(Box<Bound>, Output),
+}
+
+/// What a convolution writes, and which engine does.
+pub(crate) struct Output {
+    pub address: u64,
+    pub bytes: usize,
+    pub what: String,
 }
 
 /// The decay of what is not rescaled.
 const DECAY: f32 = 5e-4;
 
 /// A step on memory of its own.
-pub struct Step {
+pub(crate) struct Step {
     pub device: Arc<Device>,
     pub handle: Handle,
     pub kernels: Kernels,
@@ -63,8 +70,14 @@ struct Saved {
 }
 
 impl Step {
-    pub fn new(device: &Arc<Device>, net: Network, arithmetic: Arithmetic, plans: Plans, lr: f32) -> Result<Self> {
-        let kernels = Kernels::load(device, arithmetic.maps())?;
+    pub(crate) fn new(
+        device: &Arc<Device>,
+        net: Network,
+        arithmetic: Arithmetic,
+        plans: Plans,
+        lr: f32,
+    ) -> Result<Self> {
+        let kernels = Kernels::load_cached(device, arithmetic.maps(), &std::env::temp_dir())?;
         let (len, n) = (net.len(), net.batch);
         let bytes = arithmetic.maps().bytes();
         let table = filter_rows(&net, &net.initial(1));
@@ -121,7 +134,17 @@ impl Step {
         let plan = conv.best(self.arithmetic, direction, &self.handle, &self.plans)?;
         // Given back at once: the stream runs what is recorded later after this.
         let workspace = self.device.alloc(plan.workspace())?;
-        let work = Work::Conv(Box::new(plan.bind(addresses, workspace.address())?));
+        let result = match direction {
+            Direction::Input => 0,
+            Direction::Weight => 1,
+            Direction::Forward => 2,
+        };
+        let output = Output {
+            address: addresses[result],
+            bytes: conv.lens()[result] * self.maps().bytes(),
+            what: format!("{conv} {} {:?}", direction.name(), plan.choice()),
+        };
+        let work = Work::Conv(Box::new(plan.bind(addresses, workspace.address())?), output);
         self.ops.push(Op { name: format!("{name} conv {}", direction.name()), work });
         Ok(())
     }
@@ -347,7 +370,7 @@ impl Step {
     }
 
     /// Back to the first weights.
-    pub fn restart(&self, lr: f32) -> Result<()> {
+    pub(crate) fn restart(&self, lr: f32) -> Result<()> {
         self.device.upload(&self.weights, 0, &self.net.initial(1))?;
         self.device.fill_bytes(&self.momentum, 0)?;
         for running in self.running.values() {
@@ -364,7 +387,7 @@ impl Step {
     }
 
     /// Uploads a batch; windows move by up to 4 pixels and every other image is mirrored where `moves` says so.
-    pub fn batch(&self, data: &Data, first: usize, moves: bool) -> Result<()> {
+    pub(crate) fn batch(&self, data: &Data, first: usize, moves: bool) -> Result<()> {
         let (n, count) = (self.net.batch, data.targets.len());
         let pixels = Data::SIDE * Data::SIDE * 3;
         let (mut images, mut targets, mut places) = (Vec::new(), Vec::new(), Vec::new());
@@ -380,12 +403,12 @@ impl Step {
     }
 
     /// Enqueues `ops`.
-    pub fn run(&self, ops: &[Op]) -> Result<()> {
+    pub(crate) fn run(&self, ops: &[Op]) -> Result<()> {
         ops.iter().try_for_each(|op| match &op.work {
             // SAFETY: recorded on blocks that this step keeps, or whose memory the pool keeps for ops in this order.
             Work::Kernel(launch) => unsafe { self.kernels.run(launch) },
             // SAFETY: as above.
-            Work::Conv(bound) => unsafe { bound.run(&self.handle) },
+            Work::Conv(bound, _) => unsafe { bound.run(&self.handle) },
         })
     }
 }

@@ -8,20 +8,20 @@ use std::process::Command;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 /// A machine for maps of one type.
-pub enum Machine {
+pub(crate) enum Machine {
     Emulator { library: &'static Library, backward: bool },
     Device { device: Arc<Device>, kernels: Box<Kernels> },
 }
 
 /// Memory of a machine.
-pub enum Memory {
+pub(crate) enum Memory {
     /// Aligned as the kernels' widest accesses.
     Host(Vec<u128>),
     Device(cuda::Block),
 }
 
 impl Memory {
-    pub fn address(&self) -> u64 {
+    pub(crate) fn address(&self) -> u64 {
         match self {
             Self::Host(words) => words.as_ptr() as u64,
             Self::Device(block) => block.address(),
@@ -30,11 +30,11 @@ impl Memory {
 }
 
 /// Two machines whose results must have equal bits; none, with a message, where there is neither driver nor compiler.
-pub fn machines(maps: Type) -> Vec<Machine> {
+pub(crate) fn machines(maps: Type) -> Vec<Machine> {
     if Device::driver_is_installed() {
         let machine = || {
             let device = Device::open(0).unwrap();
-            let kernels = Box::new(Kernels::load(&device, maps).unwrap());
+            let kernels = Box::new(Kernels::load_cached(&device, maps, &std::env::temp_dir()).unwrap());
             Machine::Device { device, kernels }
         };
         return vec![machine(), machine()];
@@ -75,7 +75,7 @@ fn compile(maps: Type) -> Option<Library> {
 }
 
 impl Machine {
-    pub fn upload<T: Copy>(&self, values: &[T]) -> Memory {
+    pub(crate) fn upload<T: Copy>(&self, values: &[T]) -> Memory {
         let bytes = size_of_val(values);
         match self {
             Self::Emulator { .. } => {
@@ -94,7 +94,7 @@ impl Machine {
         }
     }
 
-    pub fn download<T: Copy + Default>(&self, memory: &Memory, count: usize) -> Vec<T> {
+    pub(crate) fn download<T: Copy + Default>(&self, memory: &Memory, count: usize) -> Vec<T> {
         match (self, memory) {
             (Self::Device { device, .. }, Memory::Device(block)) => device.download(block, 0, count).unwrap(),
             (_, Memory::Host(words)) => {
@@ -106,7 +106,7 @@ impl Machine {
         }
     }
 
-    pub fn run(&self, launches: &[Launch]) {
+    pub(crate) fn run(&self, launches: &[Launch]) {
         for launch in launches {
             match self {
                 Self::Device { kernels, .. } => {
@@ -137,16 +137,16 @@ fn emulate(library: &Library, backward: bool, launch: &Launch) {
 
 /// Values of a map: what a type of map can hold, and its bits.
 #[derive(Debug, Clone)]
-pub struct Map {
+pub(crate) struct Map {
     pub values: Vec<f64>,
     f32s: Vec<f32>,
     bf16s: Vec<u16>,
 }
 
 impl Map {
-    pub fn new(maps: Type, values: &[f32]) -> Self {
+    pub(crate) fn new(maps: Type, values: &[f32]) -> Self {
         let bf16s: Vec<u16> = values.iter().map(|value| round(*value)).collect();
-        let values = match maps {
+        let values: Vec<f64> = match maps {
             Type::F32 => values.iter().map(|value| f64::from(*value)).collect(),
             Type::Bf16 => bf16s.iter().map(|bits| f64::from(widen(*bits))).collect(),
         };
@@ -154,7 +154,7 @@ impl Map {
         Self { values, f32s, bf16s }
     }
 
-    pub fn upload(&self, machine: &Machine, maps: Type) -> Memory {
+    pub(crate) fn upload(&self, machine: &Machine, maps: Type) -> Memory {
         match maps {
             Type::F32 => machine.upload(&self.f32s),
             Type::Bf16 => machine.upload(&self.bf16s),
@@ -163,18 +163,18 @@ impl Map {
 }
 
 /// A map of `count` values that no kernel left alone may keep.
-pub fn poisoned(machine: &Machine, maps: Type, count: usize) -> Memory {
+pub(crate) fn poisoned(machine: &Machine, maps: Type, count: usize) -> Memory {
     Map::new(maps, &vec![f32::NAN; count]).upload(machine, maps)
 }
 
-pub fn read(machine: &Machine, maps: Type, memory: &Memory, count: usize) -> Vec<f64> {
+pub(crate) fn read(machine: &Machine, maps: Type, memory: &Memory, count: usize) -> Vec<f64> {
     match maps {
         Type::F32 => floats(machine, memory, count),
         Type::Bf16 => machine.download::<u16>(memory, count).into_iter().map(|bits| f64::from(widen(bits))).collect(),
     }
 }
 
-pub fn floats(machine: &Machine, memory: &Memory, count: usize) -> Vec<f64> {
+pub(crate) fn floats(machine: &Machine, memory: &Memory, count: usize) -> Vec<f64> {
     machine.download::<f32>(memory, count).into_iter().map(f64::from).collect()
 }
 
@@ -191,7 +191,7 @@ fn round(value: f32) -> u16 {
 }
 
 /// Values in [−1, 1) that differ from test to test by `seed`.
-pub fn random(count: usize, seed: u64) -> Vec<f32> {
+pub(crate) fn random(count: usize, seed: u64) -> Vec<f32> {
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
     let mut next = || {
         state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
@@ -201,7 +201,11 @@ pub fn random(count: usize, seed: u64) -> Vec<f32> {
 }
 
 /// Runs a case on all machines for both types: results of two machines have equal bits, and are near `expected`.
-pub fn check(name: &str, case: impl Fn(&Machine, Type) -> Vec<Vec<f64>>, expected: impl Fn(Type) -> Vec<Vec<f64>>) {
+pub(crate) fn check(
+    name: &str,
+    case: impl Fn(&Machine, Type) -> Vec<Vec<f64>>,
+    expected: impl Fn(Type) -> Vec<Vec<f64>>,
+) {
     for maps in [Type::F32, Type::Bf16] {
         let results: Vec<_> = machines(maps).iter().map(|machine| case(machine, maps)).collect();
         let Some(first) = results.first() else { return };

@@ -90,6 +90,19 @@ fn sums_and_biases() {
 }
 
 #[test]
+fn differences_are_counted() {
+    let (a, mut b): (Vec<u32>, Vec<u32>) = ((0..3000).collect(), (0..3000).collect());
+    b[5] ^= 1;
+    b[2999] ^= 1 << 31;
+    let case = |machine: &Machine, _| {
+        let (a, b, part) = (machine.upload(&a), machine.upload(&b), machine.upload(&vec![0.0_f32; cuda::DIFFERENCES]));
+        machine.run(&[cuda::differences(a.address(), b.address(), 3000, part.address())]);
+        vec![vec![floats(machine, &part, cuda::DIFFERENCES).iter().sum()]]
+    };
+    check("differences", case, |_| vec![vec![2.0]]);
+}
+
+#[test]
 fn resizing_equals_plain_arithmetic() {
     let cases = [([2, 5, 4, 8], [10, 8]), ([1, 8, 9, 3], [5, 13]), ([1, 1, 1, 16], [4, 3]), ([1, 6, 6, 8], [3, 3])];
     let modes = [(true, false), (false, false), (false, true)];
