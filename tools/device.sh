@@ -4,13 +4,13 @@
 # usage: OUT=folder tools/device.sh BINARIES [SECONDS [PART...]]
 # BINARIES: a folder with release builds of crates/cuda, carried here: `plans`, `resnet` (examples) and `kernels` (the test).
 # SECONDS: the time for everything, 540 where not given. PARTs, most valuable first; all where not given:
-#   machine plans kernels steps gradients peers sanitizer train
+#   machine plans kernels steps equal gradients peers sanitizer train
 # Each part has a time limit, and what fails does not stop the others. Results go to $OUT as they come:
 #   report.json (all of it), plans.txt (the table of plans), log.txt, plans.jsonl.gz (each engine's time), peers.json
 set -u
 binaries=$(realpath "$1"); shift
 total=${1:-540}; [ $# -gt 0 ] && shift
-parts=${*:-machine plans kernels steps gradients peers sanitizer train}
+parts=${*:-machine plans kernels steps equal gradients peers sanitizer train}
 here=$(cd "$(dirname "$0")" && pwd)
 : "${OUT:?expected OUT, a folder for results}"
 mkdir -p "$OUT"
@@ -21,12 +21,19 @@ left() { echo $((total - SECONDS + started)); }
 limited() { local seconds=$1; shift; local rest; rest=$(left); [ "$rest" -lt "$seconds" ] && seconds=$rest; [ "$seconds" -lt 2 ] && return 124; timeout -k 2 "$seconds" "$@"; }
 say() { echo "[$((SECONDS - started)) s] $*" | tee -a "$OUT/log.txt"; }
 
-# The libraries that PyTorch brought: cuDNN, NVRTC and its built-ins.
-libraries=$(python3 - <<'PYTHON'
+# The libraries that PyTorch brought: cuDNN, NVRTC and its built-ins. A system's own cuDNN may be another version, and
+# libcudnn.so is looked for before libcudnn.so.9: links of that name come first.
+mkdir "$work/libraries"
+libraries=$(python3 - "$work/libraries" <<'PYTHON'
 import glob, os, site, sys
-roots = [*site.getsitepackages(), *sys.path]
-found = [d for root in roots for d in glob.glob(os.path.join(root, "nvidia", "*", "lib"))]
-print(":".join(dict.fromkeys(found)))
+links, roots = sys.argv[1], [*site.getsitepackages(), *sys.path]
+found = list(dict.fromkeys(d for root in roots for d in glob.glob(os.path.join(root, "nvidia", "*", "lib"))))
+for folder in found:
+    for name in ["libcudnn.so.9", "libnvrtc.so.13"]:
+        link = os.path.join(links, name.rsplit(".", 1)[0])
+        if os.path.exists(os.path.join(folder, name)) and not os.path.lexists(link):
+            os.symlink(os.path.join(folder, name), link)
+print(":".join([links, *found]))
 PYTHON
 )
 export LD_LIBRARY_PATH="$libraries:${LD_LIBRARY_PATH:-}" PYTHONUNBUFFERED=1
@@ -58,6 +65,16 @@ steps() {
       # shellcheck disable=SC2086 # two words
       resnet bench $case $arithmetic | tee -a "$results" | cut -c 1-240
     done
+  done
+}
+
+# Convolutions whose bits differ from run to run: with heuristics' engines, and with the table's.
+equal() {
+  for case in "resnet18 64" "vgg16 128"; do
+    # shellcheck disable=SC2086 # two words
+    limited 25 "$binaries/resnet" equal $case bf16 | tee -a "$results" | cut -c 1-1200
+    # shellcheck disable=SC2086 # two words
+    resnet equal $case bf16 | tee -a "$results" | cut -c 1-1200
   done
 }
 

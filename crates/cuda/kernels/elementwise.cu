@@ -59,13 +59,12 @@ extern "C" __global__ void add_bias(real* x, const float* bias, long long rows, 
 template <int V> __device__ __forceinline__ void column_sums_of(const real* __restrict__ x, float* part, int rows, int c, int slab, float* shared) {
   Part p = part_of<V>(rows, c, slab);
   float a[V] = {};
-#pragma unroll 4
-  for (int row = p.row; row < p.end; row += p.step) {
+  each_row<4>(p, [&](int row) {
     float v[V];
     load<V>(x + (long long)row * c + p.c0, v);
 #pragma unroll
     for (int i = 0; i < V; i++) a[i] += v[i];
-  }
+  });
   sum_rows<V>(a, shared);
   if (threadIdx.y == 0 && p.c0 < c) {
 #pragma unroll

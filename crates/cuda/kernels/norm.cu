@@ -7,13 +7,12 @@ template <int V> __device__ __forceinline__ void moments_of(const real* __restri
   float first[V] = {}, a[V] = {}, b[V] = {};
   int start = blockIdx.y * slab;
   if (p.c0 < c) load<V>(x + (long long)start * c + p.c0, first);
-#pragma unroll 4
-  for (int row = p.row; row < p.end; row += p.step) {
+  each_row<4>(p, [&](int row) {
     float v[V];
     load<V>(x + (long long)row * c + p.c0, v);
 #pragma unroll
     for (int i = 0; i < V; i++) { float d = v[i] - first[i]; a[i] += d; b[i] += d * d; }
-  }
+  });
   sum_rows<V>(a, shared);
   sum_rows<V>(b, shared);
   if (threadIdx.y == 0 && p.c0 < c) {
@@ -91,12 +90,11 @@ extern "C" __global__ void norm_running(int c, const float* gamma, const float* 
 template <int V> __device__ __forceinline__ void apply_of(const real* __restrict__ x, const float* scale, const float* shift, const real* __restrict__ residual, real* __restrict__ y,
     int rows, int c, int slab, int relu) {
   Part p = part_of<V>(rows, c, slab);
-  if (p.row >= p.end) return;
+  if (p.c0 >= c) return;
   float a[V], b[V];
   channel<V>(scale + p.c0, a);
   channel<V>(shift + p.c0, b);
-#pragma unroll 4
-  for (int row = p.row; row < p.end; row += p.step) {
+  each_row<4>(p, [&](int row) {
     long long at = (long long)row * c + p.c0;
     float v[V], r[V];
     load<V>(x + at, v);
@@ -108,7 +106,7 @@ template <int V> __device__ __forceinline__ void apply_of(const real* __restrict
       if (relu && v[i] < 0.0f) v[i] = 0.0f;
     }
     save<V>(y + at, v);
-  }
+  });
 }
 // y = x·scale + shift, plus `residual` where there is one, then a ReLU where `relu` says so.
 extern "C" __global__ void __launch_bounds__(256) norm_apply(const real* x, const float* scale, const float* shift, const real* residual, real* y, int rows, int c, int slab, int relu) {
@@ -141,8 +139,7 @@ template <int V> __device__ __forceinline__ void reduce_of(const real* __restric
     channel<V>(scale + p.c0, s);
     channel<V>(shift + p.c0, t);
   }
-#pragma unroll 2
-  for (int row = p.row; row < p.end; row += p.step) {
+  each_row<2>(p, [&](int row) {
     long long at = (long long)row * c + p.c0;
     float v[V], d[V];
     load<V>(x + at, v);
@@ -150,7 +147,7 @@ template <int V> __device__ __forceinline__ void reduce_of(const real* __restric
     if (dz) save<V>(dz + at, d);
 #pragma unroll
     for (int i = 0; i < V; i++) { a[i] += d[i]; b[i] = fmaf(d[i], (v[i] - m[i]) * inv[i], b[i]); }
-  }
+  });
   sum_rows<V>(a, shared);
   sum_rows<V>(b, shared);
   if (threadIdx.y == 0 && p.c0 < c) {
@@ -202,7 +199,7 @@ extern "C" __global__ void __launch_bounds__(512) norm_gradients(const float* pa
 template <int V> __device__ __forceinline__ void input_of(const real* __restrict__ dy, const real* __restrict__ dy2, const real* __restrict__ x, const real* __restrict__ y, const float* scale, const float* shift, const float* mean,
     const float* factors, real* __restrict__ dx, int rows, int c, int slab, int mask) {
   Part p = part_of<V>(rows, c, slab);
-  if (p.row >= p.end) return;
+  if (p.c0 >= c) return;
   float m[V], s[V], t[V], f0[V], f1[V], f2[V];
   channel<V>(mean + p.c0, m);
   channel<V>(scale + p.c0, s);
@@ -210,8 +207,7 @@ template <int V> __device__ __forceinline__ void input_of(const real* __restrict
   channel<V>(factors + p.c0, f0);
   channel<V>(factors + c + p.c0, f1);
   channel<V>(factors + 2 * c + p.c0, f2);
-#pragma unroll 2
-  for (int row = p.row; row < p.end; row += p.step) {
+  each_row<2>(p, [&](int row) {
     long long at = (long long)row * c + p.c0;
     float v[V], d[V];
     load<V>(x + at, v);
@@ -219,7 +215,7 @@ template <int V> __device__ __forceinline__ void input_of(const real* __restrict
 #pragma unroll
     for (int i = 0; i < V; i++) d[i] = fmaf(f0[i], d[i], fmaf(f1[i], v[i] - m[i], f2[i]));
     save<V>(dx + at, d);
-  }
+  });
 }
 // The input gradient; arguments as of `norm_reduce`, `factors` from `norm_gradients`. With dz saved: dy = dz, mask 0.
 extern "C" __global__ void __launch_bounds__(256) norm_input(const real* dy, const real* dy2, const real* x, const real* y, const float* scale, const float* shift, const float* mean, const float* factors,

@@ -6,7 +6,7 @@
 //!     resnet equal NETWORK BATCH ARITHMETIC [PLANS]   convolutions whose bits differ from run to run
 //!     resnet small NETWORK BATCH ARITHMETIC [PLANS]   two steps without a graph, for a memory checker
 //!
-//! Networks: resnet18, resnet20, resnet8, vgg16. Arithmetic: f32, tf32, bf16. Prints one line of JSON.
+//! CHANNELS sets the channels that images are padded to. Networks: resnet18, resnet20, resnet8, vgg16. Arithmetic: f32, tf32, bf16. Prints one line of JSON.
 
 #![allow(unsafe_code, reason = "running work on a device promises that its memory suffices")]
 

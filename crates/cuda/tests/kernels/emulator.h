@@ -109,6 +109,7 @@ template <class... Args> void call(void (*function)(Args...), void** args) { unp
 }  // namespace emulator
 
 inline void __syncthreads() { emulator::yield(emulator::BLOCK); }
+inline void __syncwarp() { emulator::yield(emulator::WARP); }
 inline float __shfl_xor_sync(unsigned, float value, int lanes) {
   unsigned t = emulator::current;
   emulator::slots[t] = value;
