@@ -7,6 +7,7 @@
 //! A job is a line `n h w c k size stride padding dilation arithmetic direction`; first lines come first.
 
 #![allow(unsafe_code, reason = "running work on a device promises that its memory suffices")]
+#![allow(clippy::disallowed_methods, reason = "logs of a tool, which nobody reads while they are written")]
 
 use cuda::{
     Arithmetic, Block, Bound, Candidate, Choice, Conv, Device, Direction, Handle, Kernels, Plan, Plans, Properties,

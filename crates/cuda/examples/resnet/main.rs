@@ -9,6 +9,7 @@
 //! CHANNELS sets the channels that images are padded to. Networks: resnet18, resnet20, resnet8, vgg16. Arithmetic: f32, tf32, bf16. Prints one line of JSON.
 
 #![allow(unsafe_code, reason = "running work on a device promises that its memory suffices")]
+#![allow(clippy::disallowed_methods, reason = "logs of a tool, which nobody reads while they are written")]
 
 mod net;
 mod step;

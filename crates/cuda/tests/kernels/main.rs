@@ -1,6 +1,8 @@
 //! All kernels against plain arithmetic in f64: in an emulator of thread blocks that a C++ compiler builds, or on a device.
 
 #![allow(unsafe_code, reason = "kernels are functions of a C library")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+#![allow(clippy::disallowed_methods, reason = "files of a temporary folder")]
 
 mod loss;
 mod machine;
