@@ -15,7 +15,7 @@ fn cross_entropy_equals_plain_arithmetic() {
         let inputs =
             |maps| Map::new(maps, &random(rows * classes, 1).iter().map(|value| value * 8.0).collect::<Vec<_>>());
         // Every `ignored`-th row does not count; 9 of 3 rows: all, 0: none.
-        let counts = |row: usize| ignored == 0 || (ignored < 9 && row % (ignored + 1) != 0);
+        let counts = |row: usize| ignored == 0 || (ignored < 9 && !row.is_multiple_of(ignored + 1));
         let targets: Vec<i32> =
             (0..rows).map(|row| if counts(row) { (row * 7 % classes) as i32 } else { -100 }).collect();
         let weight: Vec<f32> = random(classes, 2).iter().map(|value| value + 1.25).collect();

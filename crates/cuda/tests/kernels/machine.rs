@@ -82,7 +82,7 @@ impl Machine {
                 let mut words = vec![0_u128; bytes.div_ceil(16) + 1];
                 // SAFETY: there is room for as many bytes, and every pattern of them is a word.
                 unsafe {
-                    std::ptr::copy_nonoverlapping(values.as_ptr().cast::<u8>(), words.as_mut_ptr().cast(), bytes)
+                    std::ptr::copy_nonoverlapping(values.as_ptr().cast::<u8>(), words.as_mut_ptr().cast(), bytes);
                 };
                 Memory::Host(words)
             }

@@ -131,13 +131,13 @@ fn resizing_equals_plain_arithmetic() {
         let expected = |maps: Type| {
             let [x, dy] = inputs(maps);
             let (mut y, mut dx) = (vec![0.0; outside], vec![0.0; x.values.len()]);
-            for to in 0..outside {
+            for (to, y) in y.iter_mut().enumerate() {
                 let (ch, pixel) = (to % c, to / c);
                 let (ox, oy, image) = (pixel % output[1], pixel / output[1] % output[0], pixel / output[1] / output[0]);
                 for (iy, row) in shares(&rows, oy) {
                     for (ix, column) in shares(&columns, ox) {
                         let from = ((image * h + iy) * w + ix) * c + ch;
-                        y[to] += row * column * x.values[from];
+                        *y += row * column * x.values[from];
                         dx[from] += row * column * dy.values[to];
                     }
                 }
