@@ -22,7 +22,7 @@ pub(crate) fn batches(count: usize, n: usize) -> Result<Vec<(Tensor, Vec<u32>)>>
             let phase = 3.0 * noise(usize::MAX / 2 + image);
             for value in 0..3 * SIDE * SIDE {
                 let (y, x) = ((value / SIDE % SIDE) as f32, (value % SIDE) as f32);
-                let wave = (0.7 * (x * angle.cos() + y * angle.sin()) + phase).sin();
+                let wave = libm::sinf(0.7 * (x * libm::cosf(angle) + y * libm::sinf(angle)) + phase);
                 images.push(0.5 * wave + noise(image * 3 * SIDE * SIDE + value));
             }
             classes.push(class as u32);

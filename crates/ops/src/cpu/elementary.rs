@@ -47,7 +47,7 @@ mod tests {
         let mut worst = 0f64;
         for i in 0..2_000_000 {
             let x = -87.3 * i as f32 / 2e6;
-            worst = worst.max(units(exp_negative(x), f64::from(x).exp()));
+            worst = worst.max(units(exp_negative(x), libm::exp(f64::from(x))));
         }
         assert!(worst <= 2.0, "{worst} units");
         assert_eq!([0.0, -0.0, -88.0, -1e30, f32::NEG_INFINITY].map(exp_negative), [1.0, 1.0, 0.0, 0.0, 0.0]);
@@ -60,7 +60,7 @@ mod tests {
         for i in 1..=1_000_000 {
             let x = i as f32 / 1e6;
             for x in [x, x * 1e-6, x * 1e-30] {
-                worst = worst.max(units(ln_1p_unit(x), f64::from(x).ln_1p()));
+                worst = worst.max(units(ln_1p_unit(x), libm::log1p(f64::from(x))));
             }
         }
         assert!(worst <= 3.0, "{worst} units");

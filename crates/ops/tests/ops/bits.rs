@@ -143,7 +143,10 @@ fn values_of_all_sizes() {
     // Sums that cancel, subnormal products and infinities are rounded alike.
     let exponents = |seed: usize| {
         let of = |i: usize| ((i * 37 + seed) % 61) as i32 - 30;
-        tensor((0..4 * 9 * 7 * 5).map(|i| (1.0 + i as f32 / 2000.0) * libm::ldexpf(1.0, 5 * of(i))).collect(), &[4, 9, 7, 5])
+        tensor(
+            (0..4 * 9 * 7 * 5).map(|i| (1.0 + i as f32 / 2000.0) * libm::ldexpf(1.0, 5 * of(i))).collect(),
+            &[4, 9, 7, 5],
+        )
     };
     assert_equal_bits("values of all sizes", || {
         let [x, w] = [exponents(0), exponents(11).reshape((28, 5, 3, 3))?].map(|t| var(&t));
