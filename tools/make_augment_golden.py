@@ -1,15 +1,16 @@
-"""Makes tests/golden/augment.safetensors of crates/data: torchvision's functions on images of 8 bits.
+"""Makes the golden vectors of augmentation: torchvision's functions on images of 8 bits, for Rust tests to match.
 
 usage: make_augment_golden.py OUT_DIR SEED
 needs: torch, torchvision, safetensors
 """
-import json, sys
+import json, os, sys
 import torch
 import torchvision.transforms.functional as F
 from torchvision.transforms import InterpolationMode
 from safetensors.torch import save_file
 
 out, seed = sys.argv[1], int(sys.argv[2])
+os.makedirs(f"{out}/data", exist_ok=True)
 torch.manual_seed(seed)
 torch.set_num_threads(1)
 
@@ -70,4 +71,4 @@ for channels in (1, 3):
         for factor in FACTORS.get(name, (0.0, 0.6, 1.0, 1.7)):
             save(f"colour/{channels}/{name}/{factor}", x, adjust(x, factor), steps=[[name, factor]])
 
-save_file(blob, f"{out}/augment.safetensors", metadata=cases)
+save_file(blob, f"{out}/data/augment.safetensors", metadata=cases)

@@ -4,70 +4,74 @@ to match.
 usage: make_counting_golden.py OUT_DIR SEED
 needs: torch, safetensors
 """
-import json, os, sys
+import sys
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
+
+from golden import Vectors, arguments, network_of, randomized, start_of
 
 sys.path.insert(0, str(Path(__file__).resolve().parent / "peers"))
 from torch_counting import Csrnet, Mcnn, Resnet, bayesian, distribution_matching
 
-out, seed = sys.argv[1], int(sys.argv[2])
-os.makedirs(out, exist_ok=True)
-torch.manual_seed(seed)
-torch.set_num_threads(1)
-save = lambda blob, meta, name: save_file({key: tensor.contiguous() for key, tensor in blob.items()}, f"{out}/{name}", metadata=meta)
+out, seed = arguments()
+vectors = Vectors()
 
 # Networks: `<case>/start/<parameter>`, images [n, h, w, c], map and target [n, h', w'], the loss (mean squared difference),
 # `<case>/gradient/…`, the statistics after the step, and the map of evaluation.
 UNIT = 0.37
 CASES = {
     "csrnet": (dict(csrnet=dict(width=2)), True, (40, 48)),
-    "mcnn": (dict(mcnn=dict(width=8)), False, (40, 52)),
+    "mcnn": (dict(mcnn=dict(width=8)), False, (24, 28)),
     "resnet os8": (dict(resnet=dict(depth=10, width=3, output_stride=8, channels=5)), False, (40, 48)),
     "resnet os16": (dict(resnet=dict(depth=10, width=3, output_stride=16, channels=4)), True, (64, 48)),
 }
-blob, meta = {}, {}
-for case, (settings, positive, (height, width)) in CASES.items():
-    (kind, arguments), = settings.items()
-    network = {"csrnet": Csrnet, "mcnn": Mcnn, "resnet": Resnet}[kind](**arguments, positive=positive, unit=UNIT)
-    for name, tensor in network.state_dict().items():
-        if tensor.ndim == 1 and "running" not in name:
-            tensor.add_(0.3 * torch.randn_like(tensor))
-    start = {name: tensor.clone() for name, tensor in network.state_dict().items() if "num_batches" not in name}
-    images = torch.randn(2, 3, height, width)
-    density = network(images)
-    target = torch.rand_like(density)
-    loss = ((density - target) ** 2).mean()
-    loss.backward()
-    blob |= {f"{case}/start/{name}": tensor for name, tensor in start.items()}
-    blob |= {f"{case}/gradient/{name}": tensor.grad for name, tensor in network.named_parameters()}
-    blob |= {f"{case}/after/{name}": tensor for name, tensor in network.named_buffers() if "running" in name}
-    blob |= {f"{case}/images": images.permute(0, 2, 3, 1), f"{case}/map": density.detach(), f"{case}/target": target}
-    blob[f"{case}/loss"] = loss.detach().reshape(1)
-    network.eval()
-    blob[f"{case}/evaluated"] = network(images).detach()
-    meta[case] = json.dumps(dict(model=settings, positive=positive, unit=UNIT))
-save(blob, meta, "networks.safetensors")
+for case, (settings, positive, size) in CASES.items():
+    (kind, options), = settings.items()
+    make = lambda: {"csrnet": Csrnet, "mcnn": Mcnn, "resnet": Resnet}[kind](**options, positive=positive, unit=UNIT)
+    template = make()
+    cells = template(torch.zeros(2, 3, *size)).shape
 
-# Losses: `<case>/map` [h, w], points [n, 2], value, gradient [h, w].
-blob, meta = {}, {}
+    def draw():
+        return start_of(randomized(make())) | dict(images=torch.randn(2, *size, 3), target=torch.rand(cells))
+
+    def train(inputs, layout):
+        network, images = network_of(template, inputs), inputs["images"].permute(0, 3, 1, 2).contiguous(memory_format=layout)
+        density = network(images)
+        loss = ((density - inputs["target"]) ** 2).mean()
+        loss.backward()
+        outputs = {f"gradient/{name}": tensor.grad for name, tensor in network.named_parameters()}
+        outputs |= {f"after/{name}": tensor.clone() for name, tensor in network.named_buffers() if "running" in name}
+        with torch.no_grad():
+            evaluated = network.eval()(images)
+        return outputs | dict(loss=loss.reshape(1), map=density, evaluated=evaluated)
+
+    vectors.add(case, dict(model=settings, positive=positive, unit=UNIT), draw, train, nudge=("images",))
+vectors.save(out, "crowd-counting", "networks.safetensors")
+
+# Losses: `<case>/map` [h, w], points [n, 2], value, gradient [h, w]. They are computed in f64 always, as ours are, from maps
+# in f32: so PyTorch's own error is 0.
+vectors = Vectors()
 
 
 def add(case, loss, cells, stride, points):
     """A case of `loss` on a map of `cells`."""
-    # Not as many as there are, so that no absolute value is near its kink.
-    density = (torch.rand(cells) ** 3 * (len(points) + 1) / (0.17 * cells[0] * cells[1])).requires_grad_()
     (kind, s), = loss.items()
-    if kind == "bayesian":
-        value = bayesian(density.double(), points, stride, s["sigma"], s["background"])
-    else:
-        value = distribution_matching(density.double(), points, stride, s["transport"], s["variation"], s["regularization"])
-    value.backward()
-    blob.update({f"{case}/map": density.detach(), f"{case}/points": points, f"{case}/gradient": density.grad})
-    blob[f"{case}/value"] = value.detach().float().reshape(1)
-    meta[case] = json.dumps(dict(loss=loss, stride=stride))
+
+    def draw():
+        # Not as many as there are, so that no absolute value is near its kink.
+        return dict(map=torch.rand(cells) ** 3 * (len(points) + 1) / (0.17 * cells[0] * cells[1]), points=points)
+
+    def compute(inputs, _):
+        density = inputs["map"].double().requires_grad_()
+        if kind == "bayesian":
+            value = bayesian(density, points, stride, s["sigma"], s["background"])
+        else:
+            value = distribution_matching(density, points, stride, s["transport"], s["variation"], s["regularization"])
+        value.backward()
+        return dict(value=value.reshape(1), gradient=density.grad)
+
+    vectors.add(case, dict(loss=loss, stride=stride), draw, compute)
 
 
 def somewhere(number, cells, stride):
@@ -100,4 +104,4 @@ add("matching, hardly regularised", matching(1.0, 0.5, 1.0), (10, 12), 1, somewh
 add("matching, special places", matching(0.3, 0.2, 40.0), (8, 7), 4, special((8, 7), 4))
 add("matching, one person", matching(0.1, 0.01, 10.0), (5, 6), 8, somewhere(1, (5, 6), 8))
 add("matching, nobody", matching(0.1, 0.01, 10.0), (5, 6), 8, somewhere(0, (5, 6), 8))
-save(blob, meta, "losses.safetensors")
+vectors.save(out, "crowd-counting", "losses.safetensors")

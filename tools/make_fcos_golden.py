@@ -2,21 +2,19 @@
 
 usage: make_fcos_golden.py OUT_DIR SEED
 needs: torch, torchvision, safetensors
-Each seed gives another set of cases.
 """
-import json, os, sys
+import sys
 from pathlib import Path
+
 import torch
-from safetensors.torch import save_file
+
+from golden import Vectors, arguments
 
 sys.path.insert(0, str(Path(__file__).resolve().parent / "peers"))
 import torch_fcos
 
-out, seed = sys.argv[1], int(sys.argv[2])
-os.makedirs(out, exist_ok=True)
-torch.manual_seed(seed)
-torch.set_num_threads(1)
-blob, meta = {}, {}
+out, seed = arguments()
+vectors = Vectors()
 HEIGHT, WIDTH, CLASSES = 96, 128, 4
 
 
@@ -31,20 +29,25 @@ def objects(count, ignored):
 
 CASES = {"objects": [(6, 0), (1, 0), (9, 0)], "ignored": [(6, 0.3), (0, 0), (4, 0.6)], "none": [(0, 0), (0, 0)], "crowded": [(200, 0.1)]}
 for name, images in CASES.items():
-    levels = []
-    for index, stride in enumerate((8, 16, 32)):
-        shape = (len(images), HEIGHT // stride, WIDTH // stride)
-        # As the tests read them: [n, h, w, c].
-        classes = (torch.randn(*shape, CLASSES) * 2 - 3).requires_grad_()
-        boxes = torch.randn(*shape, 5).requires_grad_()
-        levels.append((stride, classes, boxes))
     of_images = [objects(*image) for image in images]
-    loss = torch_fcos.loss([(s, c.permute(0, 3, 1, 2), b.permute(0, 3, 1, 2)) for s, c, b in levels], of_images)
-    loss.backward()
-    blob[f"{name}/loss"] = loss.detach().reshape(1)
-    for index, (_, classes, boxes) in enumerate(levels):
-        for what, tensor in (("classes", classes), ("boxes", boxes)):
-            blob[f"{name}/{index}/{what}"] = tensor.detach()
-            blob[f"{name}/{index}/{what} gradient"] = tensor.grad
-    meta[name] = json.dumps([dict(boxes=b.tolist(), classes=c.tolist(), ignore=i.tolist()) for b, c, i in of_images])
-save_file({k: t.contiguous() for k, t in blob.items()}, f"{out}/fcos.safetensors", metadata=meta)
+
+    def draw():
+        inputs = {}
+        for index, stride in enumerate((8, 16, 32)):
+            shape = (len(images), HEIGHT // stride, WIDTH // stride)
+            # As the tests read them: [n, h, w, c].
+            inputs |= {f"{index}/classes": torch.randn(*shape, CLASSES) * 2 - 3, f"{index}/boxes": torch.randn(*shape, 5)}
+        return inputs
+
+    def compute(inputs, _):
+        inputs = {name: tensor.clone().requires_grad_() for name, tensor in inputs.items()}
+        nchw = lambda index, what: inputs[f"{index}/{what}"].permute(0, 3, 1, 2)
+        levels = [(8 << index, nchw(index, "classes"), nchw(index, "boxes")) for index in range(3)]
+        dtype = inputs["0/classes"].dtype
+        loss = torch_fcos.loss(levels, [(boxes.to(dtype), *others) for boxes, *others in of_images])
+        loss.backward()
+        return {"loss": loss.reshape(1)} | {f"{name} gradient": tensor.grad for name, tensor in inputs.items()}
+
+    settings = [dict(boxes=b.tolist(), classes=c.tolist(), ignore=i.tolist()) for b, c, i in of_images]
+    vectors.add(name, settings, draw, compute)
+vectors.save(out, "detection", "fcos.safetensors")

@@ -1,17 +1,15 @@
-"""Makes tests/golden/resize.safetensors of crates/ops: torch.nn.functional.interpolate, for Rust tests to match.
+"""Makes the golden vectors of resizing: what torch.nn.functional.interpolate computes, for Rust tests to match.
 
 usage: make_resize_golden.py OUT_DIR SEED
 needs: torch, safetensors, numpy
 """
-import json, sys
 import numpy as np
 import torch
 import torch.nn.functional as F
-from safetensors.torch import save_file
 
-out, seed = sys.argv[1], int(sys.argv[2])
-torch.manual_seed(seed)
-torch.set_num_threads(1)
+from golden import Vectors, arguments
+
+out, seed = arguments()
 
 MODES = {
     "nearest": dict(mode="nearest"),
@@ -23,19 +21,20 @@ SIZES = [((5, 7), (10, 14)), ((5, 7), (8, 3)), ((6, 4), (3, 9)), ((1, 1), (4, 5)
 # Where i·in/out in f32 falls below the whole number that it is.
 ROUNDED = [((14, 26), (46, 22)), ((28, 39), (46, 33))]
 
-blob, cases = {}, {}
+vectors = Vectors()
 for name, settings in MODES.items():
     for before, after in SIZES + (ROUNDED if name == "nearest" else []):
-        case = f"{name}/{before[0]}x{before[1]}_{after[0]}x{after[1]}"
-        x = torch.randn(1, 2, *before, requires_grad=True)
-        y = F.interpolate(x, size=after, **settings)
-        upstream = torch.randn_like(y)
-        (dx,) = torch.autograd.grad(y, x, upstream)
-        parts = dict(x=x, y=y, upstream=upstream, dx=dx)
-        blob |= {f"{case}/{part}": t.detach().contiguous() for part, t in parts.items()}
-        cases[case] = json.dumps(dict(mode=name))
+        def draw():
+            return dict(x=torch.randn(1, 2, *before), upstream=torch.randn(1, 2, *after))
+
+        def resize(inputs, layout):
+            x = inputs["x"].contiguous(memory_format=layout).requires_grad_()
+            y = F.interpolate(x, size=after, **settings)
+            return dict(y=y, dx=torch.autograd.grad(y, x, inputs["upstream"])[0])
+
+        vectors.add(f"{name}/{before[0]}x{before[1]}_{after[0]}x{after[1]}", dict(mode=name), draw, resize)
 for before, after in ROUNDED:
     for n, m in zip(before, after):
         exact = np.arange(m) * n // m
         assert (np.floor(np.arange(m, dtype=np.float32) * (np.float32(n) / np.float32(m))) != exact).any()
-save_file(blob, f"{out}/resize.safetensors", metadata=cases)
+vectors.save(out, "ops", "resize.safetensors")

@@ -2,7 +2,6 @@
 
 usage: make_statistics_golden.py OUT_DIR SEED
 needs: numpy, scipy, statsmodels
-Each seed gives another set of cases.
 """
 import json, math, os, sys
 import numpy as np
@@ -10,7 +9,7 @@ from scipy import integrate, stats
 from statsmodels.stats.multitest import multipletests
 
 out, seed = sys.argv[1], int(sys.argv[2])
-os.makedirs(out, exist_ok=True)
+os.makedirs(f"{out}/record", exist_ok=True)
 rng = np.random.default_rng(seed)
 SIZES = (2, 3, 5, 10, 30)
 LEVELS = (0.5, 0.9, 0.95, 0.99, 1 - 0.05 / 12, 0.9999)
@@ -137,5 +136,5 @@ golden = dict(
 )
 # A case a line: readable, and small in a difference.
 lines = lambda cases: ",\n".join(json.dumps(case, allow_nan=False) for case in cases)
-with open(f"{out}/statistics.json", "w") as file:
+with open(f"{out}/record/statistics.json", "w") as file:
     file.write("{\n" + ",\n".join(f'"{kind}": [\n{lines(cases)}\n]' for kind, cases in golden.items()) + "\n}\n")

@@ -3,10 +3,10 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 use candle_core::{Device, Result, Tensor, Var};
+use golden::Vectors;
 use ops::{AvgPool2d, FeatureMap, Kernels, MaxPool2d, Resize};
 use proptest::prelude::*;
 use rand::RngExt;
-use safetensors::SafeTensors;
 
 const ALIGNED: Resize = Resize::Bilinear { align_corners: true };
 const HALF_PIXEL: Resize = Resize::Bilinear { align_corners: false };
@@ -261,38 +261,26 @@ fn finite_differences() {
     }
 }
 
-/// Reference numbers of PyTorch, made by tools/make_resize_golden.py: those in `$WRS_BENCH_GOLDEN` where it is
-/// set, else the committed copy.
+/// Reference numbers of PyTorch, made by tools/make_resize_golden.py.
 #[test]
 fn golden_resizes() {
-    let folder = std::env::var_os("WRS_BENCH_GOLDEN").map_or("tests/golden".into(), std::path::PathBuf::from);
-    let path = folder.join("resize.safetensors");
-    let bytes = std::fs::read(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
-    let file = SafeTensors::deserialize(&bytes).unwrap();
-    let (_, metadata) = SafeTensors::read_metadata(&bytes).unwrap();
-    let mut cases: Vec<_> = metadata.metadata().as_ref().unwrap().iter().collect();
-    cases.sort();
-    assert!(cases.len() >= 29, "found {} cases", cases.len());
-    for (case, settings) in cases {
-        let mode = match serde_json::from_str::<serde_json::Value>(settings).unwrap()["mode"].as_str().unwrap() {
+    let vectors = Vectors::open(env!("CARGO_MANIFEST_DIR"), "resize.safetensors");
+    assert!(vectors.cases("").count() >= 29);
+    for (case, settings) in vectors.cases("") {
+        let mode = match settings["mode"].as_str().unwrap() {
             "nearest" => Resize::Nearest,
             "half_pixel" => HALF_PIXEL,
             "corners" => ALIGNED,
             other => panic!("{case}: unknown mode {other}"),
         };
-        let part = |part: &str| {
-            let view = file.tensor(&format!("{case}/{part}")).unwrap();
-            let all = view.data().chunks_exact(4).map(|b| f32::from_le_bytes(b.try_into().unwrap())).collect();
-            tensor(view.shape(), all)
-        };
-        let (y, dy) = (part("y"), values(&part("upstream")));
+        let [x, y, upstream] = ["x", "y", "upstream"].map(|part| vectors.floats(&format!("{case}/{part}")));
         // Torch's images are [n, c, h, w]: the maps and their gradients are strided.
-        let size = [y.dims()[2], y.dims()[3]];
+        let size = [y.0[2], y.0[3]];
         let resize = |x: &Tensor| ops::resize(&FeatureMap::from_nchw(x)?, size, mode)?.to_nchw();
         for kernels in Kernels::available() {
-            let [found, dx] = kernels.scope(|| differentiate(&part("x"), &dy, resize)).unwrap();
-            assert_close(&format!("{kernels:?} {case} y"), &found, &values(&y));
-            assert_close(&format!("{kernels:?} {case} dx"), &dx, &values(&part("dx")));
+            let [found, dx] = kernels.scope(|| differentiate(&tensor(&x.0, x.1.clone()), &upstream.1, resize)).unwrap();
+            vectors.assert_close(&format!("{kernels:?}"), &format!("{case}/y"), &found);
+            vectors.assert_close(&format!("{kernels:?}"), &format!("{case}/dx"), &dx);
         }
     }
 }

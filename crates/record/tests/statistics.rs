@@ -8,13 +8,10 @@ use record::statistics::{
     welch, wilcoxon,
 };
 use serde_json::Value;
-use std::path::{Path, PathBuf};
 
-/// The cases of one kind: of `$WRS_BENCH_GOLDEN` where it has the file, else of the committed copy.
+/// The cases of one kind.
 fn cases(kind: &str) -> Vec<Value> {
-    let name = "statistics.json";
-    let other = std::env::var_os("WRS_BENCH_GOLDEN").map(|folder| Path::new(&folder).join(name));
-    let path = other.filter(|path| path.exists()).unwrap_or_else(|| PathBuf::from("tests/golden").join(name));
+    let path = golden::path(env!("CARGO_MANIFEST_DIR"), "statistics.json");
     let mut golden: Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
     serde_json::from_value(golden[kind].take()).unwrap()
 }

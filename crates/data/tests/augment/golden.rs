@@ -2,29 +2,23 @@
 
 use data::augment::{Adjustment, Follow, Transform, View};
 use data::{Image, Mask, VOID};
-use safetensors::SafeTensors;
+use golden::Vectors;
 use serde_json::Value;
 use std::collections::BTreeMap;
 
-/// What torchvision was given and made, `[h, w, c]`, and its settings, of every case whose name begins with `kind`:
-/// of `$WRS_BENCH_GOLDEN` where it is set, else of the committed copy.
+/// What torchvision was given and made, `[h, w, c]`, and its settings, of every case whose name begins with `kind`.
 fn cases(kind: &str) -> BTreeMap<String, (Image, Image, Value)> {
-    let folder = std::env::var_os("WRS_BENCH_GOLDEN").map_or("tests/golden".into(), std::path::PathBuf::from);
-    let path = folder.join("augment.safetensors");
-    let bytes = std::fs::read(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
-    let file = SafeTensors::deserialize(&bytes).unwrap();
+    let vectors = Vectors::open(env!("CARGO_MANIFEST_DIR"), "augment.safetensors");
     let image = |name: String| {
-        let view = file.tensor(&name).unwrap();
-        let &[height, width, channels] = view.shape() else { panic!("{name}: {:?}", view.shape()) };
-        Image { height, width, channels, pixels: view.data().to_vec() }
+        let (shape, pixels) = vectors.bytes(&name);
+        let [height, width, channels] = *shape else { panic!("{name}: {shape:?}") };
+        Image { height, width, channels, pixels }
     };
-    let (_, metadata) = SafeTensors::read_metadata(&bytes).unwrap();
-    let settings = metadata.metadata().clone().unwrap().into_iter().filter(|(case, _)| case.starts_with(kind));
-    let read = |(case, settings): (String, String)| {
+    let read = |(case, settings): (&str, &Value)| {
         let (x, y) = (image(format!("{case}/x")), image(format!("{case}/y")));
-        (case, (x, y, serde_json::from_str(&settings).unwrap()))
+        (case.to_owned(), (x, y, settings.clone()))
     };
-    settings.map(read).collect()
+    vectors.cases(kind).map(read).collect()
 }
 
 fn pair<T: serde::de::DeserializeOwned>(settings: &Value, key: &str) -> [T; 2] {

@@ -4,8 +4,7 @@ use super::object;
 use candle_core::{DType, Device, Tensor, Var};
 use data::Object;
 use detection::{Level, loss};
-use safetensors::SafeTensors;
-use std::collections::BTreeMap;
+use golden::Vectors;
 
 fn scalar(tensor: &Tensor) -> f32 {
     tensor.to_scalar().unwrap()
@@ -16,38 +15,21 @@ fn values(tensor: &Tensor) -> Vec<f32> {
 }
 
 /// Vectors of tools/make_fcos_golden.py.
-fn golden() -> Vec<u8> {
-    let name = "fcos.safetensors";
-    let other = std::env::var_os("WRS_BENCH_GOLDEN").map(|folder| std::path::Path::new(&folder).join(name));
-    let path = other.filter(|path| path.exists()).unwrap_or_else(|| std::path::Path::new("tests/golden").join(name));
-    std::fs::read(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
-}
-
 #[test]
 fn golden_losses_of_pytorch() {
-    let bytes = golden();
-    let file = SafeTensors::deserialize(&bytes).unwrap();
-    let (_, metadata) = SafeTensors::read_metadata(&bytes).unwrap();
-    let cases: BTreeMap<_, _> = metadata.metadata().clone().unwrap().into_iter().collect();
-    assert!(cases.len() >= 4);
-    for (case, images) in cases {
-        let images: serde_json::Value = serde_json::from_str(&images).unwrap();
+    let vectors = Vectors::open(env!("CARGO_MANIFEST_DIR"), "fcos.safetensors");
+    assert!(vectors.cases("").count() >= 4);
+    for (case, images) in vectors.cases("") {
         let objects: Vec<Vec<Object>> = images.as_array().unwrap().iter().map(objects).collect();
-        let named = |name: &str| {
-            let view = file.tensor(&format!("{case}/{name}")).unwrap();
-            let values = view.data().chunks_exact(4).map(|b| f32::from_le_bytes(b.try_into().unwrap())).collect();
-            Tensor::from_vec::<_, f32>(values, view.shape(), &Device::Cpu).unwrap()
-        };
         let mut vars = Vec::new();
         let levels: Vec<Level> = [8, 16, 32]
             .into_iter()
             .enumerate()
             .map(|(index, stride)| {
                 let mut rows = |what: &str| {
-                    let values = named(&format!("{index}/{what}"));
-                    let size = [values.dims()[1], values.dims()[2]];
-                    let channels = values.dims()[3];
-                    let var = Var::from_tensor(&values.reshape(((), channels)).unwrap()).unwrap();
+                    let (dims, values) = vectors.floats(&format!("{case}/{index}/{what}"));
+                    let size = [dims[1], dims[2]];
+                    let var = Var::from_vec(values, (dims[0] * dims[1] * dims[2], dims[3]), &Device::Cpu).unwrap();
                     vars.push((format!("{index}/{what} gradient"), var.clone()));
                     (size, var.as_tensor().clone())
                 };
@@ -56,15 +38,13 @@ fn golden_losses_of_pytorch() {
             })
             .collect();
         let found = loss(&levels, &objects).unwrap();
-        let expected = values(&named("loss"))[0];
-        assert!((scalar(&found) / expected - 1.0).abs() < 1e-5, "{case}: {} {expected}", scalar(&found));
+        let close = |name: &str, found: &Tensor| {
+            vectors.assert_close("ours", &format!("{case}/{name}"), &values(found));
+        };
+        close("loss", &found);
         let gradients = found.backward().unwrap();
         for (name, var) in vars {
-            let expected = values(&named(&name));
-            let largest = expected.iter().fold(0f32, |largest, value| largest.max(value.abs()));
-            for (found, expected) in values(gradients.get(&var).unwrap()).iter().zip(&expected) {
-                assert!((found - expected).abs() <= 2e-5 * largest, "{case} {name}: {found} {expected}");
-            }
+            close(&name, gradients.get(&var).unwrap());
         }
     }
 }

@@ -1,18 +1,16 @@
-//! Reference numbers of pycocotools and of the VOC devkit's definition, made by tools/make_golden.py.
+//! Reference numbers of pycocotools and of the VOC devkit's definition, made by tools/make_metric_golden.py.
 
 use data::Object;
 use detection::metric::{AveragePrecision, Detection};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 const CASES: [&str; 3] = ["coco_small", "coco_crowd", "coco_dense"];
 
-/// The file `name`: of `$WRS_BENCH_GOLDEN` where it has the file, else the committed copy.
 fn path(name: &str) -> PathBuf {
-    let other = std::env::var_os("WRS_BENCH_GOLDEN").map(|folder| Path::new(&folder).join(name));
-    other.filter(|path| path.exists()).unwrap_or_else(|| Path::new("tests/golden").join(name))
+    golden::path(env!("CARGO_MANIFEST_DIR"), name)
 }
 
 fn read(name: &str) -> Value {

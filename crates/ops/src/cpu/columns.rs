@@ -96,8 +96,9 @@ pub(crate) fn save<S: Simd>(simd: S, values: &mut [f32], at: usize, count: usize
     }
 }
 
-/// Rows that are summed in `f32` before they are added to an `f64` sum.
-const ROWS: usize = 128;
+/// Rows that are summed in `f32` before they are added to an `f64` sum. With 128 of them, means and deviations of a batch
+/// norm were up to nine times as far from those in `f64` as PyTorch's.
+const ROWS: usize = 16;
 
 /// Blocks of rows, at most, that the sums over a matrix are split into.
 const BLOCKS: usize = 16;

@@ -1,62 +1,60 @@
-//! Reference numbers of PyTorch, made by tools/make_golden.py and tools/make_loss_golden.py.
+//! Reference numbers of PyTorch, made by tools/make_layer_golden.py and tools/make_loss_golden.py.
 
-use super::{assert_close, gradients_under, map, on_each, values, var};
+use super::{gradients_under, map, on_each, values, var};
 use candle_core::{DType, Device, Tensor, Var};
+use golden::Vectors;
 use ops::{BatchNorm, Conv2d, CrossEntropy, FocalLoss, Statistics};
-use safetensors::SafeTensors;
-use std::collections::BTreeMap;
 
-/// The vectors in the file `name`: of `$WRS_BENCH_GOLDEN` where it has the file, else the committed copy.
-fn golden(name: &str) -> Vec<u8> {
-    let other = std::env::var_os("WRS_BENCH_GOLDEN").map(|folder| std::path::Path::new(&folder).join(name));
-    let path = other.filter(|path| path.exists()).unwrap_or_else(|| std::path::Path::new("tests/golden").join(name));
-    std::fs::read(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
+fn open(name: &str) -> Vectors {
+    Vectors::open(env!("CARGO_MANIFEST_DIR"), name)
 }
 
-/// The cases of a file by name, with their settings.
-fn cases(bytes: &[u8]) -> BTreeMap<String, serde_json::Value> {
-    let (_, metadata) = SafeTensors::read_metadata(bytes).unwrap();
-    let cases = metadata.metadata().clone().unwrap();
-    cases.into_iter().map(|(case, settings)| (case, serde_json::from_str(&settings).unwrap())).collect()
+fn tensor(vectors: &Vectors, name: &str) -> Tensor {
+    let (dims, all) = vectors.floats(name);
+    super::tensor(all, &dims)
 }
 
-fn tensor(file: &SafeTensors, name: &str) -> Tensor {
-    let view = file.tensor(name).unwrap();
-    let values = view.data().chunks_exact(4).map(|b| f32::from_le_bytes(b.try_into().unwrap())).collect();
-    let t = super::tensor(values, view.shape());
-    // Torch's images are [n, c, h, w].
-    let is_weight = name.ends_with("/w") || name.ends_with("/dw");
-    if t.rank() == 4 && !is_weight { t.permute((0, 2, 3, 1)).unwrap().contiguous().unwrap() } else { t }
+/// An image of torch's, `[n, c, h, w]`.
+fn image(vectors: &Vectors, name: &str) -> Tensor {
+    tensor(vectors, name).permute((0, 2, 3, 1)).unwrap().contiguous().unwrap()
+}
+
+fn assert_close(vectors: &Vectors, by: &str, name: &str, found: &Tensor) {
+    vectors.assert_close(by, name, &values(found));
+}
+
+/// The same of an image of ours, `[n, h, w, c]`.
+fn assert_image_close(vectors: &Vectors, by: &str, name: &str, found: &Tensor) {
+    assert_close(vectors, by, name, &found.permute((0, 3, 1, 2)).unwrap());
 }
 
 #[test]
-fn convolutions() {
-    let bytes = golden("layers.safetensors");
-    let file = SafeTensors::deserialize(&bytes).unwrap();
-    let cases = cases(&bytes);
-    assert!(cases.len() >= 8, "found {} convolutions", cases.len());
+fn golden_convolutions() {
+    let vectors = open("layers.safetensors");
+    assert!(vectors.cases("conv").count() >= 8);
     on_each(|kernels| {
-        for (case, settings) in &cases {
+        let by = &format!("{kernels:?}");
+        for (case, settings) in vectors.cases("conv") {
             let get = |key: &str| settings[key].as_u64().unwrap() as usize;
             let (stride, padding) = (get("stride"), get("padding"));
             let geometry = Conv2d { stride, padding, dilation: get("dilation"), groups: get("groups") };
-            let named = |part: &str| tensor(&file, &format!("{case}/{part}"));
-            let (x, w) = (var(&named("x")), var(&named("w")));
+            let named = |part: &str| format!("{case}/{part}");
+            let (x, w) = (var(&image(&vectors, &named("x"))), var(&tensor(&vectors, &named("w"))));
             let y = ops::conv2d(&map(&x), &w, None, geometry).unwrap().to_tensor().unwrap();
-            assert_close(&format!("{case} y on {kernels:?}"), &y, &named("y"));
-            let gradients = gradients_under(&y, &named("upstream"));
-            assert_close(&format!("{case} dx on {kernels:?}"), gradients.get(&x).unwrap(), &named("dx"));
-            assert_close(&format!("{case} dw on {kernels:?}"), gradients.get(&w).unwrap(), &named("dw"));
+            assert_image_close(&vectors, by, &named("y"), &y);
+            let gradients = gradients_under(&y, &image(&vectors, &named("upstream")));
+            assert_image_close(&vectors, by, &named("dx"), gradients.get(&x).unwrap());
+            assert_close(&vectors, by, &named("dw"), gradients.get(&w).unwrap());
         }
     });
 }
 
 #[test]
-fn batch_norm_and_its_running_statistics() {
-    let bytes = golden("layers.safetensors");
-    let file = SafeTensors::deserialize(&bytes).unwrap();
+fn golden_batch_norm_and_its_running_statistics() {
+    let vectors = open("layers.safetensors");
     on_each(|kernels| {
-        let (gamma, beta) = (var(&tensor(&file, "bn/gamma")), var(&tensor(&file, "bn/beta")));
+        let by = &format!("{kernels:?}");
+        let (gamma, beta) = (var(&tensor(&vectors, "bn/gamma")), var(&tensor(&vectors, "bn/beta")));
         let channels = gamma.dims()[0];
         let norm = BatchNorm {
             weight: gamma.as_tensor().clone(),
@@ -69,41 +67,37 @@ fn batch_norm_and_its_running_statistics() {
         let run =
             |x: &Tensor, statistics| ops::batch_norm(&map(x), &norm, statistics, false).unwrap().to_tensor().unwrap();
         for step in 0..3 {
-            let is = |part: &str, found: &Tensor| {
-                assert_close(&format!("{part} on {kernels:?}"), found, &tensor(&file, &format!("bn/{step}/{part}")));
-            };
-            let x = var(&tensor(&file, &format!("bn/{step}/x")));
+            let named = |part: &str| format!("bn/{step}/{part}");
+            let x = var(&image(&vectors, &named("x")));
             let y = run(&x, Statistics::Batch);
-            is("y", &y);
-            let gradients = gradients_under(&y, &tensor(&file, &format!("bn/{step}/upstream")));
-            is("dx", gradients.get(&x).unwrap());
-            is("dgamma", gradients.get(&gamma).unwrap());
-            is("dbeta", gradients.get(&beta).unwrap());
-            is("running_mean", &norm.running_mean);
-            is("running_var", &norm.running_var);
+            assert_image_close(&vectors, by, &named("y"), &y);
+            let gradients = gradients_under(&y, &image(&vectors, &named("upstream")));
+            assert_image_close(&vectors, by, &named("dx"), gradients.get(&x).unwrap());
+            assert_close(&vectors, by, &named("dgamma"), gradients.get(&gamma).unwrap());
+            assert_close(&vectors, by, &named("dbeta"), gradients.get(&beta).unwrap());
+            assert_close(&vectors, by, &named("running_mean"), &norm.running_mean);
+            assert_close(&vectors, by, &named("running_var"), &norm.running_var);
         }
-        let y = run(&tensor(&file, "bn/2/x"), Statistics::Running);
-        assert_close(&format!("eval y on {kernels:?}"), &y, &tensor(&file, "bn/eval/y"));
+        assert_image_close(&vectors, by, "bn/eval/y", &run(&image(&vectors, "bn/2/x"), Statistics::Running));
     });
 }
 
 /// Relative to each value, not to the largest: terms of easy examples are small and must be right too.
-fn assert_close_each(what: &str, found: &Tensor, expected: &Tensor) {
-    for (i, (f, e)) in values(found).iter().zip(values(expected)).enumerate() {
-        assert!((f - e).abs() <= 1e-5 * e.abs() + 1e-7, "{what}: value {i}: found {f}, torch has {e}");
+fn assert_close_each(vectors: &Vectors, by: &str, name: &str, found: &Tensor) {
+    for (i, (f, e)) in values(found).iter().zip(vectors.floats(name).1).enumerate() {
+        assert!((f - e).abs() <= 1e-5 * e.abs() + 1e-7, "{by}: {name}: value {i}: found {f}, expected {e}");
     }
 }
 
 #[test]
-fn losses() {
-    let bytes = golden("losses.safetensors");
-    let file = SafeTensors::deserialize(&bytes).unwrap();
-    let cases = cases(&bytes);
-    let of = |loss: &str| cases.keys().filter(|case| case.starts_with(loss)).count();
+fn golden_losses() {
+    let vectors = open("losses.safetensors");
+    let of = |loss: &str| vectors.cases(loss).count();
     assert!(of("cross_entropy") >= 12 && of("bce") >= 2 && of("focal") >= 4 && of("giou") == 1 && of("dice") == 2);
     on_each(|kernels| {
-        for (case, settings) in &cases {
-            let named = |part: &str| tensor(&file, &format!("{case}/{part}"));
+        let by = &format!("{kernels:?}");
+        for (case, settings) in vectors.cases("") {
+            let named = |part: &str| tensor(&vectors, &format!("{case}/{part}"));
             let (logits, targets) = (var(&named("logits")), named("targets"));
             let loss = match case.split('/').next().unwrap() {
                 "cross_entropy" => {
@@ -131,10 +125,11 @@ fn losses() {
                 other => panic!("unknown loss {other}"),
             };
             let loss = loss.unwrap();
-            assert_close_each(&format!("{case} on {kernels:?}"), &loss, &named("loss"));
-            let gradients = (loss * 2.0).unwrap().backward().unwrap();
-            let gradient = gradients.get(&logits).unwrap();
-            assert_close_each(&format!("{case} gradient on {kernels:?}"), gradient, &named("gradient"));
+            let gradients = (&loss * 2.0).unwrap().backward().unwrap();
+            for (part, found) in [("loss", &loss), ("gradient", gradients.get(&logits).unwrap())] {
+                assert_close(&vectors, by, &format!("{case}/{part}"), found);
+                assert_close_each(&vectors, by, &format!("{case}/{part}"), found);
+            }
         }
     });
 }
