@@ -78,7 +78,7 @@ fn golden_losses_equal_the_authors() {
         // One person in the image on average, so that losses are as they are.
         let scale = Scale { cell: 1.0, pixel: 1.0 / (map.elem_count() * stride * stride) as f64 };
         let people = People { spreads: vec![0.0; points.len()], points };
-        let loss = Loss::new(config.clone(), scale, stride).of(&map, &[people]).unwrap();
+        let loss = Loss::new(config, scale, stride).of(&map, &[people]).unwrap();
         // Ours stops when potentials change by a millionth of the regularization; the reference goes on to 1e-11 of it.
         let unfinished = if matches!(config, LossConfig::DistributionMatching(_)) { 4e-6 } else { 0.0 };
         let close = |part: &str, found: Vec<f32>| {
