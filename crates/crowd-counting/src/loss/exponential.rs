@@ -1,14 +1,18 @@
 //! Exponentials of many numbers.
 
+use kernels::Kernels;
+
 /// `eˣ` in place of each of `values`, which are at most 0 (or not a number): within 3 units in the last place, and 0 where it
 /// is below the smallest normal number.
 ///
 /// The C library's differs from machine to machine. `x = k·ln 2 + r`, and Taylor's polynomial for `eʳ`: without branches and
 /// calls, so that the loop becomes vector instructions.
 pub(super) fn exponentials(values: &mut [f64]) {
-    for value in values {
-        *value = exponential(*value);
-    }
+    // All kernels give the same bits; whether they exist is said where the network is computed.
+    Kernels::current().unwrap_or(Kernels::Portable).run(
+        #[inline(always)]
+        || values.iter_mut().for_each(|value| *value = exponential(*value)),
+    );
 }
 
 /// `1/n!` for `n` from 12 down to 2.
