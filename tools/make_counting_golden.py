@@ -33,7 +33,7 @@ for case, (settings, positive, size) in CASES.items():
     cells = template(torch.zeros(2, 3, *size)).shape
 
     def draw():
-        return start_of(randomized(make())) | dict(images=torch.randn(2, *size, 3), target=torch.rand(cells))
+        return start_of(randomized(make())) | dict(images=torch.rand(2, *size, 3), target=torch.rand(cells))
 
     def train(inputs, layout):
         network, images = network_of(template, inputs), inputs["images"].permute(0, 3, 1, 2).contiguous(memory_format=layout)

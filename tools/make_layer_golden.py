@@ -34,7 +34,7 @@ for name, (b, ci, h, w, co, k, *geometry) in LAYERS.items():
 def draw():
     inputs = dict(gamma=torch.rand(5) + 0.5, beta=torch.randn(5))
     for step in range(3):
-        inputs |= {f"{step}/x": torch.randn(4, 5, 6, 7) * (step + 1) + step, f"{step}/upstream": torch.randn(4, 5, 6, 7)}
+        inputs |= {f"{step}/x": torch.randn(4, 5, 6, 7) * (step + 1) + step + 1, f"{step}/upstream": torch.randn(4, 5, 6, 7)}
     return inputs
 
 

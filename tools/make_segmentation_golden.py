@@ -40,7 +40,7 @@ for case, settings in CASES.items():
     template = make()
 
     def draw():
-        return start_of(randomized(make())) | dict(images=torch.randn(2, 37, 50, 3), targets=labels(2, 37, 50))
+        return start_of(randomized(make())) | dict(images=torch.rand(2, 37, 50, 3), targets=labels(2, 37, 50))
 
     def train(inputs, layout):
         network, images = network_of(template, inputs), inputs["images"].permute(0, 3, 1, 2).contiguous(memory_format=layout)

@@ -79,16 +79,11 @@ fn golden_losses_equal_the_authors() {
         let scale = Scale { cell: 1.0, pixel: 1.0 / (map.elem_count() * stride * stride) as f64 };
         let people = People { spreads: vec![0.0; points.len()], points };
         let loss = Loss::new(config, scale, stride).of(&map, &[people]).unwrap();
-        // Ours stops when potentials change by a millionth of the regularization; the reference goes on to 1e-11 of it.
-        let unfinished = if matches!(config, LossConfig::DistributionMatching(_)) { 4e-6 } else { 0.0 };
-        let close = |part: &str, found: Vec<f32>| {
-            let name = format!("{case}/{part}");
-            let largest = vectors.floats(&name).1.iter().fold(0.0, |most, value| value.abs().max(most));
-            let tolerance = 2.0 * vectors.error(&name) + unfinished * f64::from(largest);
-            vectors.assert_within("ours", &name, &found, tolerance);
-        };
-        close("value", values(&loss));
-        close("gradient", values(ops::backward(&loss).unwrap().get(&map).unwrap()));
+        // Our plan of transport is found by steps that stop at a change of 1e-6, theirs at one of 1e-11.
+        let share = if case.starts_with("matching") { 3e-5 } else { 0.0 };
+        vectors.assert_near("ours", &format!("{case}/value"), &values(&loss), share);
+        let gradients = ops::backward(&loss).unwrap();
+        vectors.assert_near("ours", &format!("{case}/gradient"), &values(gradients.get(&map).unwrap()), share);
     }
     assert_eq!(vectors.cases("").count(), 13);
 }

@@ -3,7 +3,7 @@
 use super::{gradients_under, map, on_each, values, var};
 use candle_core::{DType, Device, Tensor, Var};
 use golden::Vectors;
-use ops::{BatchNorm, Conv2d, CrossEntropy, FocalLoss, Statistics};
+use ops::{BatchNorm, Conv2d, CrossEntropy, FocalLoss, Kernels, Statistics};
 
 fn open(name: &str) -> Vectors {
     Vectors::open(env!("CARGO_MANIFEST_DIR"), name)
@@ -19,13 +19,15 @@ fn image(vectors: &Vectors, name: &str) -> Tensor {
     tensor(vectors, name).permute((0, 2, 3, 1)).unwrap().contiguous().unwrap()
 }
 
-fn assert_close(vectors: &Vectors, by: &str, name: &str, found: &Tensor) {
-    vectors.assert_close(by, name, &values(found));
+/// An image of ours, `[n, h, w, c]`, as torch's.
+fn nchw(x: &Tensor) -> Tensor {
+    x.permute((0, 3, 1, 2)).unwrap()
 }
 
-/// The same of an image of ours, `[n, h, w, c]`.
-fn assert_image_close(vectors: &Vectors, by: &str, name: &str, found: &Tensor) {
-    assert_close(vectors, by, name, &found.permute((0, 3, 1, 2)).unwrap());
+/// How much farther than the rule says a result may be, as a share of its largest value: candle's own operations, of which
+/// many make one of ours, round more often.
+fn share(kernels: Kernels) -> f64 {
+    if kernels == Kernels::Candle { 6e-6 } else { 0.0 }
 }
 
 #[test]
@@ -33,7 +35,9 @@ fn golden_convolutions() {
     let vectors = open("layers.safetensors");
     assert!(vectors.cases("conv").count() >= 8);
     on_each(|kernels| {
-        let by = &format!("{kernels:?}");
+        let close = |name: &str, found: &Tensor| {
+            vectors.assert_near(&format!("{kernels:?}"), name, &values(found), share(kernels));
+        };
         for (case, settings) in vectors.cases("conv") {
             let get = |key: &str| settings[key].as_u64().unwrap() as usize;
             let (stride, padding) = (get("stride"), get("padding"));
@@ -41,10 +45,10 @@ fn golden_convolutions() {
             let named = |part: &str| format!("{case}/{part}");
             let (x, w) = (var(&image(&vectors, &named("x"))), var(&tensor(&vectors, &named("w"))));
             let y = ops::conv2d(&map(&x), &w, None, geometry).unwrap().to_tensor().unwrap();
-            assert_image_close(&vectors, by, &named("y"), &y);
+            close(&named("y"), &nchw(&y));
             let gradients = gradients_under(&y, &image(&vectors, &named("upstream")));
-            assert_image_close(&vectors, by, &named("dx"), gradients.get(&x).unwrap());
-            assert_close(&vectors, by, &named("dw"), gradients.get(&w).unwrap());
+            close(&named("dx"), &nchw(gradients.get(&x).unwrap()));
+            close(&named("dw"), gradients.get(&w).unwrap());
         }
     });
 }
@@ -53,7 +57,9 @@ fn golden_convolutions() {
 fn golden_batch_norm_and_its_running_statistics() {
     let vectors = open("layers.safetensors");
     on_each(|kernels| {
-        let by = &format!("{kernels:?}");
+        let close = |name: &str, found: &Tensor| {
+            vectors.assert_near(&format!("{kernels:?}"), name, &values(found), share(kernels));
+        };
         let (gamma, beta) = (var(&tensor(&vectors, "bn/gamma")), var(&tensor(&vectors, "bn/beta")));
         let channels = gamma.dims()[0];
         let norm = BatchNorm {
@@ -70,15 +76,15 @@ fn golden_batch_norm_and_its_running_statistics() {
             let named = |part: &str| format!("bn/{step}/{part}");
             let x = var(&image(&vectors, &named("x")));
             let y = run(&x, Statistics::Batch);
-            assert_image_close(&vectors, by, &named("y"), &y);
+            close(&named("y"), &nchw(&y));
             let gradients = gradients_under(&y, &image(&vectors, &named("upstream")));
-            assert_image_close(&vectors, by, &named("dx"), gradients.get(&x).unwrap());
-            assert_close(&vectors, by, &named("dgamma"), gradients.get(&gamma).unwrap());
-            assert_close(&vectors, by, &named("dbeta"), gradients.get(&beta).unwrap());
-            assert_close(&vectors, by, &named("running_mean"), &norm.running_mean);
-            assert_close(&vectors, by, &named("running_var"), &norm.running_var);
+            close(&named("dx"), &nchw(gradients.get(&x).unwrap()));
+            close(&named("dgamma"), gradients.get(&gamma).unwrap());
+            close(&named("dbeta"), gradients.get(&beta).unwrap());
+            close(&named("running_mean"), &norm.running_mean);
+            close(&named("running_var"), &norm.running_var);
         }
-        assert_image_close(&vectors, by, "bn/eval/y", &run(&image(&vectors, "bn/2/x"), Statistics::Running));
+        close("bn/eval/y", &nchw(&run(&image(&vectors, "bn/2/x"), Statistics::Running)));
     });
 }
 
@@ -127,7 +133,7 @@ fn golden_losses() {
             let loss = loss.unwrap();
             let gradients = (&loss * 2.0).unwrap().backward().unwrap();
             for (part, found) in [("loss", &loss), ("gradient", gradients.get(&logits).unwrap())] {
-                assert_close(&vectors, by, &format!("{case}/{part}"), found);
+                vectors.assert_near(by, &format!("{case}/{part}"), &values(found), share(kernels));
                 assert_close_each(&vectors, by, &format!("{case}/{part}"), found);
             }
         }
