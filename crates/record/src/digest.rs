@@ -1,4 +1,5 @@
-//! Short digests in a record that say where another training of its run parts from it.
+//! Short digests in a record that say where another training of its run parts from it. All values that are not a number
+//! count as one: which of them an operation returns is the processor's choice.
 
 use crate::spec::hex;
 use sha2::{Digest, Sha256};
@@ -11,7 +12,7 @@ pub(crate) const LOSS_DIGITS: usize = 2;
 pub fn losses(losses: impl IntoIterator<Item = f64>) -> String {
     let mut hash = Sha256::new();
     let digits = losses.into_iter().map(|loss| {
-        hash.update(loss.to_le_bytes());
+        hash.update(if loss.is_nan() { f64::NAN } else { loss }.to_le_bytes());
         hex(&hash.clone().finalize()[..LOSS_DIGITS / 2])
     });
     digits.collect()
@@ -22,7 +23,7 @@ pub fn tensor(dims: &[usize], values: &[f32]) -> String {
     let mut hash = Sha256::new();
     hash.update((dims.len() as u64).to_le_bytes());
     dims.iter().for_each(|dim| hash.update((*dim as u64).to_le_bytes()));
-    values.iter().for_each(|value| hash.update(value.to_le_bytes()));
+    values.iter().for_each(|value| hash.update(if value.is_nan() { f32::NAN } else { *value }.to_le_bytes()));
     hex(&hash.finalize()[..4])
 }
 
@@ -40,6 +41,15 @@ mod tests {
         assert!(equal < 5 && whole[200..202] != parted[200..202]);
         assert_eq!(losses([0.1, 0.2]), losses([0.1, 0.2]));
         assert_eq!(losses([]), "");
+    }
+
+    #[test]
+    fn any_value_that_is_not_a_number_is_the_same() {
+        let other = -f64::from_bits(f64::NAN.to_bits() | 1);
+        assert_eq!(losses([f64::NAN, 1.0]), losses([other, 1.0]));
+        let other = -f32::from_bits(f32::NAN.to_bits() | 1);
+        assert_eq!(tensor(&[1], &[f32::NAN]), tensor(&[1], &[other]));
+        assert_ne!(tensor(&[1], &[f32::NAN]), tensor(&[1], &[f32::INFINITY]));
     }
 
     #[test]

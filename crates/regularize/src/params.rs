@@ -260,7 +260,8 @@ impl Params {
         Ok(())
     }
 
-    /// SHA-256, in hexadecimal, over name, shape and bits of every parameter and buffer in order of name.
+    /// SHA-256, in hexadecimal, over name, shape and bits of every parameter and buffer in order of name. All values that
+    /// are not a number count as one: which of them an operation returns is the processor's choice.
     pub fn digest(&self) -> Result<String> {
         let mut entries = self.all();
         entries.sort_by(|a, b| a.name.cmp(&b.name));
@@ -273,7 +274,7 @@ impl Params {
                 hash.update((*dim as u64).to_le_bytes());
             }
             for value in entry.var.flatten_all()?.to_vec1::<f32>()? {
-                hash.update(value.to_le_bytes());
+                hash.update(if value.is_nan() { f32::NAN } else { value }.to_le_bytes());
             }
         }
         Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())

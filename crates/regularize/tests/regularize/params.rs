@@ -63,6 +63,7 @@ fn the_digest_sees_names_shapes_and_bits() {
     for other in [digest("b", &[2, 3], 1.0), digest("a", &[3, 2], 1.0), digest("a", &[2, 3], 1.0 + 1e-7)] {
         assert_ne!(base, other);
     }
+    assert_eq!(digest("a", &[2], f64::NAN), digest("a", &[2], -f64::NAN), "any value that is not a number is the same");
 }
 
 #[test]
