@@ -200,7 +200,7 @@ impl Store<'_> {
             if count == S::F32_LANES {
                 target.cast::<S::f32s>().write_unaligned(value);
             } else {
-                std::ptr::copy_nonoverlapping((&raw const value).cast::<f32>(), target, count);
+                simd.partial_store_f32s(std::slice::from_raw_parts_mut(target, count), value);
             }
         }
     }
@@ -218,9 +218,7 @@ unsafe fn load<S: Simd>(simd: S, from: *const f32, count: usize) -> S::f32s {
         if count == S::F32_LANES {
             from.cast::<S::f32s>().read_unaligned()
         } else {
-            let mut vector = simd.splat_f32s(0.0);
-            std::ptr::copy_nonoverlapping(from, (&raw mut vector).cast::<f32>(), count);
-            vector
+            simd.partial_load_f32s(std::slice::from_raw_parts(from, count))
         }
     }
 }

@@ -3,7 +3,7 @@
 
 use super::filter::{DEPTH, Filter, Filters, Transform, chunks, filter_len};
 use super::product::Product;
-use super::tiles::{Grid, Layout, TILES, aligned, read};
+use super::tiles::{Grid, Layout, aligned, read};
 use super::transform::{INPUTS, OUTPUTS, POINTS, input_tile, output_tile};
 use crate::cpu::conv::Affine;
 use crate::cpu::conv::gather::{Block, Finish, Lanes, Map, lanes, lanes_of};
@@ -21,6 +21,12 @@ const ITEMS: usize = 4;
 /// Values of all transformed filters, at most, that are kept while tiles are computed.
 const FILTERS: usize = 1 << 22;
 
+/// Tiles that are transformed and multiplied together: with the sums of a panel their values stay in the second-level cache.
+const TILES: usize = 32;
+
+/// The same where there are so many filters that they are in no cache.
+const TILES_OF_MANY: usize = 64;
+
 /// A sum over nine taps from a source map to a target map.
 pub(super) struct Pass {
     pub(super) images: usize,
@@ -33,7 +39,16 @@ pub(super) struct Pass {
 
 impl Pass {
     pub(super) fn blocks(&self) -> Vec<Block> {
-        Grid::of(self.target).blocks(self.images)
+        Grid::of(self.target).blocks(self.images, self.batch())
+    }
+
+    /// Tiles that are computed together.
+    fn batch(&self) -> usize {
+        if self.has_many_filters() { TILES_OF_MANY } else { TILES }
+    }
+
+    fn has_many_filters(&self) -> bool {
+        POINTS * self.source.c * self.target.c > FILTERS
     }
 
     /// Computes `target` from `source`; `finish` gets the index and the values of each block.
@@ -58,7 +73,7 @@ impl Pass {
         let (blocks, width) = (self.blocks(), lanes_of(kernels));
         let panels = lanes(self.target.c, width);
         // Filters that are many, for few tiles, are transformed just before they are used, while they are in the cache.
-        let few = blocks.len() < ITEMS && POINTS * self.source.c * self.target.c > FILTERS;
+        let few = blocks.len() < ITEMS && self.has_many_filters();
         let filters = match few {
             true => None,
             false => Some(Filters::new(kernels, &self.filter, weight, self.source.c, &panels, width)?),
@@ -73,7 +88,7 @@ impl Pass {
             .into_par_iter()
             .map_init(<[Scratch; 4]>::default, |[values, sums, taps, points], (index, panels)| {
                 let block = blocks[index];
-                let tiles = Grid::of(self.target).tiles(&block).min(TILES);
+                let tiles = Grid::of(self.target).tiles(&block).min(self.batch());
                 let row = panels.iter().map(|panel| panel.vectors * width).max().unwrap_or(0);
                 let depth = self.source.c.min(DEPTH);
                 let layouts = [Layout::new(tiles, self.source.c), Layout::of_rows(tiles, row)];
@@ -144,8 +159,9 @@ impl WithSimd for Item<'_> {
     #[inline(always)]
     fn with_simd<S: Simd>(mut self, simd: S) {
         let tiles = Grid::of(self.pass.target).tiles(&self.block);
-        for first in (0..tiles).step_by(TILES) {
-            let count = TILES.min(tiles - first);
+        let batch = self.pass.batch();
+        for first in (0..tiles).step_by(batch) {
+            let count = batch.min(tiles - first);
             self.transform(simd, first, count);
             for panel in self.panels {
                 self.multiply(simd, panel, count);

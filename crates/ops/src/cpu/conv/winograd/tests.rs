@@ -49,10 +49,13 @@ struct Case {
     dy: Vec<f32>,
 }
 
+fn sizes(x: [usize; 4], out_c: usize, padding: usize) -> ConvSizes {
+    ConvSizes::new("test", x, &[out_c, x[3], 3, 3], Conv2d { padding, ..Conv2d::default() }).unwrap()
+}
+
 impl Case {
     fn new(x: [usize; 4], out_c: usize, padding: usize) -> Self {
-        let weight = [out_c, x[3], 3, 3];
-        let sizes = ConvSizes::new("test", x, &weight, Conv2d { padding, ..Conv2d::default() }).unwrap();
+        let sizes = sizes(x, out_c, padding);
         assert!(fits(&sizes));
         let [x, w, dy] = [(sizes.n * sizes.image_in(), 1), (sizes.weights(), 2), (sizes.n * sizes.image_out(), 3)]
             .map(|(len, seed)| values(len, seed));
@@ -170,5 +173,18 @@ fn finish_sees_each_value_once() {
         let mut y = vec![f32::NAN; dy.len()];
         forward(Kernels::current().unwrap(), sizes, x, w, &mut y, Store::Write, Some(&finish)).unwrap();
         assert_eq!(seen.into_inner().unwrap().concat(), y);
+    }
+}
+
+#[test]
+fn what_pays_follows_from_the_shapes() {
+    let pays = |n, side, channels: [usize; 2]| pays(&sizes([n, side, side, channels[0]], channels[1], 1));
+    // Layers of ResNets at their batch sizes.
+    for (n, side, channels) in [(128, 32, 16), (128, 8, 64), (64, 32, 64), (64, 8, 256), (64, 4, 512)] {
+        assert!(pays(n, side, [channels, channels]), "{n} images of {side}², {channels} channels");
+    }
+    // First layers, tiles that are mostly empty, and few tiles for many filters.
+    for (n, side, channels) in [(64, 32, [3, 64]), (64, 2, [512, 512]), (4, 8, [256, 256])] {
+        assert!(!pays(n, side, channels), "{n} images of {side}², {channels:?} channels");
     }
 }

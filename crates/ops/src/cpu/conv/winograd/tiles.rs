@@ -7,10 +7,6 @@ use crate::cpu::memory::Scratch;
 use candle_core::Result;
 use pulp::Simd;
 
-/// Tiles that are transformed and multiplied together: their values and those of a panel of filters stay in the
-/// second-level cache.
-pub(super) const TILES: usize = 64;
-
 /// Tiles of a map's pixels.
 #[derive(Clone, Copy)]
 pub(super) struct Grid {
@@ -23,11 +19,11 @@ impl Grid {
         Self { rows: map.h.div_ceil(OUTPUTS), columns: map.w.div_ceil(OUTPUTS) }
     }
 
-    /// Whole images, or rows of tiles of one, of about [`TILES`] tiles each.
-    pub(super) fn blocks(self, images: usize) -> Vec<Block> {
+    /// Whole images, or rows of tiles of one, of at most `most` tiles where a row is not longer.
+    pub(super) fn blocks(self, images: usize, most: usize) -> Vec<Block> {
         let even = |count: usize, most: usize| count.div_ceil(count.div_ceil(most.max(1)).max(1)).max(1);
-        let (image_step, row_step) = match TILES / (self.rows * self.columns).max(1) {
-            0 => (1, even(self.rows, TILES / self.columns)),
+        let (image_step, row_step) = match most / (self.rows * self.columns).max(1) {
+            0 => (1, even(self.rows, most / self.columns)),
             fit => (even(images, fit), self.rows.max(1)),
         };
         let mut all = Vec::new();
@@ -61,6 +57,7 @@ pub(super) struct Place {
 }
 
 /// A vector of channels of the `N`×`N` pixels of a map that begin `padding` above and left of `place`; zeros outside.
+#[allow(clippy::needless_range_loop, reason = "indices of registers, unrolled")]
 #[inline(always)]
 pub(super) fn read<S: Simd, const N: usize>(
     simd: S,
@@ -126,6 +123,7 @@ impl Layout {
     }
 
     /// Stores a vector of each point.
+    #[allow(clippy::needless_range_loop, reason = "indices of registers, unrolled")]
     #[inline(always)]
     pub(super) fn write<S: Simd>(
         self,
@@ -144,6 +142,7 @@ impl Layout {
     }
 
     /// A vector of each point.
+    #[allow(clippy::needless_range_loop, reason = "indices of registers, unrolled")]
     #[inline(always)]
     pub(super) fn read<S: Simd>(
         self,
