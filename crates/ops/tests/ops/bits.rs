@@ -139,6 +139,14 @@ fn deep_layers_of_few_pixels() {
 }
 
 #[test]
+fn layers_of_three_by_three_taps() {
+    // Large enough that fewer products pay: odd maps, one and several blocks, channels that fill no vector.
+    for (n, (h, w), inputs, outputs) in [(40, (13, 10), 19, 37), (12, (31, 22), 16, 48), (200, (4, 4), 33, 70)] {
+        convolution([n, h, w, inputs], [outputs, inputs, 3, 3], Conv2d { padding: 1, ..Conv2d::default() });
+    }
+}
+
+#[test]
 fn values_of_all_sizes() {
     // Sums that cancel, subnormal products and infinities are rounded alike.
     let exponents = |seed: usize| {

@@ -48,7 +48,7 @@ pub(super) struct Map {
 }
 
 impl Map {
-    fn len(self) -> usize {
+    pub(super) fn len(self) -> usize {
         self.h * self.w * self.c
     }
 }

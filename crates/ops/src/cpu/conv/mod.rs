@@ -2,14 +2,16 @@
 //!
 //! Computed directly, without unfolding the input (but where it is small): see [`gather`] for the forward pass and the
 //! input's gradient, [`weight`] for the weight's gradient, [`depthwise`] for one channel a group, [`few_pixels`] for few
-//! pixels and a large weight. Which of them computes follows from the shapes alone.
+//! pixels and a large weight, [`winograd`] for most layers of 3×3 taps. Which of them computes follows from the shapes alone.
 
 mod depthwise;
 pub(crate) mod few_pixels;
 mod gather;
 mod packing;
 mod tile;
+mod unpack;
 mod weight;
+pub(crate) mod winograd;
 
 use super::elementwise::rectify;
 use crate::conv::{Conv2d, ConvSizes};
@@ -37,6 +39,14 @@ impl Affine<'_> {
     }
 }
 
+/// Ways to compute a convolution and its gradients.
+enum Way {
+    Depthwise,
+    FewPixels,
+    Winograd,
+    Direct,
+}
+
 impl ConvSizes {
     /// Columns of the padded input.
     fn padded_w(&self) -> usize {
@@ -47,9 +57,26 @@ impl ConvSizes {
         self.geometry.groups > 1 && self.group_in() == 1 && self.group_out() == 1
     }
 
+    /// What computes it.
+    fn way(&self) -> Way {
+        if self.is_depthwise() {
+            Way::Depthwise
+        } else if few_pixels::fits(self) {
+            Way::FewPixels
+        } else if winograd::fits(self) && winograd::pays(self) {
+            Way::Winograd
+        } else {
+            Way::Direct
+        }
+    }
+
     /// How many blocks of pixels `finish` of [`ConvSizes::forward`] sees; none where it sees nothing.
     pub(crate) fn blocks(&self) -> Option<usize> {
-        (!self.is_depthwise() && !few_pixels::fits(self)).then(|| self.forward_plan().block_count())
+        match self.way() {
+            Way::Depthwise | Way::FewPixels => None,
+            Way::Winograd => Some(winograd::block_count(self)),
+            Way::Direct => Some(self.forward_plan().block_count()),
+        }
     }
 
     /// Writes the convolution of `x` to `y`, with `affine` applied to each sum where it is given. `finish` gets the blocks of
@@ -63,15 +90,14 @@ impl ConvSizes {
         affine: Option<Affine<'_>>,
         finish: Option<&Finish<'_>>,
     ) -> Result<()> {
-        if self.is_depthwise() {
-            depthwise::forward(kernels, self, x, weight, y, affine);
-            return Ok(());
+        let store = affine.map_or(Store::Write, Store::Affine);
+        match self.way() {
+            Way::Depthwise => depthwise::forward(kernels, self, x, weight, y, affine),
+            Way::FewPixels => few_pixels::forward(kernels, self, x, weight, y, affine)?,
+            Way::Winograd => winograd::forward(kernels, self, x, weight, y, store, finish)?,
+            Way::Direct => self.forward_plan().run(kernels, x, weight, y, store, finish)?,
         }
-        if few_pixels::fits(self) {
-            return few_pixels::forward(kernels, self, x, weight, y, affine);
-        }
-        let plan = self.forward_plan();
-        plan.run(kernels, x, weight, y, affine.map_or(Store::Write, Store::Affine), finish)
+        Ok(())
     }
 
     /// Writes the gradient of the input to `dx`, or adds it.
@@ -83,15 +109,14 @@ impl ConvSizes {
         dx: &mut [f32],
         add: bool,
     ) -> Result<()> {
-        if self.is_depthwise() {
-            depthwise::input_gradient(kernels, self, dy, weight, dx, add);
-            return Ok(());
+        let store = if add { Store::Add } else { Store::Write };
+        match self.way() {
+            Way::Depthwise => depthwise::input_gradient(kernels, self, dy, weight, dx, add),
+            Way::FewPixels => few_pixels::input_gradient(kernels, self, dy, weight, dx, add)?,
+            Way::Winograd => winograd::input_gradient(kernels, self, dy, weight, dx, store)?,
+            Way::Direct => self.gradient_plan().run(kernels, dy, weight, dx, store, None)?,
         }
-        if few_pixels::fits(self) {
-            return few_pixels::input_gradient(kernels, self, dy, weight, dx, add);
-        }
-        let plan = self.gradient_plan();
-        plan.run(kernels, dy, weight, dx, if add { Store::Add } else { Store::Write }, None)
+        Ok(())
     }
 
     /// Writes the gradient of the weight to `dw`, or adds it.
@@ -103,14 +128,13 @@ impl ConvSizes {
         dw: &mut [f32],
         add: bool,
     ) -> Result<()> {
-        if self.is_depthwise() {
-            depthwise::weight_gradient(kernels, self, x, dy, dw, add);
-            return Ok(());
+        match self.way() {
+            Way::Depthwise => depthwise::weight_gradient(kernels, self, x, dy, dw, add),
+            Way::FewPixels => few_pixels::weight_gradient(kernels, self, x, dy, dw, add)?,
+            Way::Winograd => winograd::weight_gradient(kernels, self, x, dy, dw, add)?,
+            Way::Direct => weight::weight_gradient(kernels, self, x, dy, dw, add)?,
         }
-        if few_pixels::fits(self) {
-            return few_pixels::weight_gradient(kernels, self, x, dy, dw, add);
-        }
-        weight::weight_gradient(kernels, self, x, dy, dw, add)
+        Ok(())
     }
 
     fn source(&self) -> Map {

@@ -152,24 +152,34 @@ impl Tiles<'_> {
                 for (v, sum) in sums.iter().enumerate() {
                     let count = self.count.saturating_sub(v * lanes).min(lanes);
                     // SAFETY: `count` values from here on are in the target and ours, see above.
-                    unsafe { self.store(simd, *sum, at + v * lanes, self.channel + v * lanes, count) }
+                    unsafe { self.store.put(simd, self.target, *sum, at + v * lanes, self.channel + v * lanes, count) }
                 }
             }
         }
     }
+}
 
+impl Store<'_> {
     /// Finishes one vector of sums.
     ///
     /// # Safety
     ///
     /// `count` values from `at` on lie in the target (and in the residual) and are nobody else's.
     #[inline(always)]
-    unsafe fn store<S: Simd>(&self, simd: S, sum: S::f32s, at: usize, channel: usize, count: usize) {
-        let target = self.target.at_mut(at);
+    pub(super) unsafe fn put<S: Simd>(
+        self,
+        simd: S,
+        target: &SharedMut<'_>,
+        sum: S::f32s,
+        at: usize,
+        channel: usize,
+        count: usize,
+    ) {
+        let target = target.at_mut(at);
         // SAFETY: `load` and `save` touch `count` values; `channel + count` is at most the number of
         // channels, which the scales have.
         unsafe {
-            let value = match self.store {
+            let value = match self {
                 Store::Write => sum,
                 Store::Add => simd.add_f32s(load(simd, target, count), sum),
                 Store::Affine(Affine { scale, shift, residual, relu }) => {
@@ -190,7 +200,7 @@ impl Tiles<'_> {
             if count == S::F32_LANES {
                 target.cast::<S::f32s>().write_unaligned(value);
             } else {
-                std::ptr::copy_nonoverlapping((&raw const value).cast::<f32>(), target, count);
+                simd.partial_store_f32s(std::slice::from_raw_parts_mut(target, count), value);
             }
         }
     }
@@ -208,9 +218,7 @@ unsafe fn load<S: Simd>(simd: S, from: *const f32, count: usize) -> S::f32s {
         if count == S::F32_LANES {
             from.cast::<S::f32s>().read_unaligned()
         } else {
-            let mut vector = simd.splat_f32s(0.0);
-            std::ptr::copy_nonoverlapping(from, (&raw mut vector).cast::<f32>(), count);
-            vector
+            simd.partial_load_f32s(std::slice::from_raw_parts(from, count))
         }
     }
 }

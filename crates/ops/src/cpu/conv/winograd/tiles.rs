@@ -1,0 +1,170 @@
+//! Tiles of maps, and their values at the points.
+
+use super::transform::{INPUTS, OUTPUTS, POINTS};
+use crate::cpu::columns::{load, save};
+use crate::cpu::conv::gather::{Block, Map};
+use crate::cpu::memory::Scratch;
+use candle_core::Result;
+use pulp::Simd;
+
+/// Tiles of a map's pixels.
+#[derive(Clone, Copy)]
+pub(super) struct Grid {
+    pub(super) rows: usize,
+    pub(super) columns: usize,
+}
+
+impl Grid {
+    pub(super) fn of(map: Map) -> Self {
+        Self { rows: map.h.div_ceil(OUTPUTS), columns: map.w.div_ceil(OUTPUTS) }
+    }
+
+    /// Whole images, or rows of tiles of one, of at most `most` tiles where a row is not longer.
+    pub(super) fn blocks(self, images: usize, most: usize) -> Vec<Block> {
+        let even = |count: usize, most: usize| count.div_ceil(count.div_ceil(most.max(1)).max(1)).max(1);
+        let (image_step, row_step) = match most / (self.rows * self.columns).max(1) {
+            0 => (1, even(self.rows, most / self.columns)),
+            fit => (even(images, fit), self.rows.max(1)),
+        };
+        let mut all = Vec::new();
+        for image in (0..images).step_by(image_step) {
+            for row in (0..self.rows).step_by(row_step) {
+                let (images, rows) = (image_step.min(images - image), row_step.min(self.rows - row));
+                all.push(Block { image, images, row, rows });
+            }
+        }
+        all
+    }
+
+    pub(super) fn tiles(self, block: &Block) -> usize {
+        block.images * block.rows * self.columns
+    }
+
+    /// Where a tile of a block is.
+    pub(super) fn place(self, block: &Block, tile: usize) -> Place {
+        let (row, column) = (tile / self.columns, tile % self.columns);
+        let (image, row) = (block.image + row / block.rows, block.row + row % block.rows);
+        Place { image, y: row * OUTPUTS, x: column * OUTPUTS }
+    }
+}
+
+/// The first pixel of a tile.
+#[derive(Clone, Copy)]
+pub(super) struct Place {
+    pub(super) image: usize,
+    pub(super) y: usize,
+    pub(super) x: usize,
+}
+
+/// A vector of channels of the `N`×`N` pixels of a map that begin `padding` above and left of `place`; zeros outside.
+#[allow(clippy::needless_range_loop, reason = "indices of registers, unrolled")]
+#[inline(always)]
+pub(super) fn read<S: Simd, const N: usize>(
+    simd: S,
+    values: &[f32],
+    map: Map,
+    place: Place,
+    padding: usize,
+    channel: usize,
+) -> [[S::f32s; N]; N] {
+    let mut tile = [[simd.splat_f32s(0.0); N]; N];
+    let count = S::F32_LANES.min(map.c - channel);
+    let row = map.w * map.c;
+    let image = place.image * map.h * row + channel;
+    if place.y >= padding && place.x >= padding && place.y - padding + N <= map.h && place.x - padding + N <= map.w {
+        let first = image + (place.y - padding) * row + (place.x - padding) * map.c;
+        for y in 0..N {
+            for x in 0..N {
+                tile[y][x] = load(simd, values, first + y * row + x * map.c, count);
+            }
+        }
+        return tile;
+    }
+    for y in 0..N {
+        for x in 0..N {
+            // Above and left of the image the subtractions wrap to numbers larger than any size.
+            let (at_y, at_x) = ((place.y + y).wrapping_sub(padding), (place.x + x).wrapping_sub(padding));
+            if at_y < map.h && at_x < map.w {
+                tile[y][x] = load(simd, values, image + at_y * row + at_x * map.c, count);
+            }
+        }
+    }
+    tile
+}
+
+/// `len` or a few more values: an odd number of lines of the cache. Neighbours that are so far apart do not fall on the same
+/// lines of a first-level cache.
+pub(super) fn odd_lines(len: usize) -> usize {
+    (len.div_ceil(16) | 1) * 16
+}
+
+/// Values at the points: `[point, tile, channel]`.
+#[derive(Clone, Copy)]
+pub(super) struct Layout {
+    /// Distance of neighbouring tiles.
+    pub(super) row: usize,
+    /// Distance of neighbouring points.
+    pub(super) point: usize,
+}
+
+impl Layout {
+    /// Rows of `channels`.
+    pub(super) fn new(tiles: usize, channels: usize) -> Self {
+        Self::of_rows(tiles, odd_lines(channels))
+    }
+
+    /// Rows of `row` values.
+    pub(super) fn of_rows(tiles: usize, row: usize) -> Self {
+        Self { row, point: odd_lines(tiles * row) }
+    }
+
+    pub(super) fn len(self) -> usize {
+        POINTS * self.point
+    }
+
+    /// Stores a vector of each point.
+    #[allow(clippy::needless_range_loop, reason = "indices of registers, unrolled")]
+    #[inline(always)]
+    pub(super) fn write<S: Simd>(
+        self,
+        simd: S,
+        values: &mut [f32],
+        tile: usize,
+        channel: usize,
+        vectors: &[[S::f32s; INPUTS]; INPUTS],
+    ) {
+        let at = tile * self.row + channel;
+        for y in 0..INPUTS {
+            for x in 0..INPUTS {
+                save(simd, values, (y * INPUTS + x) * self.point + at, S::F32_LANES, vectors[y][x]);
+            }
+        }
+    }
+
+    /// A vector of each point.
+    #[allow(clippy::needless_range_loop, reason = "indices of registers, unrolled")]
+    #[inline(always)]
+    pub(super) fn read<S: Simd>(
+        self,
+        simd: S,
+        values: &[f32],
+        tile: usize,
+        channel: usize,
+    ) -> [[S::f32s; INPUTS]; INPUTS] {
+        let at = tile * self.row + channel;
+        let mut vectors = [[simd.splat_f32s(0.0); INPUTS]; INPUTS];
+        for y in 0..INPUTS {
+            for x in 0..INPUTS {
+                vectors[y][x] = load(simd, values, (y * INPUTS + x) * self.point + at, S::F32_LANES);
+            }
+        }
+        vectors
+    }
+}
+
+/// `len` values of a scratch that begin at a line of the cache.
+pub(super) fn aligned(scratch: &mut Scratch, len: usize) -> Result<&mut [f32]> {
+    let values = scratch.get(len + 15)?;
+    let start = values.as_ptr().align_offset(64).min(15);
+    Ok(&mut values[start..start + len])
+}
