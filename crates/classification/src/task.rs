@@ -45,7 +45,7 @@ impl Task for Classification {
     type Meter = TopOne;
 
     const NAME: &'static str = "classification";
-    const VERSION: u32 = 4;
+    const VERSION: u32 = 5;
     const HEADLINE: Headline =
         Headline { score: "top1", title: "top-1 %", scale: 100.0, higher_is_better: true, perfect: 1.0 };
     const PICTURES: Option<&'static str> =

@@ -75,7 +75,7 @@ impl Task for ObjectDetection {
     type Meter = AveragePrecision;
 
     const NAME: &'static str = "detection";
-    const VERSION: u32 = 2;
+    const VERSION: u32 = 3;
     const HEADLINE: Headline =
         Headline { score: "AP", title: "AP %", scale: 100.0, higher_is_better: true, perfect: 1.0 };
     const PICTURES: Option<&'static str> = Some(

@@ -68,7 +68,7 @@ impl Task for SemanticSegmentation {
     type Meter = Confusion;
 
     const NAME: &'static str = "segmentation";
-    const VERSION: u32 = 2;
+    const VERSION: u32 = 3;
     const HEADLINE: Headline =
         Headline { score: "mean_iou", title: "mean IoU %", scale: 100.0, higher_is_better: true, perfect: 1.0 };
     const PICTURES: Option<&'static str> = Some(
