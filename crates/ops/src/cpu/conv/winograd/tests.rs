@@ -115,6 +115,7 @@ proptest! {
 }
 
 #[test]
+#[cfg(not(miri))] // takes too long there
 fn wide_images_many_channels_and_many_images_are_right() {
     for (x, outputs) in [([1, 9, 270, 3], 5), ([2, 3, 5, 300], 140), ([70, 5, 3, 17], 33), ([1, 40, 36, 2], 3)] {
         let case = Case::new(x, outputs, 1);
@@ -124,6 +125,7 @@ fn wide_images_many_channels_and_many_images_are_right() {
 }
 
 #[test]
+#[cfg(not(miri))] // takes too long there
 fn filters_are_the_same_whenever_they_are_transformed() {
     // Many filters for few tiles: transformed by each task. With more images: once.
     let few = Case::new([1, 4, 4, 400], 300, 1);
