@@ -45,7 +45,7 @@ impl Task for Classification {
     type Meter = TopOne;
 
     const NAME: &'static str = "classification";
-    const VERSION: u32 = 4;
+    const VERSION: u32 = 5;
     const HEADLINE: Headline =
         Headline { score: "top1", title: "top-1 %", scale: 100.0, higher_is_better: true, perfect: 1.0 };
     const PICTURES: Option<&'static str> =
@@ -105,6 +105,11 @@ impl Task for Classification {
     fn loss(&self, model: &Classifier, batch: &Batch) -> Result<Tensor> {
         let logits = model.forward(&batch.images, Statistics::Batch)?;
         Ok(ops::cross_entropy(&logits, &batch.labels, &CrossEntropy::default())?)
+    }
+
+    fn evaluation_loss(&self, _: &Classifier, batch: &Batch, logits: &Tensor) -> Result<Option<f64>> {
+        let loss = ops::cross_entropy(logits, &batch.labels, &CrossEntropy::default())?;
+        Ok(Some(f64::from(loss.to_scalar::<f32>()?)))
     }
 
     fn predict(&self, model: &Classifier, batch: &Batch) -> Result<Tensor> {

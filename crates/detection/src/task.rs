@@ -75,7 +75,7 @@ impl Task for ObjectDetection {
     type Meter = AveragePrecision;
 
     const NAME: &'static str = "detection";
-    const VERSION: u32 = 2;
+    const VERSION: u32 = 3;
     const HEADLINE: Headline =
         Headline { score: "AP", title: "AP %", scale: 100.0, higher_is_better: true, perfect: 1.0 };
     const PICTURES: Option<&'static str> = Some(
@@ -146,6 +146,11 @@ impl Task for ObjectDetection {
 
     fn loss(&self, model: &Detector, batch: &Batch) -> Result<Tensor> {
         Ok(loss(&model.forward(&batch.images, Statistics::Batch)?, &batch.seen)?)
+    }
+
+    fn evaluation_loss(&self, model: &Detector, batch: &Batch, _: &Vec<Vec<Detection>>) -> Result<Option<f64>> {
+        let loss = loss(&model.forward(&batch.images, Statistics::Running)?, &batch.seen)?;
+        Ok(Some(f64::from(loss.to_scalar::<f32>()?)))
     }
 
     fn predict(&self, model: &Detector, batch: &Batch) -> Result<Vec<Vec<Detection>>> {
