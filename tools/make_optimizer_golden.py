@@ -111,3 +111,87 @@ vectors.add("ws", {}, draw_layer(), reparametrization(weight_standardization, ["
 magnitudes = draw_layer(g=lambda: torch.rand(8, 1, 1, 1) + 0.5)
 vectors.add("wn", {}, magnitudes, reparametrization(lambda v, g: torch._weight_norm(v, g, 0), ["v", "g"]))
 vectors.save(out, "regularize", "reparametrizations.safetensors")
+
+
+# Relatives whose authors' code is no package, transcribed: what they do around torch's own optimizers.
+SGD, ADAM = dict(lr=0.05, momentum=0.9), dict(lr=1e-2)
+
+
+def centralize(params, _, weight_decay=0, conv_only=False):
+    """Yonghongwei/Gradient-Centralization, SGD_GC and Adam_GC (SGD_GCC and Adam_GCC: convolutions only): decay first."""
+    for value in params.values():
+        value.grad += weight_decay * value.detach()
+        if value.ndim > (3 if conv_only else 1):
+            value.grad -= value.grad.mean(tuple(range(1, value.ndim)), keepdim=True)
+
+
+def stable_sgd(params, _, weight_decay):
+    """zeke-xie/stable-weight-decay-regularization, SGDS without dampening."""
+    for value in params.values():
+        value.data *= 1 - SGD["lr"] * weight_decay / (1 - SGD["momentum"])
+
+
+def stable_adam(params, state, weight_decay, beta=0.999):
+    """The same, AdamS: decay by the root of the mean of all corrected second moments."""
+    state["step"] = state.get("step", 0) + 1
+    for name, value in params.items():
+        state[name] = beta * state.get(name, 0) + (1 - beta) * value.grad**2
+    moments = torch.cat([state[name].flatten() for name in params]) / (1 - beta ** state["step"])
+    for value in params.values():
+        value.data *= 1 - ADAM["lr"] * weight_decay / moments.mean().sqrt()
+
+
+def muon(params, state, lr, momentum, nesterov, iterations):
+    """KellerJordan/cifar10-airbench, airbench94_muon, of conv.weight: in the precision of the weight instead of bfloat16."""
+    value = params["conv.weight"]
+    buffer = state["buffer"] = momentum * state.get("buffer", 0) + value.grad
+    x = (value.grad + momentum * buffer if nesterov else buffer).flatten(1)
+    x = x / (x.norm() + 1e-7)
+    transposed = x.shape[0] > x.shape[1]
+    x = x.T if transposed else x
+    for _ in range(iterations):
+        a = x @ x.T
+        x = 3.4445 * x + (-4.7750 * a + 2.0315 * a @ a) @ x
+    x = x.T if transposed else x
+    value.data *= len(value) ** 0.5 / value.data.norm()
+    value.data -= lr * x.reshape(value.shape)
+    # What torch's SGD leaves as it is.
+    value.grad = None
+
+
+WITH_MUON = dict(lr=0.02, momentum=0.85, nesterov=True)
+OF_MUON = dict(lr=0.24, momentum=0.6, nesterov=True)
+RELATIVES = {
+    "sgd_gc": (torch.optim.SGD, SGD, centralize, {}),
+    "sgd_gc_wd": (torch.optim.SGD, SGD, centralize, dict(weight_decay=5e-3)),
+    "sgd_gcc": (torch.optim.SGD, SGD, centralize, dict(conv_only=True)),
+    "adam_gc": (torch.optim.Adam, ADAM, centralize, {}),
+    "sgds": (torch.optim.SGD, SGD, stable_sgd, dict(weight_decay=5e-3)),
+    "adams": (torch.optim.Adam, ADAM, stable_adam, dict(weight_decay=5e-2)),
+    "muon": (torch.optim.SGD, WITH_MUON, muon, dict(**OF_MUON, iterations=5)),
+    "muon_airbench": (torch.optim.SGD, WITH_MUON, muon, dict(**OF_MUON, iterations=3)),
+}
+
+
+def relatives(inputs, _):
+    outputs = {}
+    for case, (make, settings, before, of_before) in RELATIVES.items():
+        params = {name: nn.Parameter(inputs[f"init/{name}"].clone()) for name in SHAPES}
+        optimizer, state = make(list(params.values()), **settings), {}
+        for step in range(STEPS):
+            for param, value in params.items():
+                value.grad = inputs[f"grad/{step:02}/{param}"].clone()
+            with torch.no_grad():
+                before(params, state, **of_before)
+            optimizer.step()
+            outputs |= {f"{case}/{step:02}/{param}": value.detach().clone() for param, value in params.items()}
+    return outputs
+
+
+settings = {
+    name: {"class": make.__name__, "steps": STEPS, **of_class, "before": before.__name__, **{f"of_{k}": v for k, v in of_before.items()}}
+    for name, (make, of_class, before, of_before) in RELATIVES.items()
+}
+vectors = Vectors()
+vectors.add("relatives", settings, draw, relatives)
+vectors.save(out, "regularize", "relatives.safetensors")

@@ -107,6 +107,11 @@ impl Task for Classification {
         Ok(ops::cross_entropy(&logits, &batch.labels, &CrossEntropy::default())?)
     }
 
+    fn evaluation_loss(&self, _: &Classifier, batch: &Batch, logits: &Tensor) -> Result<Option<f64>> {
+        let loss = ops::cross_entropy(logits, &batch.labels, &CrossEntropy::default())?;
+        Ok(Some(f64::from(loss.to_scalar::<f32>()?)))
+    }
+
     fn predict(&self, model: &Classifier, batch: &Batch) -> Result<Tensor> {
         Ok(model.forward(&batch.images, Statistics::Running)?)
     }

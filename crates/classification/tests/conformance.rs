@@ -39,6 +39,8 @@ fn methods_that_reach_into_training_resume_bit_for_bit() {
         compared(json!({"name": "weight-normalization"}), sgd()),
         compared(json!({"name": "forced-weight-normalization"}), json!({"name": "adamp"})),
         compared(json!({"name": "wrs"}), sam),
+        compared(json!({"name": "weight-decay", "form": "stable"}), json!({"name": "adamw"})),
+        compared(json!({"name": "none"}), json!({"name": "muon"})),
     ] {
         if let Err(error) = train::conformance::a_resumed_run_gives_the_same_weights::<Classification>(&root, &spec) {
             panic!("{:?} {:?}: {error:#}", spec.method, spec.optimizer);
@@ -108,6 +110,35 @@ fn validation_is_scored_after_every_so_many_epochs_and_the_last() {
     };
     assert!(!every(1).spec.train.contains_key("evaluate_every"));
     assert_ne!(every(1).id, every(2).id);
+}
+
+#[test]
+fn records_say_what_a_regularizer_did() {
+    let root = train::conformance::workspace_root(env!("CARGO_MANIFEST_DIR"));
+    let record = |method: serde_json::Value| {
+        let mut spec = compared(method, json!({"name": "sgd", "lr": 0.05}));
+        spec.schedule = json!({"name": "step", "milestones": [1]}).as_object().unwrap().clone();
+        let folder = tempfile::tempdir().unwrap();
+        let run = record::RunFolder::new(folder.path().join("run"));
+        run.write_spec(&spec).unwrap();
+        let options = train::Options {
+            loader_threads: 1,
+            stop: &|_| false,
+            event: &|_| {},
+            checkpoint_every: std::time::Duration::MAX,
+        };
+        train::train::<Classification>(&run, &root, &options).unwrap()
+    };
+    let decayed = record(json!({"name": "weight-decay", "decay": 0.01}));
+    // Two epochs of as many steps, the second at a tenth of the rate; the momentum is 0.9.
+    let expected = decayed.steps as f64 / 2.0 * 1.1 * 4.0 * 0.05 * 0.01 / 0.1;
+    assert!((decayed.decay_efolds.unwrap() - expected).abs() < 1e-9, "{:?} {expected}", decayed.decay_efolds);
+    assert_eq!(decayed.collapsed, Some(0.0));
+    for row in &decayed.epochs {
+        let (loss, score) = (row.validation_loss.unwrap(), row.validation["loss"]);
+        assert!((loss - score).abs() < 1e-5 * score, "{loss} {score}");
+    }
+    assert_eq!(record(json!({"name": "wrs"})).decay_efolds, None);
 }
 
 /// A rung of successive halving: the beginning of the whole training, with its schedule.

@@ -151,17 +151,12 @@ impl Task for CrowdCounting {
     }
 
     fn loss(&self, model: &Counter, batch: &Batch) -> Result<Tensor> {
-        let all: usize = batch.groups.iter().map(|group| group.people.len()).sum();
-        let mut sum: Option<Tensor> = None;
-        for Group { images, people } in &batch.groups {
-            let loss = self.loss.of(&model.forward(images, Statistics::Batch)?, people)?;
-            let loss = (loss * (people.len() as f64 / all as f64))?;
-            sum = Some(match sum {
-                Some(sum) => (sum + loss)?,
-                None => loss,
-            });
-        }
-        sum.ok_or_else(|| anyhow::anyhow!("expected a batch of at least one image, found none"))
+        self.loss_with(model, batch, Statistics::Batch)
+    }
+
+    fn evaluation_loss(&self, model: &Counter, batch: &Batch, _: &Vec<Map>) -> Result<Option<f64>> {
+        let loss = self.loss_with(model, batch, Statistics::Running)?;
+        Ok(Some(f64::from(loss.to_scalar::<f32>()?)))
     }
 
     fn predict(&self, model: &Counter, batch: &Batch) -> Result<Vec<Map>> {
@@ -236,6 +231,21 @@ impl Task for CrowdCounting {
 const LARGEST_DRAWN: usize = 512;
 
 impl CrowdCounting {
+    /// The loss of a batch, each image with the same weight.
+    fn loss_with(&self, model: &Counter, batch: &Batch, statistics: Statistics) -> Result<Tensor> {
+        let all: usize = batch.groups.iter().map(|group| group.people.len()).sum();
+        let mut sum: Option<Tensor> = None;
+        for Group { images, people } in &batch.groups {
+            let loss = self.loss.of(&model.forward(images, statistics)?, people)?;
+            let loss = (loss * (people.len() as f64 / all as f64))?;
+            sum = Some(match sum {
+                Some(sum) => (sum + loss)?,
+                None => loss,
+            });
+        }
+        sum.ok_or_else(|| anyhow::anyhow!("expected a batch of at least one image, found none"))
+    }
+
     /// What of `points` is seen, with the spreads that they have in the whole image.
     fn people(&self, points: &[Point], view: &View) -> People {
         let of_axis = |axis: usize| view.scaled[axis] as f64 / view.source[axis] as f64;

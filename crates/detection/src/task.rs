@@ -148,6 +148,11 @@ impl Task for ObjectDetection {
         Ok(loss(&model.forward(&batch.images, Statistics::Batch)?, &batch.seen)?)
     }
 
+    fn evaluation_loss(&self, model: &Detector, batch: &Batch, _: &Vec<Vec<Detection>>) -> Result<Option<f64>> {
+        let loss = loss(&model.forward(&batch.images, Statistics::Running)?, &batch.seen)?;
+        Ok(Some(f64::from(loss.to_scalar::<f32>()?)))
+    }
+
     fn predict(&self, model: &Detector, batch: &Batch) -> Result<Vec<Vec<Detection>>> {
         let levels = model.forward(&batch.images, Statistics::Running)?;
         let found = detect(&levels, batch.originals.len(), self.config.size, self.config.suppression)?;

@@ -138,6 +138,7 @@ pub(crate) fn entry(made: &Made, seed: u64) -> Entry {
             step: (epoch + 1) * STEPS_AN_EPOCH,
             train_loss: loss,
             validation: BTreeMap::from([("loss".to_owned(), loss + 0.1), ("top1".to_owned(), rounded(top1, 2e3))]),
+            validation_loss: None,
         }
     });
     let norms = (0..=steps / 10).map(|i| {
@@ -190,6 +191,8 @@ pub(crate) fn entry(made: &Made, seed: u64) -> Entry {
             weights: format!("weights-of-{id}"),
             tensors: Some(layers.iter().map(digest_of).collect()),
             layers,
+            decay_efolds: None,
+            collapsed: None,
             losses: Some(digest::losses((0..steps).map(|step| noise(step, salt)))),
             steps,
             seconds: Seconds {

@@ -12,7 +12,8 @@ use std::ops::RangeInclusive;
 /// |---|---|
 /// | 2 | |
 /// | 3 | [`Record::losses`], [`Record::tensors`], [`Provenance::kernels`]; specs name the engine |
-pub const SCHEMA: u32 = 3;
+/// | 4 | [`EpochRow::validation_loss`], [`Record::decay_efolds`], [`Record::collapsed`] |
+pub const SCHEMA: u32 = 4;
 
 /// The versions that are read. A field that is newer than the first of them is an option, says since when it is
 /// there, and is `None` in older records: what a reader filled in would be made up. A change that cannot be made so
@@ -58,6 +59,15 @@ pub struct Record {
     /// [`digest::losses`](crate::digest::losses) of the training loss of each step; since schema 3.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub losses: Option<String>,
+    /// E-foldings that decay alone would have taken off the fourth power of the norm of scale-invariant weights: with decay
+    /// λ, momentum μ and the rate η of each step the sum of 4ηλ/(1−μ), of 4ηλ where decay is decoupled. `None` where the
+    /// method does not decay them, or no formula is known. Since schema 4.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decay_efolds: Option<f64>,
+    /// Share of the filters of scale-invariant weights whose norm ended below 1e-6 of that at the start; `None` where there
+    /// are none. Since schema 4.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub collapsed: Option<f64>,
     /// Optimizer steps taken.
     pub steps: u64,
     /// Where the time went.
@@ -109,6 +119,10 @@ pub struct EpochRow {
     pub train_loss: f64,
     /// Scores on the validation split.
     pub validation: Scores,
+    /// The training objective, without decay, over the validation split in evaluation mode; `None` where the task has none.
+    /// Since schema 4.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub validation_loss: Option<f64>,
 }
 
 /// Medians over the scale-invariant layers at one step.

@@ -3,14 +3,14 @@
 //! Rates are in bytes that a step must touch: each value of weight and state is read and written, each gradient
 //! read. `copy` is what the machine's memory gives: the same number of values copied, read and written. AdamP and
 //! SGDP must see a whole layer's gradient and weight before they can decide what to do with it; that second
-//! reading is not counted. `RAYON_NUM_THREADS` sets the number of threads.
+//! reading is not counted, nor are Muon's products of matrices, which are most of its step. `RAYON_NUM_THREADS` sets the number of threads.
 
 use candle_core::backprop::GradStore;
 use candle_core::{DType, Device::Cpu, Result, Tensor, Var};
 use criterion::{BenchmarkId, Criterion, Throughput};
 use rayon::prelude::*;
 use regularize::{
-    Adam, AdamP, Base, Granularity, Method, Nero, Normalization, Optimizer, Params, Role, Rotational, Sgd, Sgdp, Wrs,
+    Adam, AdamP, Base, Granularity, Method, Muon, Nero, Normalization, Optimizer, Params, Role, Rotational, Sgd, Sgdp, Wrs,
 };
 use std::time::Duration;
 
@@ -61,13 +61,14 @@ fn steps(criterion: &mut Criterion) -> Result<()> {
     let layer = Method::Wrs(Wrs { granularity: Granularity::Layer, ..Wrs::default() });
     let adam = Adam::default();
     // The last number is how often each value's four bytes must be touched.
-    let cases: [(&str, Base, Method, u64); 11] = [
+    let cases: [(&str, Base, Method, u64); 12] = [
         ("sgd", Sgd::default().into(), Method::None, 5),
         ("sgd, wrs", Sgd::default().into(), filter, 5),
         ("sgd, wrs per layer", Sgd::default().into(), layer, 5),
         ("sgd, hyperball", Sgd::default().into(), Method::Hyperball, 5),
         ("sgd, rotational", Sgd::default().into(), Method::Rotational(Rotational::default()), 5),
         ("sgdp", Sgdp::default().into(), Method::None, 5),
+        ("muon", Muon::default().into(), Method::None, 5),
         ("nero", Nero::default().into(), Method::None, 3),
         ("adamw", regularize::Rule::AdamW(adam).into(), Method::None, 7),
         ("adam", adam.into(), Method::None, 7),

@@ -2,6 +2,7 @@
 
 use crate::error::Error;
 use crate::list::{Info, info_of, read_named};
+use crate::method::Form;
 use crate::settings::{self, Table};
 use serde::{Deserialize, Serialize};
 
@@ -33,6 +34,8 @@ pub enum Rule {
     Sgdp(Sgdp),
     /// See [`AdamP`].
     AdamP(AdamP),
+    /// See [`Muon`].
+    Muon(Muon),
     /// See [`Nero`].
     Nero(Nero),
 }
@@ -139,6 +142,50 @@ impl Default for AdamP {
     }
 }
 
+/// Muon (K. Jordan, 2024) with renormalized filters, as `airbench94_muon` has it: a layer, as a matrix `[out, …]` of C
+/// filters, is put to norm √C, and then moves by its momentum with all singular values made about 1:
+///
+/// `b ← μ·b + g`, `d ← g + μ·b` with Nesterov's momentum, else `d ← b`; `w ← √C·w/‖w‖`; `w ← w − η·NS(d)`.
+/// `NS` divides by the norm and takes so many steps `X ← a·X + (b·A + c·A²)·X` with `A = X·Xᵀ` and
+/// `(a, b, c) = (3.4445, −4.775, 2.0315)`, here in `f32`.
+///
+/// Parameters that are not scale-invariant are trained by [`Sgd`] with Nesterov's momentum.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Muon {
+    /// Learning rate η of scale-invariant weights before the schedule.
+    pub lr: f64,
+    /// Their momentum μ; 0 for none.
+    pub momentum: f64,
+    /// Whether it is Nesterov's.
+    pub nesterov: bool,
+    /// Steps of Newton and Schulz.
+    pub iterations: u32,
+    /// Learning rate of the other parameters before the schedule.
+    pub rest_lr: f64,
+    /// Their momentum.
+    pub rest_momentum: f64,
+}
+
+impl Default for Muon {
+    fn default() -> Self {
+        Self { lr: 0.24, momentum: 0.6, nesterov: true, iterations: 5, rest_lr: 0.05, rest_momentum: 0.85 }
+    }
+}
+
+impl Muon {
+    /// What trains parameters that are not scale-invariant.
+    pub(crate) fn rest(&self) -> Sgd {
+        let Self { rest_lr, rest_momentum, .. } = *self;
+        Sgd { lr: rest_lr, momentum: rest_momentum, dampening: 0.0, nesterov: rest_momentum > 0.0 }
+    }
+
+    /// Their learning rate over that of scale-invariant weights; 0 where nothing learns.
+    pub(crate) fn rest_ratio(&self) -> f64 {
+        if self.lr == 0.0 { 0.0 } else { self.rest_lr / self.lr }
+    }
+}
+
 /// Nero (arXiv 2102.07227): every neuron (row of a weight `[out, …]`) has mean 0 and norm 1, and turns by
 /// about η a step: `s ← β·s + (1−β)·‖g_f‖²`, `f ← f − η·σ·g_f/√(s/(1−βᵗ))`, then centred and normalised.
 ///
@@ -173,7 +220,7 @@ macro_rules! rule_from {
         })*
     };
 }
-rule_from!(Sgd, Adam, Sgdp, AdamP, Nero);
+rule_from!(Sgd, Adam, Sgdp, AdamP, Muon, Nero);
 
 impl From<Rule> for Base {
     fn from(rule: Rule) -> Self {
@@ -246,6 +293,18 @@ pub const OPTIMIZERS: &[OptimizerInfo] = &[
         read: |table| settings::read("optimizer", "adamp", table).map(Rule::AdamP),
     },
     Info {
+        name: "muon",
+        description: "layers of norm √(number of filters) that move by momentum whose singular values are made about 1",
+        formula: "b ← μ·b + ∇L;  d ← ∇L + μ·b with Nesterov's momentum, else d ← b\n\
+                  w ← √C·w/‖w‖, with C the number of filters, and what is behind the weight as `wrs`\n\
+                  w ← w − η·NS(d), with NS(d) so many times X ← a·X + (b·A + c·A²)·X from X = d/‖d‖, A = X·Xᵀ\n\
+                  other parameters: `sgd` with Nesterov's momentum, `rest_lr` and `rest_momentum`",
+        source: "K. Jordan et al., Muon, 2024; airbench94_muon (3 iterations, in bfloat16)",
+        limits: "goes with method `none` only; products of matrices make a step of wide layers expensive",
+        choices: &[],
+        read: |table| settings::read("optimizer", "muon", table).map(Rule::Muon),
+    },
+    Info {
         name: "nero",
         description: "neurons (rows of dimension 0) of mean 0 and norm 1 that turn by about the learning rate each step",
         formula: "s ← β·s + (1−β)·‖∇L_f‖²\n\
@@ -267,6 +326,7 @@ impl Rule {
             Self::AdamW(_) => "adamw",
             Self::Sgdp(_) => "sgdp",
             Self::AdamP(_) => "adamp",
+            Self::Muon(_) => "muon",
             Self::Nero(_) => "nero",
         }
     }
@@ -284,7 +344,16 @@ impl Rule {
             | Self::AdamW(Adam { lr, .. })
             | Self::Sgdp(Sgdp { lr, .. })
             | Self::AdamP(AdamP { lr, .. })
+            | Self::Muon(Muon { lr, .. })
             | Self::Nero(Nero { lr, .. }) => *lr,
+        }
+    }
+
+    /// How parameters that are not scale-invariant decay: alike for all optimizers of a family.
+    pub(crate) fn rest_form(&self) -> Form {
+        match self {
+            Self::Sgd(_) | Self::Sgdp(_) | Self::Muon(_) => Form::Coupled,
+            Self::Adam(_) | Self::AdamW(_) | Self::AdamP(_) | Self::Nero(_) => Form::Decoupled,
         }
     }
 
@@ -320,6 +389,12 @@ impl Rule {
             }
             Self::AdamP(AdamP { betas, eps, delta, wd_ratio, .. }) => {
                 moments(betas, eps).or_else(|| projection(eps, delta, wd_ratio))
+            }
+            Self::Muon(Muon { momentum: mu, nesterov, iterations, rest_lr, rest_momentum, .. }) => {
+                let nothing = (nesterov && mu == 0.0).then(|| "`nesterov` needs `momentum` above 0".to_owned());
+                let none = (iterations == 0).then(|| "`iterations` must be at least 1, found 0".to_owned());
+                let rest = || at_least_0("rest_lr", rest_lr).or_else(|| share("rest_momentum", rest_momentum));
+                momentum(mu, 0.0).or(nothing).or(none).or_else(rest)
             }
             Self::Nero(Nero { beta, .. }) => share("beta", beta),
         };
@@ -361,6 +436,7 @@ impl Base {
             Rule::Adam(settings) | Rule::AdamW(settings) => settings::write(name, settings),
             Rule::Sgdp(settings) => settings::write(name, settings),
             Rule::AdamP(settings) => settings::write(name, settings),
+            Rule::Muon(settings) => settings::write(name, settings),
             Rule::Nero(settings) => settings::write(name, settings),
         };
         table.insert("clip_norm".into(), self.clip_norm.into());
@@ -417,6 +493,7 @@ mod tests {
         assert!(message(json!({"name": "sgd", "clip_norm": "x"})).contains("`clip_norm`"));
         assert!(message(json!({"name": "adam", "betas": [0.9, 1.0]})).contains("`betas`"));
         assert!(message(json!({"name": "adam", "betas": 0.9})).contains("`betas`"));
+        assert!(message(json!({"name": "muon", "iterations": 0})).contains("`iterations`"));
         assert!(message(json!({"name": "nero", "beta": 1.5})).contains("`beta`"));
         assert!(message(json!({"name": "adamp", "delta": -0.1})).contains("`delta`"));
     }

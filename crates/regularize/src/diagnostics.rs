@@ -83,6 +83,25 @@ impl Before {
     }
 }
 
+impl Params {
+    /// The norm of each filter of the scale-invariant weights, in their order.
+    ///
+    /// # Errors
+    ///
+    /// Where a tensor operation fails.
+    pub fn filter_norms(&self) -> Result<Vec<f64>, Error> {
+        let mut norms = Vec::new();
+        for Parameter { var, .. } in self.trainable().iter().filter(|p| matches!(p.role, Role::ScaleInvariant(_))) {
+            let filters = var.dims().first().copied().unwrap_or(1).max(1);
+            let len = (var.elem_count() / filters).max(1);
+            norms.extend(read(&var.to_device(&Device::Cpu)?, |values| {
+                values.chunks_exact(len).map(|f| square(f).sqrt()).collect::<Vec<_>>()
+            })?);
+        }
+        Ok(norms)
+    }
+}
+
 /// The middle value, or the mean of the two middle ones; 0 of none.
 fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);

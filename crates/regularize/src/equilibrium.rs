@@ -2,8 +2,8 @@
 //!
 //! A loss `L(c·w) = L(w)` has `w·g = 0` and `g(c·w) = g(w)/c`, so a step of SGD lengthens the weight,
 //! `‖w′‖² = ‖w‖² + η²‖g‖²`, and decay shortens it; they balance at the values below (arXiv 2305.17212).
-//! The formulas hold for random gradients, at a constant learning rate, after about `(1−μ)/(η·λ)`
-//! steps of SGD with momentum and coupled decay, `1/(η·λ)` of AdamW.
+//! The formulas hold for random gradients and a constant learning rate, after a few times the relaxation time:
+//! [`sgd_relaxation`], [`adamw_relaxation`].
 //!
 //! `lr` is η, `decay` λ, `momentum` μ, `gradient_square` is `L_g = E‖g̃‖²` of the scale-free gradient
 //! `g̃ = ‖w‖·g`; rotations are angles in radians per step.
@@ -27,6 +27,19 @@ pub fn adamw_rotation(lr: f64, decay: f64, beta1: f64) -> f64 {
 /// Norm of a weight of `dimension` values under AdamW in equilibrium, about `√(ηd/2λ)`.
 pub fn adamw_norm(lr: f64, decay: f64, dimension: f64) -> f64 {
     (lr * dimension / (2.0 * decay)).sqrt()
+}
+
+/// Steps in which the distance of `‖w‖⁴` from its equilibrium shrinks by the factor e under SGD with momentum and coupled
+/// weight decay: `(1−μ)/(4ηλ)`. With `η̂ = η/(1−μ)`, `‖w‖²` changes by `−2η̂λ‖w‖² + η̂²·(1−μ)·L_g/‖w‖²` a step, so
+/// `‖w‖⁴` has the rate `4η̂λ`. A momentum of 0 gives decoupled decay: `1/(4ηλ)`.
+pub fn sgd_relaxation(lr: f64, decay: f64, momentum: f64) -> f64 {
+    (1.0 - momentum) / (4.0 * lr * decay)
+}
+
+/// Steps in which the distance of `‖w‖²` from its equilibrium shrinks by the factor e under AdamW: `1/(2ηλ)`. The norm of
+/// Adam's update does not depend on that of the weight, so it is the square of the norm that relaxes.
+pub fn adamw_relaxation(lr: f64, decay: f64) -> f64 {
+    1.0 / (2.0 * lr * decay)
 }
 
 /// The learning rate at which SGD with momentum turns a weight of norm 1 as fast as weight decay `decay` at

@@ -2,19 +2,22 @@
 //!
 //! A parameter is a list of rows, each of which is worked on while it is in the cache: its update, then what
 //! the method does with the update, then its norm. Where values of a row do not depend on each other, rows are
-//! pieces of any length. What couples all rows of a layer (hyperball, a projection or norm per layer) takes
-//! further passes. Every row is computed alone and sums over rows are taken in their order, so results do not
+//! pieces of any length. What couples all rows of a layer (hyperball, an orthogonal update, a projection or norm per
+//! layer) takes further passes. Every row is computed alone and sums over rows are taken in their order, so results do not
 //! depend on threads.
 
+mod orthogonal;
 mod run;
 mod walk;
 
 use crate::method::{Granularity, MomentumState};
-use crate::sums::{dot, mean, products, square};
-use crate::treatment::{Applied, Centre, Direction, Projection, Rescale, SMALLEST, Step, UPDATE_NORM_DECAY};
+use crate::step::{Applied, Centre, Direction, Projection, Rescale, Step, UPDATE_NORM_DECAY};
+use crate::sums::{SMALLEST, dot, mean, products, square};
+use orthogonal::orthogonalize;
 use run::{Pass, Row, Sums, run};
 use walk::{Apply, Write, walk};
 
+pub(crate) use orthogonal::{COEFFICIENTS, NORM_EPS};
 pub(crate) use run::Rows;
 
 /// Values of a row where rows do not matter: all that a step needs of it fits into the first cache.
@@ -29,6 +32,10 @@ pub(crate) fn step(step: &Step, mut rows: Rows<'_>, kept: &mut Vec<f32>) -> Vec<
         run(&OnePass { step, shrink: shrink(step, 1.0), project: false }, rows);
         return Vec::new();
     }
+    let before = match step.rescale {
+        Some(first) if first.first => rescale(&first, rows.reborrow_all()),
+        _ => Vec::new(),
+    };
     let mut results = vec![Sums::default(); rows.w.len() / rows.len];
     let projected = step.projection.and_then(|projection| {
         let (view, square) = looks_scale_invariant(&projection, rows.reborrow(&mut results))?;
@@ -43,10 +50,20 @@ pub(crate) fn step(step: &Step, mut rows: Rows<'_>, kept: &mut Vec<f32>) -> Vec<
             let projection = projected.map(|(_, square, projection)| (square, projection));
             run(&ApplyKept::new(step, &with_u, projection, shrink), with_u);
         }
+        (Applied::Orthogonal { iterations }, _) => {
+            let (values, len) = (rows.w.len(), rows.len);
+            kept.resize(kept.len().max(values + orthogonal::workspace(values / len, len)), 0.0);
+            let (u, work) = kept.split_at_mut(values);
+            let mut with_u = Rows { u, ..rows.reborrow(&mut results) };
+            run(&Direct { step }, with_u.reborrow_all());
+            orthogonalize(with_u.kernels, with_u.u, len, work, iterations);
+            run(&ApplyKept { step, shrink, rate: step.lr, along: None }, with_u);
+        }
         _ => run(&OnePass { step, shrink, project: projected.is_some() }, rows.reborrow(&mut results)),
     }
     match step.rescale {
         None => Vec::new(),
+        Some(Rescale { first: true, .. }) => before,
         Some(Rescale { granularity: Granularity::Filter, .. }) => factors(&results),
         Some(rescale) => layer(&rescale, rows, &mut results),
     }
@@ -109,7 +126,7 @@ impl Pass for OnePass<'_> {
     fn row(&self, mut row: Row<'_>) {
         let Self { step, mut shrink, project } = *self;
         if !step.updates_by_rows() && !project && step.cautious == 0.0 {
-            let square = walk(step, step.coupled, &mut row, Apply { shrink, rate: step.lr });
+            let square = walk(step, [step.coupled, 0.0], &mut row, Apply { shrink, rate: step.lr });
             if let Some(rescale) = &step.rescale {
                 settle(rescale, row, square);
             }
@@ -202,7 +219,8 @@ fn direct(step: &Step, row: &mut Row<'_>) -> Update {
             pull -= (f64::from(step.clip) * dot(row.g, row.w) / square) as f32;
         }
     }
-    let along = walk(step, pull, row, Write);
+    let mean = if step.centred { f64::from(step.clip) * mean(row.g) + f64::from(pull) * mean(row.w) } else { 0.0 };
+    let along = walk(step, [pull, mean as f32], row, Write);
     let mut factor = 1.0;
     if let (Direction::Nero { beta, correction, scale }, Some(row_state)) = (step.direction, &mut row.row_state) {
         let mean = beta * f64::from(**row_state) + (1.0 - beta) * square(row.u);
@@ -233,7 +251,7 @@ fn rotate(row: &mut Row<'_>, angle: f64, zero_mean: bool, correction: f64) -> f3
 #[inline(always)]
 fn finish(step: &Step, row: Row<'_>, shrink: f32, rate: f32) {
     apply(step, row.w, row.u, shrink, rate);
-    if let Some(rescale) = &step.rescale {
+    if let Some(rescale) = step.rescale.as_ref().filter(|rescale| !rescale.first) {
         if rescale.centre == Centre::Always {
             centre(row.w);
         }

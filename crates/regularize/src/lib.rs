@@ -15,18 +15,21 @@ mod params;
 mod sam;
 mod schedule;
 mod settings;
+mod slot;
+mod step;
 mod sums;
 mod tensors;
 mod treatment;
 mod weight;
 
-pub use base::{Adam, AdamP, Base, Nero, OPTIMIZERS, OptimizerInfo, Rule, Sgd, Sgdp};
+pub use base::{Adam, AdamP, Base, Muon, Nero, OPTIMIZERS, OptimizerInfo, Rule, Sgd, Sgdp};
 pub use diagnostics::{Before, LayerNorms};
 pub use error::Error;
 pub use list::{Choices, Info, catalogue};
 pub use method::{
-    Filter, Form, Granularity, Interval, METHODS, Method, MethodInfo, MomentumState, NormRule, Pbwn, Rate, Rotational,
-    Scope, SoftWeightRescaling, Target, WeightDecay, WeightNormalization, WeightStandardization, Wrs,
+    Filter, Form, GradientCentralization, Granularity, Interval, METHODS, Method, MethodInfo, MomentumState, NormRule,
+    Pbwn, Rate, Rotational, Scope, SoftWeightRescaling, Target, WeightDecay, WeightNormControl, WeightNormalization,
+    WeightStandardization, Wrs,
 };
 pub use optimizer::Optimizer;
 pub use params::{Normalization, Parameter, Params, Role};

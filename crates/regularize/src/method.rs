@@ -1,12 +1,12 @@
 //! The methods that are compared: what keeps, or does not keep, the norm of a weight in bounds.
 
+mod check;
 mod list;
 mod norm_rule;
 
 pub use list::{METHODS, MethodInfo};
 pub use norm_rule::{Filter, NormRule};
 
-use crate::base::{Base, Rule, Sgd};
 use crate::error::Error;
 use crate::list::{info_of, read_named};
 use crate::settings::{self, NoSettings, Table};
@@ -14,8 +14,9 @@ use serde::{Deserialize, Serialize};
 
 /// A way to regularise weights, combined with a base optimizer by [`crate::Optimizer`].
 ///
-/// All methods give parameters that are not scale-invariant the optimizer's `rest_decay`, so that a
-/// comparison differs in nothing else; only weight decay on everything replaces it.
+/// All methods give parameters that are not scale-invariant the optimizer's `rest_decay`, in the form of the optimizer's
+/// family: coupled for SGD, SGDP and Muon, decoupled for Adam, AdamW, AdamP and Nero. So rows of a family differ in nothing
+/// else; only weight decay on everything replaces it.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Method {
     /// Nothing holds the norm of scale-invariant weights: the control.
@@ -26,6 +27,8 @@ pub enum Method {
     Wrs(Wrs),
     /// See [`Pbwn`].
     Pbwn(Pbwn),
+    /// See [`GradientCentralization`].
+    GradientCentralization(GradientCentralization),
     /// See [`WeightStandardization`].
     WeightStandardization(WeightStandardization),
     /// See [`WeightNormalization`].
@@ -36,7 +39,9 @@ pub enum Method {
     ForcedWeightNormalization,
     /// See [`SoftWeightRescaling`].
     SoftWeightRescaling(SoftWeightRescaling),
-    /// Hyperball (Wen et al., 2025): update and weight of each layer are normalised,
+    /// See [`WeightNormControl`].
+    WeightNormControl(WeightNormControl),
+    /// Hyperball (arXiv 2606.16899): update and weight of each layer are normalised,
     /// `W ← ‖W₀‖·norm(W − η·‖W₀‖·norm(u))`, so that η is the angle of a step.
     Hyperball,
     /// See [`Rotational`].
@@ -79,7 +84,6 @@ pub enum Scope {
 #[serde(rename_all = "kebab-case")]
 pub enum Form {
     /// As the base optimizer has it: coupled for SGD and Adam, decoupled for AdamW, SGDP, AdamP and Nero.
-    /// Parameters that decay with `rest_decay` always have this form.
     Own,
     /// `λ·w` is added to the gradient, before momentum and moments.
     Coupled,
@@ -89,8 +93,13 @@ pub enum Form {
     Cautious,
     /// `w ← w·(1 − η²/η_max·λ)` on scale-invariant weights, which keeps their effective rate from rising at
     /// the end of a schedule (SGDC, AdamC, arXiv 2506.02285); decoupled on the others. `η_max` is the
-    /// optimizer's `lr` before the schedule.
+    /// optimizer's `lr` before the schedule. (arXiv 2512.08217 derives the same scaling otherwise, and disputes that
+    /// updates are orthogonal to weights.)
     Corrected,
+    /// Stable weight decay (SGDS, AdamS, arXiv 2011.11152): decoupled, in proportion to the effective learning rate.
+    /// `w ← w·(1 − η·λ·(1 − dampening)/(1 − μ))` under SGD, `w ← w·(1 − η·λ/√v̄)` under Adam and AdamW, with `v̄` the
+    /// mean of `v̂` over the values of all parameters that have a gradient.
+    Stable,
 }
 
 /// Weight rescaling (WRS, arXiv 2102.03497): before the first step, and after each step where the
@@ -149,6 +158,9 @@ pub enum Target {
     /// The square root of its number of values, so that their root mean square is 1. Under Adam, filters of
     /// all sizes then turn equally fast.
     RmsOne,
+    /// The square root of its number of filters, so that the root mean square of their norms is 1: for layers, which then
+    /// turn as fast as filters of norm 1 do.
+    RootFilters,
     /// This number.
     Constant(f64),
 }
@@ -216,11 +228,36 @@ impl Default for Pbwn {
 
 /// Weight standardization (arXiv 1903.10520): the network sees `(w − mean f)/(std f + 1e-5)` per filter, with
 /// the unbiased standard deviation; gradients go through both.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct WeightStandardization {
-    /// Decay λ of the weights behind it, in the optimizer's own form.
+    /// Decay λ of the stored weights.
     pub decay: f64,
+    /// How it enters the step.
+    pub form: Form,
+}
+
+impl Default for WeightStandardization {
+    fn default() -> Self {
+        Self { decay: 0.0, form: Form::Own }
+    }
+}
+
+/// Gradient centralization (arXiv 2004.01461): from the gradient of every filter its mean is subtracted, decay that is
+/// coupled included, before momentum and moments. Filters of one value, which would stop to learn, are left out.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct GradientCentralization {
+    /// Which weights: all of more than one dimension, or scale-invariant ones, as the authors' `gc_conv_only`.
+    pub scope: Scope,
+    /// Decay λ of scale-invariant weights, in the optimizer's own form.
+    pub decay: f64,
+}
+
+impl Default for GradientCentralization {
+    fn default() -> Self {
+        Self { scope: Scope::Everything, decay: 0.0 }
+    }
 }
 
 /// Weight normalization (arXiv 1602.07868): the network sees `w = g·v/‖v‖` per filter; both `weight_g` and
@@ -245,6 +282,24 @@ pub struct SoftWeightRescaling {
 impl Default for SoftWeightRescaling {
     fn default() -> Self {
         Self { strength: 0.01 }
+    }
+}
+
+/// Weight norm control (AdamWN, arXiv 2311.11446): decoupled decay towards a norm other than 0. After each step every
+/// scale-invariant layer is multiplied by `1 − k + k·r·‖w₀‖/‖w‖` with `k = η·λ`, at most 1, and `w₀` the weight at the start.
+/// With `r` towards 0 it is decoupled decay, after the update rather than before it.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct WeightNormControl {
+    /// Strength λ.
+    pub decay: f64,
+    /// The target norm r over the norm at the start, above 0.
+    pub target: f64,
+}
+
+impl Default for WeightNormControl {
+    fn default() -> Self {
+        Self { decay: 1.0, target: 1.0 }
     }
 }
 
@@ -292,7 +347,9 @@ impl Method {
             Self::Pbwn(settings) => settings::write(name, settings),
             Self::WeightStandardization(settings) => settings::write(name, settings),
             Self::WeightNormalization(settings) => settings::write(name, settings),
+            Self::GradientCentralization(settings) => settings::write(name, settings),
             Self::SoftWeightRescaling(settings) => settings::write(name, settings),
+            Self::WeightNormControl(settings) => settings::write(name, settings),
             Self::Rotational(settings) => settings::write(name, settings),
             Self::NormRule(rule) => rule.table(),
         }
@@ -308,7 +365,9 @@ impl Method {
             Self::WeightStandardization(_) => "weight-standardization",
             Self::WeightNormalization(_) => "weight-normalization",
             Self::ForcedWeightNormalization => "forced-weight-normalization",
+            Self::GradientCentralization(_) => "gradient-centralization",
             Self::SoftWeightRescaling(_) => "soft-weight-rescaling",
+            Self::WeightNormControl(_) => "weight-norm-control",
             Self::Hyperball => "hyperball",
             Self::Rotational(_) => "rotational",
             Self::NormRule(rule) => rule.info().name,
@@ -323,87 +382,14 @@ impl Method {
         }
     }
 
-    /// An error where a setting is out of range.
-    pub(crate) fn check(&self) -> Result<(), Error> {
-        let at_least_0 = |key: &str, value: f64| {
-            let wrong = !(value.is_finite() && value >= 0.0);
-            wrong.then(|| format!("`{key}` must be a number of at least 0, found {value}"))
-        };
-        let interval = |interval: Interval| {
-            matches!(interval, Interval::Steps(0) | Interval::Epochs(0)).then(|| "`interval` must be at least 1".into())
-        };
-        let problem = match *self {
-            Self::None | Self::ForcedWeightNormalization | Self::Hyperball => None,
-            Self::WeightDecay(WeightDecay { decay, .. })
-            | Self::WeightStandardization(WeightStandardization { decay })
-            | Self::WeightNormalization(WeightNormalization { decay })
-            | Self::Rotational(Rotational { decay, .. }) => at_least_0("decay", decay),
-            Self::Wrs(wrs) => {
-                let target = match wrs.target {
-                    Target::Constant(norm) if !(norm.is_finite() && norm > 0.0) => {
-                        Some(format!("`target` must be a number above 0, found {norm}"))
-                    }
-                    _ => None,
-                };
-                let rate = match wrs.rate {
-                    Rate::Own => None,
-                    Rate::Matched { .. } if wrs.target == Target::Init => {
-                        Some("`rate.matched` needs a `target` that is the same for all filters, found `init`".into())
-                    }
-                    Rate::Matched { lr, decay } => {
-                        at_least_0("rate.matched.lr", lr).or_else(|| at_least_0("rate.matched.decay", decay))
-                    }
-                };
-                target.or_else(|| interval(wrs.interval)).or(rate)
-            }
-            Self::Pbwn(pbwn) => interval(pbwn.interval),
-            Self::SoftWeightRescaling(SoftWeightRescaling { strength }) => {
-                let wrong = !(0.0..=1.0).contains(&strength);
-                wrong.then(|| format!("`strength` must be from 0 to 1, found {strength}"))
-            }
-            Self::NormRule(rule) => rule.check().err(),
-        };
-        match problem {
-            Some(problem) => Err(Error::settings(format!("method `{}`", self.name()), problem)),
-            None => Ok(()),
-        }
-    }
-
-    /// An error where the method makes no sense with `base`.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Combination`], which says why and what to use instead.
-    pub fn check_with(&self, base: &Base) -> Result<(), Error> {
-        let rule = &base.rule;
-        let projects = matches!(rule, Rule::Sgdp(_) | Rule::AdamP(_));
-        let reason = match (self, rule) {
-            (Self::None, _) => None,
-            (_, Rule::Nero(_)) => Some("it constrains all weights itself; use method `none`"),
-            (Self::WeightDecay(WeightDecay { form, .. }), _) if projects && *form != Form::Own => {
-                Some("it scales decay where it projects; use `form = \"own\"`")
-            }
-            (Self::WeightDecay(WeightDecay { form: Form::Corrected, .. }), _) if rule.lr() == 0.0 => {
-                Some("corrected decay is relative to the optimizer's `lr`, which must be above 0")
-            }
-            (Self::Rotational(_) | Self::Hyperball, _) if projects => {
-                Some("both remove the part of the update along the weight; use `sgd` or `adamw`")
-            }
-            (Self::Rotational(_), Rule::Sgd(Sgd { dampening, nesterov, .. })) if *dampening != 0.0 || *nesterov => {
-                Some("the angle is known for heavy-ball momentum; use `dampening = 0` and `nesterov = false`")
-            }
-            (Self::Wrs(Wrs { rate: Rate::Matched { .. }, .. }), _) => match rule {
-                Rule::Sgd(Sgd { dampening, nesterov, .. }) if *dampening != 0.0 || *nesterov => {
-                    Some("a matched rate is known for heavy-ball momentum; use `dampening = 0` and `nesterov = false`")
-                }
-                Rule::Sgd(_) | Rule::Adam(_) | Rule::AdamW(_) => None,
-                _ => Some("a matched rate is known for `sgd`, `adam` and `adamw`; use `rate = \"own\"`"),
-            },
-            _ => None,
-        };
-        match reason {
-            Some(reason) => Err(Error::Combination { optimizer: rule.name(), method: self.name(), reason }),
-            None => Ok(()),
+    /// Whether scale-invariant weights decay, of any strength where that is what the method is for.
+    pub(crate) fn decays(&self) -> bool {
+        match self {
+            Self::WeightDecay(_) => true,
+            Self::GradientCentralization(GradientCentralization { decay, .. })
+            | Self::WeightStandardization(WeightStandardization { decay, .. })
+            | Self::WeightNormalization(WeightNormalization { decay }) => *decay > 0.0,
+            _ => false,
         }
     }
 
@@ -434,7 +420,6 @@ pub(crate) enum Reparametrization {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Adam, AdamP, Nero, Sgdp};
     use serde_json::json;
 
     fn method(json: serde_json::Value) -> Result<Method, Error> {
@@ -466,26 +451,8 @@ mod tests {
         let matched = json!({"matched": {"lr": 0.1, "decay": 5e-4}});
         assert!(message(json!({"name": "wrs", "target": "init", "rate": matched})).contains("found `init`"));
         assert!(message(json!({"name": "pbwn", "interval": {"epochs": 0}})).contains("at least 1"));
+        assert!(message(json!({"name": "weight-norm-control", "target": 0})).contains("above 0"));
+        assert!(message(json!({"name": "gradient-centralization", "decay": -1})).contains("at least 0"));
         assert!(message(json!({"name": "soft-weight-rescaling", "strength": 2})).contains("from 0 to 1"));
-    }
-
-    #[test]
-    fn senseless_combinations_are_refused_by_name() {
-        let refused = |method: Method, base: Base| method.check_with(&base).unwrap_err().to_string();
-        let message = refused(Method::Wrs(Wrs::default()), Nero::default().into());
-        assert!(message.contains("`wrs`") && message.contains("`nero`") && message.contains("`none`"), "{message}");
-        refused(Method::Hyperball, AdamP::default().into());
-        refused(Method::Rotational(Rotational::default()), Sgdp::default().into());
-        refused(Method::Rotational(Rotational::default()), Sgd { nesterov: true, ..Sgd::default() }.into());
-        let cautious = Method::WeightDecay(WeightDecay { form: Form::Cautious, ..WeightDecay::default() });
-        refused(cautious, Sgdp::default().into());
-        let matched = Method::Wrs(Wrs { rate: Rate::Matched { lr: 0.1, decay: 5e-4 }, ..Wrs::default() });
-        refused(matched, Sgdp::default().into());
-        refused(matched, Sgd { nesterov: true, ..Sgd::default() }.into());
-        for rule in [Rule::Sgd(Sgd::default()), Rule::Adam(Adam::default()), Rule::AdamW(Adam::default())] {
-            for info in METHODS {
-                (info.read)(Table::new()).unwrap().check_with(&rule.into()).unwrap();
-            }
-        }
     }
 }

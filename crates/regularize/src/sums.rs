@@ -4,6 +4,9 @@
 pub(crate) const BLOCK: usize = 2048;
 pub(crate) const LANES: usize = 64;
 
+/// Below this norm a direction is noise.
+pub(crate) const SMALLEST: f64 = 1e-12;
+
 /// Sum over `f(a, b)`.
 #[inline(always)]
 fn fold(a: &[f32], b: &[f32], f: impl Fn(f32, f32) -> f32) -> f64 {

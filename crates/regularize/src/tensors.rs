@@ -1,7 +1,9 @@
 //! A step through tensor operations: the rules of [`crate::fused`] on any device.
 
+use crate::fused::{COEFFICIENTS, NORM_EPS};
 use crate::method::{Granularity, MomentumState};
-use crate::treatment::{Applied, Centre, Direction, Projection, Rescale, SMALLEST, Step, UPDATE_NORM_DECAY};
+use crate::step::{Applied, Centre, Direction, Projection, Rescale, Step, UPDATE_NORM_DECAY};
+use crate::sums::SMALLEST;
 use candle_core::{Result, Tensor, Var};
 
 /// A parameter and its state, seen as `rows` rows of `len` values.
@@ -31,6 +33,10 @@ impl Rows<'_> {
 
 /// Takes a step with gradient `g`. Returns the factors `[rows, 1]` or `[1, 1]` that weights were rescaled with.
 pub(crate) fn step(step: &Step, weight: &Rows<'_>, g: &Tensor) -> Result<Option<Tensor>> {
+    let before = match step.rescale {
+        Some(first) if first.first => Some(rescale(&first, weight)?),
+        _ => None,
+    };
     let (raw, w) = (weight.rows(&g.detach())?, weight.rows(&weight.w.as_tensor().detach())?);
     let mut g = (&raw * f64::from(step.clip))?;
     if step.riemannian {
@@ -39,6 +45,9 @@ pub(crate) fn step(step: &Step, weight: &Rows<'_>, g: &Tensor) -> Result<Option<
     }
     if step.coupled != 0.0 {
         g = (&g + (&w * f64::from(step.coupled))?)?;
+    }
+    if step.centred {
+        g = centred(&g)?;
     }
     let (mut u, mut rate) = direct(step, weight, &g)?;
     let mut ratio = 1.0;
@@ -58,6 +67,7 @@ pub(crate) fn step(step: &Step, weight: &Rows<'_>, g: &Tensor) -> Result<Option<
     }
     match step.applied {
         Applied::Straight => {}
+        Applied::Orthogonal { iterations } => u = orthogonal(&u, iterations)?,
         Applied::Hyperball => {
             let Some(target) = weight.targets else { return Ok(None) };
             let norm = u.sqr()?.sum_all()?.sqrt()?.reshape((1, 1))?;
@@ -89,7 +99,26 @@ pub(crate) fn step(step: &Step, weight: &Rows<'_>, g: &Tensor) -> Result<Option<
         ((&w - moved)? - decay)?
     };
     weight.set(weight.w, &w)?;
-    step.rescale.as_ref().map(|rescale| self::rescale(rescale, weight)).transpose()
+    match &step.rescale {
+        Some(Rescale { first: true, .. }) => Ok(before),
+        Some(rescale) => self::rescale(rescale, weight).map(Some),
+        None => Ok(None),
+    }
+}
+
+/// See [`crate::fused`]'s.
+fn orthogonal(u: &Tensor, iterations: u32) -> Result<Tensor> {
+    let (rows, len) = u.dims2()?;
+    let u = if rows > len { u.t()?.contiguous()? } else { u.clone() };
+    let norm = (u.sqr()?.sum_all()?.sqrt()? + NORM_EPS)?;
+    let mut x = u.broadcast_div(&norm)?;
+    let [a, b, c] = COEFFICIENTS.map(f64::from);
+    for _ in 0..iterations {
+        let square = x.matmul(&x.t()?.contiguous()?)?;
+        let polynomial = ((&square * b)? + (square.matmul(&square)? * c)?)?;
+        x = ((&x * a)? + polynomial.matmul(&x)?)?;
+    }
+    if rows > len { x.t()?.contiguous() } else { Ok(x) }
 }
 
 /// The update, and what it must be multiplied with, `[rows, 1]` or `[1, 1]`.

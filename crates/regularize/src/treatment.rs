@@ -1,15 +1,13 @@
-//! What an optimizer and a method do to one parameter, and what one step of it is in numbers.
+//! Resolves optimizer, method and role of a parameter into the numbers of its steps.
 
-use crate::base::{Adam, AdamP, Base, Nero, Rule, Sgd, Sgdp};
+use crate::base::{Adam, AdamP, Base, Muon, Nero, Rule, Sgd, Sgdp};
 use crate::equilibrium;
 use crate::method::{
-    Filter, Form, Granularity, Interval, Method, MomentumState, NormRule, Pbwn, Rate, Rotational, Scope,
-    SoftWeightRescaling, Target, WeightDecay, WeightNormalization, WeightStandardization, Wrs,
+    Form, GradientCentralization, Granularity, Interval, Method, MomentumState, Pbwn, Rate, Rotational, Scope,
+    SoftWeightRescaling, Target, WeightDecay, WeightNormControl, WeightNormalization, WeightStandardization, Wrs,
 };
 use crate::params::{Parameter, Role};
-
-/// Below this norm a direction is noise.
-pub(crate) const SMALLEST: f64 = 1e-12;
+use crate::step::{Applied, Centre, Direction, Projection, Rescale, Ruled, Step, UPDATE_NORM_DECAY};
 
 /// What is done to one parameter.
 #[derive(Debug, Clone)]
@@ -18,10 +16,16 @@ pub(crate) struct Treatment {
     decay: f64,
     form: Form,
     riemannian: bool,
+    /// Whether gradients are centralized.
+    centred: bool,
     turn: Turn,
     rate: Rate,
+    /// Learning rate over that of the base optimizer.
+    lr_ratio: f64,
     rescale: Option<(Rescale, Interval)>,
     target: Target,
+    /// Of weight norm control: what λ pulls the norm to, over its first value.
+    control: Option<WeightNormControl>,
     /// Rows of dimension 0, the filters of a weight; values of a vector.
     pub(crate) rows: usize,
     /// Values of a row.
@@ -35,97 +39,8 @@ enum Turn {
     Straight,
     Rotational(Rotational),
     Hyperball,
+    Orthogonal { iterations: u32 },
 }
-
-/// How weights are put back to their norms: times `softness · target/(‖w‖ + slack) + (1 − softness)`.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct Rescale {
-    pub(crate) granularity: Granularity,
-    pub(crate) softness: f64,
-    pub(crate) slack: f64,
-    /// Whether the mean of each row is removed first: before the first step, and after each.
-    pub(crate) centre: Centre,
-    pub(crate) state: MomentumState,
-    /// Whether running statistics behind the weight follow; not where the network sees a normalised weight.
-    pub(crate) follow: bool,
-    /// What says the factor instead.
-    pub(crate) rule: Option<Ruled>,
-}
-
-/// A rule for the norms of filters, and what it is told of them besides.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct Ruled {
-    rule: &'static dyn NormRule,
-    len: usize,
-    lr: f64,
-    /// 0 before the first step, where nothing is scaled.
-    step: u64,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Centre {
-    Never,
-    AtStart,
-    Always,
-}
-
-/// One step on one parameter, in numbers.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Step {
-    pub(crate) direction: Direction,
-    /// Factor of the gradient.
-    pub(crate) clip: f32,
-    /// λ of `λ·w`, added to the gradient.
-    pub(crate) coupled: f32,
-    /// Whether the gradient's part along each row of the weight is removed.
-    pub(crate) riemannian: bool,
-    pub(crate) projection: Option<Projection>,
-    /// `η·λ`: the weight is multiplied with one minus this before the update.
-    pub(crate) decoupled: f64,
-    /// `η·λ` where update and weight agree in sign.
-    pub(crate) cautious: f32,
-    pub(crate) lr: f32,
-    pub(crate) applied: Applied,
-    pub(crate) rescale: Option<Rescale>,
-}
-
-/// How a gradient becomes an update `u`.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Direction {
-    /// `b ← keep·b + take·g`; `u = b`, or `g + momentum·b`.
-    Sgd { momentum: f32, keep: f32, take: f32, nesterov: bool },
-    /// `u = m·correction1 / (√v·correction2 + eps)`, with Nesterov's `β₁·m + (1−β₁)·g` in place of `m`.
-    Adam { betas: [f64; 2], correction1: f32, correction2: f32, eps: f32, nesterov: bool },
-    /// `s ← β·s + (1−β)·‖g‖²` per row; `u = g·scale/√(s·correction)`.
-    Nero { beta: f64, correction: f64, scale: f64 },
-}
-
-/// When and how the part of an update along the weight is removed (arXiv 2006.08217).
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Projection {
-    pub(crate) delta: f64,
-    pub(crate) eps: f64,
-    pub(crate) wd_ratio: f64,
-    /// Whether the momentum itself is projected.
-    pub(crate) in_place: bool,
-}
-
-/// How an update is applied in one step.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Applied {
-    Straight,
-    /// Every row turns by `angle` in the mean; the mean squared update, one a row, is times `correction`.
-    Rotational {
-        angle: f64,
-        zero_mean: bool,
-        correction: f64,
-    },
-    /// The layer's update is normalised; η is the angle.
-    Hyperball,
-}
-
-/// Decay rate of the mean squared update of rotational variants.
-pub(crate) const UPDATE_NORM_DECAY: f64 = 0.9;
 
 /// What a step depends on besides the treatment.
 #[derive(Debug, Clone, Copy)]
@@ -140,6 +55,8 @@ pub(crate) struct Moment {
     pub(crate) total_steps: u64,
     /// See [`Nero`].
     pub(crate) scale: f64,
+    /// Root of the mean of Adam's `v̂` over all values that have a gradient, where [`Treatment::shares_moments`].
+    pub(crate) root_second_moment: f64,
 }
 
 impl Treatment {
@@ -150,9 +67,13 @@ impl Treatment {
         let rows = if vector { values } else { dims[0] };
         let len = values.checked_div(rows).unwrap_or(0);
         let invariant = matches!(parameter.role, Role::ScaleInvariant(_));
-        let (decay, form) = decay(method, invariant, rest_decay);
+        let (decay, form) = decay(method, invariant).unwrap_or((rest_decay, base.rule.rest_form()));
+        let (rule, lr_ratio) = match base.rule {
+            Rule::Muon(muon) if !invariant => (Rule::Sgd(muon.rest()), muon.rest_ratio()),
+            rule => (rule, 1.0),
+        };
         let mut treatment = Self {
-            rule: base.rule,
+            rule,
             decay,
             form: match (form, &base.rule) {
                 (Form::Own, Rule::Sgd(_) | Rule::Adam(_)) => Form::Coupled,
@@ -161,10 +82,16 @@ impl Treatment {
                 (form, _) => form,
             },
             riemannian: false,
-            turn: Turn::Straight,
+            centred: centralizes(method, invariant) && !vector && len > 1,
+            turn: match rule {
+                Rule::Muon(Muon { iterations, .. }) => Turn::Orthogonal { iterations },
+                _ => Turn::Straight,
+            },
             rate: Rate::Own,
+            lr_ratio,
             rescale: None,
             target: Target::Unit,
+            control: None,
             rows,
             len,
             vector,
@@ -182,6 +109,7 @@ impl Treatment {
         let each_step = Interval::Steps(1);
         let plain = Rescale {
             granularity: Granularity::Filter,
+            first: false,
             softness: 1.0,
             slack: 0.0,
             centre: Centre::Never,
@@ -190,11 +118,16 @@ impl Treatment {
             rule: None,
         };
         match *method {
+            Method::None if matches!(self.turn, Turn::Orthogonal { .. }) => {
+                self.target = Target::RootFilters;
+                self.rescale = Some((Rescale { granularity: Granularity::Layer, first: true, ..plain }, each_step));
+            }
             Method::None if matches!(self.rule, Rule::Nero(_)) => {
                 self.rescale = Some((Rescale { centre: Centre::Always, ..plain }, each_step));
             }
             Method::None
             | Method::WeightDecay(_)
+            | Method::GradientCentralization(_)
             | Method::WeightStandardization(_)
             | Method::WeightNormalization(_) => {}
             Method::Wrs(Wrs { granularity, target, interval, state, rate }) => {
@@ -214,6 +147,12 @@ impl Treatment {
                 self.target = Target::Init;
                 let soft = Rescale { granularity: Granularity::Layer, softness: strength, ..plain };
                 self.rescale = Some((soft, each_step));
+            }
+            Method::WeightNormControl(control) => {
+                (self.target, self.control) = (Target::Init, Some(control));
+                // Before the first step it is where it starts.
+                let start = Rescale { granularity: Granularity::Layer, softness: 0.0, ..plain };
+                self.rescale = Some((start, each_step));
             }
             Method::Hyperball => {
                 (self.target, self.turn) = (Target::Init, Turn::Hyperball);
@@ -262,22 +201,23 @@ impl Treatment {
             Rule::AdamP(AdamP { betas, eps, delta, wd_ratio, nesterov, .. }) => {
                 (adam(betas, eps, nesterov), project(delta, eps, wd_ratio, false))
             }
+            Rule::Muon(Muon { momentum, nesterov, .. }) => {
+                let momentum = momentum as f32;
+                (Direction::Sgd { momentum, keep: momentum, take: 1.0, nesterov }, None)
+            }
             Rule::Nero(Nero { beta, .. }) => {
                 let correction = 1.0 / (1.0 - power(beta));
                 (Direction::Nero { beta, correction, scale: moment.scale }, None)
             }
         };
-        let decoupled = match (self.form, &self.rule) {
-            (Form::Corrected, _) => lr * lr / self.rule.lr().max(f64::MIN_POSITIVE) * self.decay,
-            (Form::Decoupled, Rule::Sgdp(Sgdp { momentum, .. })) => lr * self.decay / (1.0 - momentum),
-            (Form::Decoupled, _) => lr * self.decay,
-            _ => 0.0,
-        };
+        let shrinks = matches!(self.form, Form::Decoupled | Form::Corrected | Form::Stable);
+        let decoupled = if shrinks { self.shrink(lr, moment.root_second_moment) } else { 0.0 };
         Step {
             direction,
             clip: moment.clip,
             coupled: if self.form == Form::Coupled { self.decay as f32 } else { 0.0 },
             riemannian: self.riemannian,
+            centred: self.centred,
             projection,
             decoupled,
             cautious: if self.form == Form::Cautious { (lr * self.decay) as f32 } else { 0.0 },
@@ -285,6 +225,7 @@ impl Treatment {
             applied: match self.turn {
                 Turn::Straight => Applied::Straight,
                 Turn::Hyperball => Applied::Hyperball,
+                Turn::Orthogonal { iterations } => Applied::Orthogonal { iterations },
                 Turn::Rotational(Rotational { zero_mean, .. }) => Applied::Rotational {
                     angle: self.rotation(lr).unwrap_or(0.0),
                     zero_mean,
@@ -294,7 +235,8 @@ impl Treatment {
             rescale: match self.rescale {
                 Some((rescale, Interval::Steps(n))) if moment.total_steps.is_multiple_of(n) => {
                     let rule = rescale.rule.map(|rule| Ruled { lr, step: moment.step, ..rule });
-                    Some(Rescale { rule, ..rescale })
+                    let softness = self.control.map_or(rescale.softness, |control| (lr * control.decay).min(1.0));
+                    Some(Rescale { rule, softness, ..rescale })
                 }
                 _ => None,
             },
@@ -318,7 +260,8 @@ impl Treatment {
     pub(crate) fn target(&self, norm: f64) -> f64 {
         match self.target {
             Target::Unit => 1.0,
-            Target::Init => norm,
+            Target::Init => norm * self.control.map_or(1.0, |control| control.target),
+            Target::RootFilters => (self.norm_len() as f64 / self.len.max(1) as f64).sqrt(),
             Target::RmsOne => (self.norm_len() as f64).sqrt(),
             Target::Constant(norm) => norm,
         }
@@ -326,7 +269,7 @@ impl Treatment {
 
     /// The learning rate of this parameter where that of the base optimizer is `lr`; see [`Rate`].
     pub(crate) fn lr(&self, lr: f64, gradient_square: f64) -> f64 {
-        let Rate::Matched { lr: matched, decay } = self.rate else { return lr };
+        let Rate::Matched { lr: matched, decay } = self.rate else { return lr * self.lr_ratio };
         let len = self.norm_len();
         // A matched rate does not go with targets that depend on the norm.
         let target = self.target(1.0);
@@ -343,6 +286,46 @@ impl Treatment {
         }
     }
 
+    /// What decay takes off the weight in a step at learning rate `lr`, as a share of it: in the mean, where it passes
+    /// through a momentum.
+    fn shrink(&self, lr: f64, root_second_moment: f64) -> f64 {
+        let shrink = lr * self.decay;
+        match (self.form, &self.rule) {
+            (Form::Corrected, _) => lr * lr / self.rule.lr().max(f64::MIN_POSITIVE) * self.decay,
+            (Form::Coupled | Form::Stable, Rule::Sgd(Sgd { momentum, dampening, .. })) => {
+                (1.0 - dampening) / (1.0 - momentum) * shrink
+            }
+            (Form::Stable, _) if root_second_moment == 0.0 => 0.0,
+            (Form::Stable, _) => shrink / root_second_moment,
+            (_, Rule::Sgdp(Sgdp { momentum, .. })) => shrink / (1.0 - momentum),
+            _ => shrink,
+        }
+    }
+
+    /// By how many e-foldings decay alone shrinks `‖w‖⁴` in a step at learning rate `lr`; `None` where that depends on
+    /// gradients. Weights that `sgdp` and `adamp` see as scale-invariant decay with their `wd_ratio`.
+    pub(crate) fn decay_efolds(&self, lr: f64, root_second_moment: f64) -> Option<f64> {
+        let ratio = match (self.form, &self.rule) {
+            (Form::Cautious, _) | (Form::Coupled, Rule::Adam(_) | Rule::AdamW(_)) => return None,
+            (_, Rule::Sgdp(Sgdp { wd_ratio, .. }) | Rule::AdamP(AdamP { wd_ratio, .. })) => *wd_ratio,
+            _ => 1.0,
+        };
+        Some(4.0 * ratio * self.shrink(lr, root_second_moment))
+    }
+
+    /// Whether a step depends on the second moments of all parameters.
+    pub(crate) fn shares_moments(&self) -> bool {
+        self.form == Form::Stable && self.betas().is_some()
+    }
+
+    /// Decay rate of Adam's second moment.
+    pub(crate) fn betas(&self) -> Option<[f64; 2]> {
+        match self.rule {
+            Rule::Adam(Adam { betas, .. }) | Rule::AdamW(Adam { betas, .. }) => Some(betas),
+            _ => None,
+        }
+    }
+
     /// Whether [`Treatment::lr`] needs the gradient's mean squared norm.
     pub(crate) fn measures_gradient(&self) -> bool {
         matches!((self.rate, self.rule), (Rate::Matched { .. }, Rule::Sgd(_)))
@@ -355,7 +338,7 @@ impl Treatment {
             (Turn::Hyperball, _) => lr,
             (Turn::Rotational(_), _) => self.rotation(lr).unwrap_or(0.0),
             (_, Rule::Sgd(_) | Rule::Sgdp(_)) => lr / (norm * norm),
-            (_, Rule::Adam(_) | Rule::AdamW(_) | Rule::AdamP(_) | Rule::Nero(_)) => lr / norm,
+            (_, Rule::Adam(_) | Rule::AdamW(_) | Rule::AdamP(_) | Rule::Muon(_) | Rule::Nero(_)) => lr / norm,
         }
     }
 
@@ -387,7 +370,7 @@ impl Treatment {
     pub(crate) fn state_names(&self) -> &'static [&'static str] {
         match self.rule {
             Rule::Sgd(Sgd { momentum: 0.0, .. }) | Rule::Nero(_) => &[],
-            Rule::Sgd(_) | Rule::Sgdp(_) => &["momentum_buffer"],
+            Rule::Sgd(_) | Rule::Sgdp(_) | Rule::Muon(_) => &["momentum_buffer"],
             Rule::Adam(_) | Rule::AdamW(_) | Rule::AdamP(_) => &["exp_avg", "exp_avg_sq"],
         }
     }
@@ -407,42 +390,25 @@ impl Treatment {
     }
 }
 
-impl Step {
-    /// Whether values of a row depend on each other.
-    pub(crate) fn by_rows(&self) -> bool {
-        self.projection.is_some() || self.rescale.is_some() || self.updates_by_rows()
-    }
-
-    /// Whether the update of a value depends on other values of its row, projections aside.
-    pub(crate) fn updates_by_rows(&self) -> bool {
-        self.riemannian
-            || !matches!(self.applied, Applied::Straight)
-            || matches!(self.direction, Direction::Nero { .. })
-    }
-}
-
-impl Rescale {
-    /// The factor that a weight of norm `norm` is multiplied with; 1 where it, or its target, has no direction.
-    pub(crate) fn factor(&self, norm: f64, target: f64) -> f64 {
-        if norm.is_nan() || norm < SMALLEST || target < SMALLEST {
-            return 1.0;
-        }
-        match self.rule {
-            Some(Ruled { step: 0, .. }) => 1.0,
-            Some(Ruled { rule, len, lr, step }) => rule.factor(&Filter { norm, start: target, len, lr, step }),
-            None => self.softness * target / (norm + self.slack) + (1.0 - self.softness),
-        }
-    }
-}
-
-/// The decay λ of a parameter, and its form.
-fn decay(method: &Method, invariant: bool, rest_decay: f64) -> (f64, Form) {
+/// The decay λ of a parameter and its form, where the method says them.
+fn decay(method: &Method, invariant: bool) -> Option<(f64, Form)> {
     match *method {
-        Method::WeightDecay(WeightDecay { decay, scope: Scope::Everything, form }) => (decay, form),
-        _ if !invariant => (rest_decay, Form::Own),
-        Method::WeightDecay(WeightDecay { decay, form, .. }) => (decay, form),
-        Method::WeightStandardization(WeightStandardization { decay })
-        | Method::WeightNormalization(WeightNormalization { decay }) => (decay, Form::Own),
-        _ => (0.0, Form::Own),
+        Method::WeightDecay(WeightDecay { decay, scope: Scope::Everything, form }) => Some((decay, form)),
+        _ if !invariant => None,
+        Method::WeightDecay(WeightDecay { decay, form, .. })
+        | Method::WeightStandardization(WeightStandardization { decay, form }) => Some((decay, form)),
+        Method::WeightNormalization(WeightNormalization { decay })
+        | Method::GradientCentralization(GradientCentralization { decay, .. }) => Some((decay, Form::Own)),
+        _ => Some((0.0, Form::Own)),
+    }
+}
+
+/// Whether gradients of a parameter are centralized, if it has rows.
+fn centralizes(method: &Method, invariant: bool) -> bool {
+    match method {
+        Method::GradientCentralization(GradientCentralization { scope, .. }) => {
+            invariant || *scope == Scope::Everything
+        }
+        _ => false,
     }
 }

@@ -2,8 +2,7 @@
 
 use crate::in_place::{current, read};
 use crate::method::Reparametrization;
-use crate::sums::{dot, mean, square};
-use crate::treatment::SMALLEST;
+use crate::sums::{SMALLEST, dot, mean, square};
 use candle_core::{CpuStorage, CustomOp1, CustomOp2, CustomOp3, DType, Layout, Result, Shape, Tensor, bail};
 use kernels::Kernels;
 use rayon::prelude::*;

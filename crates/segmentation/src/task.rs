@@ -154,29 +154,33 @@ impl Task for SemanticSegmentation {
     }
 
     fn loss(&self, model: &Segmenter, batch: &Batch) -> Result<Tensor> {
-        let loss = |windows: &Tensor, masks: &[Mask]| {
-            if matches!(self.config.model, ModelConfig::Deeplab(_)) && masks.len() < 2 {
-                bail!(
-                    "DeepLabv3+ takes statistics of one value an image: expected `train.batch` of at least 2, found 1"
-                );
-            }
-            let classes: Vec<u8> = masks.iter().flat_map(|mask| mask.classes.iter().copied()).collect();
-            Ok(self.loss.of(&model.forward(windows, Statistics::Batch)?, &classes)?)
-        };
         match &batch.images {
-            Images::Windows(images) => loss(images, &batch.masks),
+            Images::Windows(images) => self.loss_of(model, images, &batch.masks, Statistics::Batch),
             Images::Whole(images, device) => {
-                // Each window with its own part of the mask.
-                let (mut windows, mut masks) = (Vec::new(), Vec::new());
-                for (image, mask) in images.iter().zip(&batch.masks) {
-                    for Tile { view, .. } in self.tiles(image) {
-                        masks.push(mask.follow(&view));
-                        windows.push(Transform::from(view).pixels(image, &self.normalise));
-                    }
-                }
-                loss(&stack(&windows, self.config.tile(), self.normalise.channels(), device)?, &masks)
+                let (windows, masks) = self.windows(images, &batch.masks, device)?;
+                self.loss_of(model, &windows, &masks, Statistics::Batch)
             }
         }
+    }
+
+    /// An image at a time: all windows of a batch may not fit the memory.
+    fn evaluation_loss(&self, model: &Segmenter, batch: &Batch, _: &Vec<Mask>) -> Result<Option<f64>> {
+        let loss = |windows: &Tensor, masks: &[Mask]| -> Result<f64> {
+            Ok(f64::from(self.loss_of(model, windows, masks, Statistics::Running)?.to_scalar::<f32>()?))
+        };
+        let loss = match &batch.images {
+            Images::Windows(images) => loss(images, &batch.masks)?,
+            Images::Whole(images, device) => {
+                let mut sum = 0.0;
+                for (image, mask) in images.iter().zip(&batch.masks) {
+                    let (windows, masks) =
+                        self.windows(std::slice::from_ref(image), std::slice::from_ref(mask), device)?;
+                    sum += loss(&windows, &masks)?;
+                }
+                sum / images.len() as f64
+            }
+        };
+        Ok(Some(loss))
     }
 
     fn predict(&self, model: &Segmenter, batch: &Batch) -> Result<Vec<Mask>> {
@@ -242,6 +246,28 @@ const AT_ONCE: usize = 1 << 27;
 const LARGEST_DRAWN: usize = 512;
 
 impl SemanticSegmentation {
+    fn loss_of(&self, model: &Segmenter, windows: &Tensor, masks: &[Mask], statistics: Statistics) -> Result<Tensor> {
+        let one = masks.len() < 2 && matches!(statistics, Statistics::Batch);
+        if one && matches!(self.config.model, ModelConfig::Deeplab(_)) {
+            bail!("DeepLabv3+ takes statistics of one value an image: expected `train.batch` of at least 2, found 1");
+        }
+        let classes: Vec<u8> = masks.iter().flat_map(|mask| mask.classes.iter().copied()).collect();
+        Ok(self.loss.of(&model.forward(windows, statistics)?, &classes)?)
+    }
+
+    /// The windows of `images`, each with its own part of the mask.
+    fn windows(&self, images: &[Image], masks: &[Mask], device: &Device) -> Result<(Tensor, Vec<Mask>)> {
+        let (mut windows, mut parts) = (Vec::new(), Vec::new());
+        for (image, mask) in images.iter().zip(masks) {
+            for Tile { view, .. } in self.tiles(image) {
+                parts.push(mask.follow(&view));
+                windows.push(Transform::from(view).pixels(image, &self.normalise));
+            }
+        }
+        let windows = stack(&windows, self.config.tile(), self.normalise.channels(), device)?;
+        Ok((windows, parts))
+    }
+
     fn tiles(&self, image: &Image) -> Vec<Tile> {
         tiles([image.height, image.width], self.config.tile())
     }

@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
 /// Raise it when an older checkpoint cannot be read, or would not give the same run.
-const VERSION: u32 = 3;
+const VERSION: u32 = 4;
 
 /// What is kept besides tensors.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -20,6 +20,8 @@ pub(crate) struct Progress {
     pub(crate) step: u64,
     /// Training loss summed over the steps since the last evaluation.
     pub(crate) loss_sum: f64,
+    /// See [`record::Record::decay_efolds`].
+    pub(crate) decay_efolds: Option<f64>,
     /// Lines of `log.jsonl` that belong to these steps.
     pub(crate) log_lines: usize,
     pub(crate) seconds: Seconds,

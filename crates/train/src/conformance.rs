@@ -150,6 +150,10 @@ pub fn a_resumed_run_gives_the_same_weights<T: Task>(root: &Root, spec: &Spec) -
             (&whole.losses, &whole.epochs, &whole.norms) == (&resumed.losses, &resumed.epochs, &resumed.norms),
             "interrupted at {stops:?}, the log differs"
         );
+        ensure!(
+            (whole.decay_efolds, whole.collapsed) == (resumed.decay_efolds, resumed.collapsed),
+            "interrupted at {stops:?}, e-foldings of decay or collapsed filters differ"
+        );
         ensure!(resumed.provenance.resumed == stops.len() as u64, "the record does not say how often it was resumed");
     }
     Ok(())

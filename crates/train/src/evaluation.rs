@@ -23,6 +23,39 @@ pub fn evaluate<T: Task>(
     threads: usize,
     device: &Device,
 ) -> Result<Scores> {
+    evaluate_with(task, model, split, [batch, threads], device, |_, _| Ok(()))
+}
+
+/// The same, and the mean of [`Task::evaluation_loss`] over the examples.
+pub(crate) fn evaluate_with_loss<T: Task>(
+    task: &T,
+    model: &T::Model,
+    split: Split,
+    sizes: [usize; 2],
+    device: &Device,
+) -> Result<(Scores, Option<f64>)> {
+    let len = task.set().len(split);
+    let size = task.evaluation_batch(sizes[0]).max(1);
+    let (mut done, mut sum) = (0, Some(0.0));
+    let scores = evaluate_with(task, model, split, sizes, device, |prediction, batch| {
+        let examples = size.min(len - done);
+        done += examples;
+        let loss = task.evaluation_loss(model, batch, prediction)?;
+        sum = sum.zip(loss).map(|(sum, loss)| sum + loss * examples as f64);
+        Ok(())
+    })?;
+    Ok((scores, sum.map(|sum| sum / len as f64)))
+}
+
+/// Scores, where `each` is called with every prediction and its batch; of at most `batch` examples, prepared by `threads`.
+fn evaluate_with<T: Task>(
+    task: &T,
+    model: &T::Model,
+    split: Split,
+    [batch, threads]: [usize; 2],
+    device: &Device,
+    mut each: impl FnMut(&T::Prediction, &T::Batch) -> Result<()>,
+) -> Result<Scores> {
     // Memory that training left is of other sizes, and so is what is left behind for training.
     ops::release_memory();
     let len = task.set().len(split);
@@ -38,6 +71,7 @@ pub fn evaluate<T: Task>(
             let batch = task.collate(examples?, device)?;
             let prediction = ops::no_grad(|| task.predict(model, &batch))?;
             task.observe(&prediction, &batch, &mut meter)?;
+            ops::no_grad(|| each(&prediction, &batch))?;
         }
         ops::release_memory();
         let (scores, headline) = (task.scores(meter), T::HEADLINE.score);

@@ -87,6 +87,22 @@ pub trait Task: Sized + Sync {
     /// The training loss of a batch, a scalar: the mean over its examples.
     fn loss(&self, model: &Self::Model, batch: &Self::Batch) -> Result<Tensor>;
 
+    /// The training loss of a batch in evaluation mode, a mean over its examples, where `prediction` is what
+    /// [`Task::predict`] says of it; `None` where it cannot be told. Its mean over validation, against the training loss, is
+    /// how much a network overfits.
+    ///
+    /// # Errors
+    ///
+    /// Where an operation fails.
+    fn evaluation_loss(
+        &self,
+        _model: &Self::Model,
+        _batch: &Self::Batch,
+        _prediction: &Self::Prediction,
+    ) -> Result<Option<f64>> {
+        Ok(None)
+    }
+
     /// What the network says of a batch, in evaluation mode.
     fn predict(&self, model: &Self::Model, batch: &Self::Batch) -> Result<Self::Prediction>;
 

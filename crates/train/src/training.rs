@@ -2,7 +2,7 @@
 
 use crate::checkpoint::{self, Progress};
 use crate::error::Error;
-use crate::evaluation::evaluate;
+use crate::evaluation::evaluate_with_loss;
 use crate::loader::{Loader, examples};
 use crate::plan::{Planned, Settings, plan};
 use crate::provenance;
@@ -102,6 +102,8 @@ struct Run<'a, T: Task> {
     params: Params,
     model: T::Model,
     optimizer: Optimizer,
+    /// Norms of the filters of scale-invariant weights at the start.
+    start_norms: Vec<f64>,
     progress: Progress,
     log: Vec<LogLine>,
     saved: Instant,
@@ -123,6 +125,7 @@ impl<'a, T: Task> Run<'a, T> {
         let params = planned.params();
         let model = task.model(&params).map_err(|e| Error::spec("task", format!("{e:#}")))?;
         let mut optimizer = Optimizer::new(&params, planned.base, planned.method, planned.spec.rest_decay)?;
+        let start_norms = params.filter_norms()?;
         let loaded = checkpoint::load(folder, &planned.id, &params, &mut optimizer)?;
         let (progress, log) = match loaded {
             Some((mut progress, log)) => {
@@ -131,10 +134,12 @@ impl<'a, T: Task> Run<'a, T> {
             }
             None => {
                 let (seconds, started) = (Seconds::default(), provenance::now());
-                (Progress { step: 0, loss_sum: 0.0, log_lines: 0, seconds, started, resumed: 0 }, Vec::new())
+                let (loss_sum, decay_efolds) = (0.0, None);
+                (Progress { step: 0, loss_sum, decay_efolds, log_lines: 0, seconds, started, resumed: 0 }, Vec::new())
             }
         };
-        Ok(Self { task, folder, planned, options, params, model, optimizer, progress, log, saved: Instant::now() })
+        let saved = Instant::now();
+        Ok(Self { task, folder, planned, options, params, model, optimizer, start_norms, progress, log, saved })
     }
 
     fn steps_per_epoch(&self) -> u64 {
@@ -243,6 +248,9 @@ impl<'a, T: Task> Run<'a, T> {
         let start = Instant::now();
         self.optimizer.step(&gradients, lr)?;
         self.progress.seconds.update += start.elapsed().as_secs_f64();
+        if let Some(efolds) = self.optimizer.decay_efolds(lr) {
+            self.progress.decay_efolds = Some(self.progress.decay_efolds.unwrap_or(0.0) + efolds);
+        }
         if let Some(before) = before {
             let rotation = self.optimizer.equilibrium_rotation(lr);
             self.log.extend(norms(step, lr, rotation, before.after(&self.optimizer, lr)?));
@@ -262,7 +270,9 @@ impl<'a, T: Task> Run<'a, T> {
         let start = Instant::now();
         let (batch, threads) = (self.planned.settings.batch, self.options.loader_threads);
         let device = self.planned.settings.engine.device();
-        let validation = evaluate(self.task, &self.model, Split::Validation, batch, threads, &device)?;
+        let sizes = [batch, threads];
+        let (validation, validation_loss) =
+            evaluate_with_loss(self.task, &self.model, Split::Validation, sizes, &device)?;
         self.progress.seconds.evaluation += start.elapsed().as_secs_f64();
         let step = self.progress.step;
         if let Some((name, score)) = validation.iter().find(|(_, score)| !score.is_finite()) {
@@ -276,7 +286,8 @@ impl<'a, T: Task> Run<'a, T> {
             evaluate_every
         };
         let train_loss = self.progress.loss_sum / (since * self.steps_per_epoch()) as f64;
-        let row = EpochRow { epoch, step, train_loss, validation };
+        let validation_loss = validation_loss.filter(|loss| loss.is_finite());
+        let row = EpochRow { epoch, step, train_loss, validation, validation_loss };
         (self.options.event)(&Event::Epoch(&row));
         self.log.push(LogLine::Epoch(row));
         self.progress.loss_sum = 0.0;
@@ -318,6 +329,8 @@ impl<'a, T: Task> Run<'a, T> {
             weights: self.params.digest()?,
             tensors: Some(self.tensors()?),
             losses: Some(digest::losses(all_losses)),
+            decay_efolds: self.progress.decay_efolds.filter(|efolds| efolds.is_finite()),
+            collapsed: self.collapsed()?,
             steps: self.progress.step,
             seconds: self.progress.seconds,
             about: self.about(),
@@ -335,6 +348,15 @@ impl<'a, T: Task> Run<'a, T> {
             }
             _ => Ok(record),
         }
+    }
+
+    /// Share of the filters that have lost their norm.
+    fn collapsed(&self) -> std::result::Result<Option<f64>, Error> {
+        /// What is left of a norm, below which a filter only follows decay.
+        const COLLAPSED: f64 = 1e-6;
+        let norms = self.params.filter_norms()?;
+        let collapsed = norms.iter().zip(&self.start_norms).filter(|(now, start)| **now < COLLAPSED * **start).count();
+        Ok((!norms.is_empty()).then(|| collapsed as f64 / norms.len() as f64))
     }
 
     /// The digest of each parameter and buffer.

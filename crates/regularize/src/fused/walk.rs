@@ -1,8 +1,8 @@
 //! The update of each value: one walk over a row's gradient and state.
 
 use super::run::Row;
+use crate::step::{Direction, Step};
 use crate::sums::{BLOCK, LANES, sum_lanes};
-use crate::treatment::{Direction, Step};
 
 /// What is done with the update of each value of a row, and summed over the row.
 pub(super) trait Sink {
@@ -92,11 +92,11 @@ fn for_each<const U: bool>(
     total
 }
 
-/// Walks over a row with the update of the step's direction, where `pull·w` is added to the gradient.
+/// Walks over a row with the update of the step's direction, where `pull·w − mean` is added to the gradient.
 #[inline(always)]
-pub(super) fn walk(step: &Step, pull: f32, row: &mut Row<'_>, sink: impl Sink) -> f64 {
+pub(super) fn walk(step: &Step, [pull, mean]: [f32; 2], row: &mut Row<'_>, sink: impl Sink) -> f64 {
     let clip = step.clip;
-    let gradient = move |w: f32, g: f32| clip * g + pull * w;
+    let gradient = move |w: f32, g: f32| clip * g + pull * w - mean;
     match step.direction {
         Direction::Sgd { momentum, keep, take, nesterov } if !row.m.is_empty() => {
             if nesterov {

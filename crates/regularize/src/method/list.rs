@@ -28,15 +28,18 @@ pub const METHODS: &[MethodInfo] = &[
                   decoupled: w ← (1 − η·λ)·w\n\
                   cautious: w ← w − η·(u + λ·[u·w ≥ 0]·w), value by value\n\
                   corrected: w ← (1 − λ·η²/η_max)·w on scale-invariant weights, decoupled on others;\n\
-                  \u{20}          η_max is the optimizer's `lr`",
+                  \u{20}          η_max is the optimizer's `lr`\n\
+                  stable: w ← (1 − λ·η/(1−μ))·w under `sgd`, (1 − λ·η/√v̄)·w under `adam` and `adamw`, v̄ the mean of v̂ over\n\
+                  \u{20}       all values with a gradient",
         source: "Krogh and Hertz, NeurIPS 1991; coupled as in torch.optim.SGD and Adam, decoupled arXiv 1711.05101, \
-                 cautious arXiv 2510.12402, corrected arXiv 2506.02285",
-        limits: "sets the rotation of scale-invariant weights only after about 1/(η·λ) steps, (1−μ)/(η·λ) where coupled \
-                 decay passes through a momentum μ; strong decay lets single filters collapse; `corrected` is meant for schedules whose largest rate is `lr`; `sgdp` and `adamp` \
+                 cautious arXiv 2510.12402, corrected arXiv 2506.02285 (arXiv 2512.08217 disputes its argument that updates are \
+                 orthogonal to weights), stable arXiv 2011.11152",
+        limits: "sets the rotation of scale-invariant weights only after some times its relaxation time, (1−μ)/(4ηλ) steps \
+                 where coupled decay passes through a momentum μ, 1/(2ηλ) under AdamW; strong decay lets single filters collapse; `corrected` is meant for schedules whose largest rate is `lr`; `sgdp` and `adamp` \
                  scale decay themselves, so they take `form = \"own\"` only",
         choices: &[
             ("scope", &["\"scale-invariant\""]),
-            ("form", &["\"coupled\"", "\"decoupled\"", "\"cautious\"", "\"corrected\""]),
+            ("form", &["\"coupled\"", "\"decoupled\"", "\"cautious\"", "\"corrected\"", "\"stable\""]),
         ],
         read: |table| settings::read("method", "weight-decay", table).map(Method::WeightDecay),
     },
@@ -46,16 +49,16 @@ pub const METHODS: &[MethodInfo] = &[
         formula: "before the first step, and then once an interval, with c = target/‖f‖:\n\
                   f ← c·f\n\
                   behind it: running mean ← c·running mean, running variance ← c²·running variance, bias ← c·bias\n\
-                  target: unit 1, init ‖f₀‖, rms-one √n; granularity layer: w in place of f",
+                  target: unit 1, init ‖f₀‖, rms-one √n; granularity layer: w in place of f, and target root-filters √C of C filters",
         source: "arXiv 2102.03497, whose public text leaves the defaults open; per filter and step it equals the \
                  projection of arXiv 1710.02338",
         limits: "not for frozen batch norm, nor for convolutions that no batch statistics follow; under Adam at unit \
                  norm, filters turn in proportion to √n: `target = \"rms-one\"` removes that; with `granularity = \
-                 \"layer\"` each of C filters turns C times as fast under SGD, √C times under Adam; a matched rate is for `sgd` (no \
+                 \"layer\"` each of C filters turns C times as fast under SGD, √C times under Adam, unless `target = \"root-filters\"`; a matched rate is for `sgd` (no \
                  dampening, no Nesterov), `adam` and `adamw`, and for targets other than `init`",
         choices: &[
             ("granularity", &["\"layer\""]),
-            ("target", &["\"init\"", "\"rms-one\"", "{ constant = 2.0 }"]),
+            ("target", &["\"init\"", "\"rms-one\"", "\"root-filters\"", "{ constant = 2.0 }"]),
             ("interval", &["{ steps = 100 }", "{ epochs = 1 }"]),
             ("state", &["\"rescale\"", "\"project\""]),
             ("rate", &["{ matched = { lr = 0.1, decay = 5e-4 } }"]),
@@ -73,13 +76,24 @@ pub const METHODS: &[MethodInfo] = &[
         read: |table| settings::read("method", "pbwn", table).map(Method::Pbwn),
     },
     Info {
+        name: "gradient-centralization",
+        description: "from the gradient of every filter its mean is subtracted, so that the mean of a filter stays as it was",
+        formula: "g ← ∇L + λ·f where decay is coupled\n\
+                  g ← g − mean g, for each filter of a weight with more than one dimension",
+        source: "arXiv 2004.01461, in the order of the authors' code",
+        limits: "nothing holds the norm of scale-invariant weights unless `decay` does; the last linear layer is centralized \
+                 as well unless `scope = \"scale-invariant\"`; filters of one value are left out",
+        choices: &[("scope", &["\"scale-invariant\""])],
+        read: |table| settings::read("method", "gradient-centralization", table).map(Method::GradientCentralization),
+    },
+    Info {
         name: "weight-standardization",
         description: "the network sees filters of mean 0 and standard deviation 1; the stored weights are trained",
         formula: "seen: (f − mean f)/(std f + 1e-5), with the unbiased std and gradients through both",
         source: "arXiv 1903.10520",
         limits: "nothing holds the norm of the stored weights unless `decay` does; needs layers that ask `Params` for \
                  the weight; filters of one value are standardised to 0",
-        choices: &[],
+        choices: &[("form", &["\"coupled\"", "\"decoupled\"", "\"cautious\"", "\"corrected\"", "\"stable\""])],
         read: |table| settings::read("method", "weight-standardization", table).map(Method::WeightStandardization),
     },
     Info {
@@ -118,13 +132,25 @@ pub const METHODS: &[MethodInfo] = &[
         read: |table| settings::read("method", "soft-weight-rescaling", table).map(Method::SoftWeightRescaling),
     },
     Info {
+        name: "weight-norm-control",
+        description: "decoupled decay towards a multiple of the first norm of every scale-invariant layer, instead of 0",
+        formula: "w ← (1 − k)·w + k·r·‖w₀‖·w/‖w‖ after the step, with k = η·λ, λ the `decay`, r the `target`\n\
+                  behind it: as `wrs`",
+        source: "arXiv 2311.11446 (AdamWN, with `adamw`); its code is not public: per layer, in proportion to η, and after the \
+                 step are readings, and the defaults are ours",
+        limits: "decoupled weight decay is the case r → 0; the norm settles above its target, the more so the larger \
+                 the update is against k",
+        choices: &[],
+        read: |table| settings::read("method", "weight-norm-control", table).map(Method::WeightNormControl),
+    },
+    Info {
         name: "hyperball",
         description: "weight and update of every scale-invariant layer are normalised, so that η is the angle of a step",
         formula: "w ← w − η·‖w₀‖·u/‖u‖\n\
                   w ← ‖w₀‖·w/‖w‖",
-        source: "Wen et al., Fantastic Pretraining Optimizers and Where to Find Them 2.1: Hyperball Optimization, 2025",
-        limits: "steps do not shrink with the gradient, so only the schedule ends training; not with `sgdp`, `adamp` or \
-                 `nero`",
+        source: "Hyperball, arXiv 2606.16899",
+        limits: "steps do not shrink with the gradient, so only the schedule ends training; not with `sgdp`, `adamp`, \
+                 `muon` or `nero`",
         choices: &[],
         read: |table| settings::read::<NoSettings>("method", "hyperball", table).map(|_| Method::Hyperball),
     },

@@ -129,6 +129,7 @@ pub(crate) fn bases() -> Vec<Base> {
     let adam = Adam { lr: 0.02, betas: [0.8, 0.95], ..Adam::default() };
     let sgdp = Sgdp { lr: 0.05, momentum: 0.9, ..Sgdp::default() };
     let adamp = AdamP { lr: 0.02, betas: [0.8, 0.95], ..AdamP::default() };
+    let muon = Muon { lr: 0.05, rest_lr: 0.02, ..Muon::default() };
     let clipped = |rule: Rule| Base { clip_norm: Some(0.7), ..rule.into() };
     vec![
         Sgd { momentum: 0.0, ..sgd }.into(),
@@ -144,6 +145,8 @@ pub(crate) fn bases() -> Vec<Base> {
         Sgdp { dampening: 0.3, nesterov: true, ..sgdp }.into(),
         adamp.into(),
         AdamP { nesterov: true, ..adamp }.into(),
+        muon.into(),
+        Muon { momentum: 0.0, nesterov: false, iterations: 3, ..muon }.into(),
         Nero { lr: 0.05, beta: 0.9 }.into(),
     ]
 }
@@ -152,12 +155,18 @@ pub(crate) fn bases() -> Vec<Base> {
 pub(crate) fn methods() -> Vec<Method> {
     let mut methods = vec![Method::None, Method::ForcedWeightNormalization, Method::Hyperball];
     for scope in [Scope::Everything, Scope::ScaleInvariant] {
-        for form in [Form::Own, Form::Coupled, Form::Decoupled, Form::Cautious, Form::Corrected] {
+        methods.push(Method::GradientCentralization(GradientCentralization { scope, decay: 0.05 }));
+        for form in FORMS {
             methods.push(Method::WeightDecay(WeightDecay { decay: 0.05, scope, form }));
         }
     }
+    for form in FORMS {
+        methods.push(Method::WeightStandardization(WeightStandardization { decay: 0.05, form }));
+    }
+    for (decay, target) in [(0.0, 1.0), (2.0, 0.5), (2.0, 1.5), (100.0, 1.0)] {
+        methods.push(Method::WeightNormControl(WeightNormControl { decay, target }));
+    }
     for decay in [0.0, 0.05] {
-        methods.push(Method::WeightStandardization(WeightStandardization { decay }));
         methods.push(Method::WeightNormalization(WeightNormalization { decay }));
     }
     for strength in [0.0, 0.1, 1.0] {
@@ -215,7 +224,7 @@ impl NormRule for Leash {
 pub(crate) fn rescalings() -> Vec<Method> {
     let mut methods = Vec::new();
     for granularity in [Granularity::Filter, Granularity::Layer] {
-        for target in [Target::Unit, Target::Init, Target::RmsOne, Target::Constant(0.7)] {
+        for target in [Target::Unit, Target::Init, Target::RmsOne, Target::RootFilters, Target::Constant(0.7)] {
             for interval in INTERVALS {
                 for state in [MomentumState::Keep, MomentumState::Rescale, MomentumState::Project] {
                     methods.push(Method::Wrs(Wrs { granularity, target, interval, state, rate: Rate::Own }));
@@ -229,6 +238,7 @@ pub(crate) fn rescalings() -> Vec<Method> {
     methods
 }
 
+const FORMS: [Form; 6] = [Form::Own, Form::Coupled, Form::Decoupled, Form::Cautious, Form::Corrected, Form::Stable];
 const INTERVALS: [Interval; 4] = [Interval::Steps(1), Interval::Steps(3), Interval::Epochs(1), Interval::Epochs(2)];
 const MATCHED: Rate = Rate::Matched { lr: 0.1, decay: 0.05 };
 

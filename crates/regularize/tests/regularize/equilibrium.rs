@@ -164,3 +164,26 @@ fn without_decay_norms_grow_as_the_fourth_root_of_time() {
     simulation.run(steps);
     close("norm", simulation.norm(), sgd_growth(start, lr, MOMENTUM, 1.0, steps as f64), 0.01);
 }
+
+/// From 1.6 times the equilibrium's norm: how the distance shrinks in one relaxation time.
+#[test]
+fn norms_approach_their_equilibrium_in_the_relaxation_time() {
+    let sgd_of = |momentum: f64| Base::from(Sgd { lr: LR, momentum, ..Sgd::default() });
+    // Moments that are averaged over far fewer steps than a norm needs to change.
+    let (decay, betas) = (0.02, [0.9, 0.99]);
+    let adamw = Rule::AdamW(Adam { lr: ADAM_LR, betas, ..Adam::default() }).into();
+    let cases = [
+        (sgd_of(MOMENTUM), DECAY, 4, sgd_norm(LR, DECAY, MOMENTUM, 1.0), sgd_relaxation(LR, DECAY, MOMENTUM)),
+        (sgd_of(0.0), 10.0 * DECAY, 4, sgd_norm(LR, 10.0 * DECAY, 0.0, 1.0), sgd_relaxation(LR, 10.0 * DECAY, 0.0)),
+        (adamw, decay, 2, adamw_norm(ADAM_LR, decay, LEN as f64), adamw_relaxation(ADAM_LR, decay)),
+    ];
+    for (base, decay, power, norm, relaxation) in cases {
+        let mut simulation = Simulation::new(base, weight_decay(decay), 1.6 * norm);
+        let distance = |simulation: &Simulation| libm::pow(simulation.norm() / norm, f64::from(power)) - 1.0;
+        // Momentum and moments settle first.
+        simulation.run((relaxation / 4.0) as usize);
+        let before = distance(&simulation);
+        simulation.run(relaxation.round() as usize);
+        close("e-folding", before / distance(&simulation), std::f64::consts::E, 0.06);
+    }
+}

@@ -50,23 +50,51 @@ fn case(settings: &Value) -> (Base, Method) {
     (base, method)
 }
 
-#[test]
-fn golden_steps_of_every_optimizer() {
-    let vectors = open("optimizers.safetensors");
-    let (of_all, cases) = vectors.cases("optimizers").next().unwrap();
-    let cases = cases.as_object().unwrap();
-    assert!(cases.len() >= 15, "{} cases", cases.len());
-    for ((name, settings), path) in cases.into_iter().flat_map(|case| PATHS.map(|path| (case, path))) {
-        let (base, method) = case(settings);
+/// Optimizer, method and decay of the rest of a relative, from what its script did around torch's optimizer.
+fn relative(settings: &Value) -> (Base, Method, f64) {
+    let number = |key: &str| settings[key].as_f64().unwrap_or(0.0);
+    let flag = |key: &str| settings[key].as_bool().unwrap_or(false);
+    let (lr, momentum, decay) = (number("lr"), number("momentum"), number("of_weight_decay"));
+    let base: Base = match settings["class"].as_str().unwrap() {
+        "SGD" => Sgd { lr, momentum, ..Sgd::default() }.into(),
+        _ => Adam { lr, ..Adam::default() }.into(),
+    };
+    match settings["before"].as_str().unwrap() {
+        "centralize" => {
+            let scope = if flag("of_conv_only") { Scope::ScaleInvariant } else { Scope::Everything };
+            (base, Method::GradientCentralization(GradientCentralization { scope, decay }), decay)
+        }
+        "muon" => {
+            let muon = Muon {
+                lr: number("of_lr"),
+                momentum: number("of_momentum"),
+                nesterov: flag("of_nesterov"),
+                iterations: number("of_iterations") as u32,
+                rest_lr: lr,
+                rest_momentum: momentum,
+            };
+            (muon.into(), Method::None, 0.0)
+        }
+        _ => {
+            let method = WeightDecay { decay, form: Form::Stable, ..WeightDecay::default() };
+            (base, Method::WeightDecay(method), 0.0)
+        }
+    }
+}
+
+/// Takes the steps of a case, and compares the parameters after each.
+fn follow(vectors: &Vectors, case: [&str; 2], settings: &Value, (base, method, rest_decay): (Base, Method, f64)) {
+    let [of_all, name] = case;
+    for path in PATHS {
         let params = Params::new(0, &Device::Cpu);
         for name in ["conv.weight", "bn.weight", "bn.bias", "fc.weight", "fc.bias"] {
-            let start = tensor(&vectors, &format!("{of_all}/init/{name}"));
+            let start = tensor(vectors, &format!("{of_all}/init/{name}"));
             params.get(name, start.shape().clone(), Init::Const(0.0)).unwrap();
             params.trainable().last().unwrap().var.set(&start).unwrap();
         }
         let filters = params.trainable()[0].var.dims()[0];
         followed_by_norm(&params, "conv.weight", filters);
-        let mut optimizer = optimizer(&params, base, method, 0.0, path);
+        let mut optimizer = optimizer(&params, base, method, rest_decay, path);
         let compare = |at: &str| {
             for p in params.trainable() {
                 vectors.assert_close(
@@ -80,10 +108,34 @@ fn golden_steps_of_every_optimizer() {
             compare("start");
         }
         for step in 0..settings["steps"].as_u64().unwrap() {
-            let of = |name: &str| Some(tensor(&vectors, &format!("{of_all}/grad/{step:02}/{name}")));
+            let of = |name: &str| Some(tensor(vectors, &format!("{of_all}/grad/{step:02}/{name}")));
             optimizer.step(&gradients(&params, of), base.rule.lr()).unwrap();
             compare(&format!("{step:02}"));
         }
+    }
+}
+
+#[test]
+fn golden_steps_of_every_optimizer() {
+    let vectors = open("optimizers.safetensors");
+    let (of_all, cases) = vectors.cases("optimizers").next().unwrap();
+    let cases = cases.as_object().unwrap();
+    assert!(cases.len() >= 15, "{} cases", cases.len());
+    for (name, settings) in cases {
+        let (base, method) = case(settings);
+        follow(&vectors, [of_all, name], settings, (base, method, 0.0));
+    }
+}
+
+/// Gradient centralization, stable weight decay, and Muon, as transcribed from their authors' code.
+#[test]
+fn golden_steps_of_relatives() {
+    let vectors = open("relatives.safetensors");
+    let (of_all, cases) = vectors.cases("relatives").next().unwrap();
+    let cases = cases.as_object().unwrap();
+    assert!(cases.len() >= 8, "{} cases", cases.len());
+    for (name, settings) in cases {
+        follow(&vectors, [of_all, name], settings, relative(settings));
     }
 }
 

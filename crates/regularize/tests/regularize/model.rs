@@ -34,6 +34,35 @@ fn tangent(v: &[f64], direction: &[f64], len: usize) -> Vec<f64> {
     v.chunks(len).zip(direction.chunks(len)).flat_map(row).collect()
 }
 
+/// The product of an `n × k` and a `k × m` matrix.
+fn product(a: &[f64], b: &[f64], k: usize) -> Vec<f64> {
+    let m = b.len() / k;
+    let value = |i: usize| (0..k).map(|j| a[i / m * k + j] * b[j * m + i % m]).sum();
+    (0..a.len() / k * m).map(value).collect()
+}
+
+/// The transposed of a matrix with rows of `len` values.
+fn transposed(a: &[f64], len: usize) -> Vec<f64> {
+    let rows = a.len() / len;
+    (0..a.len()).map(|i| a[i % rows * len + i / rows]).collect()
+}
+
+/// Newton and Schulz's iteration of `airbench94_muon` (`zeropower_via_newtonschulz5`) on a matrix with rows of `len` values.
+fn newton_schulz(g: &[f64], len: usize, iterations: u32) -> Vec<f64> {
+    let rows = g.len() / len;
+    if rows > len {
+        return transposed(&newton_schulz(&transposed(g, len), rows, iterations), rows);
+    }
+    let size = norm(g) + 1e-7;
+    let mut x: Vec<f64> = g.iter().map(|g| g / size).collect();
+    for _ in 0..iterations {
+        let a = product(&x, &transposed(&x, len), len);
+        let b = combine(-4.7750, &a, 2.0315, &product(&a, &a, rows));
+        x = combine(3.4445, &x, 1.0, &product(&b, &x, rows));
+    }
+    x
+}
+
 /// A parameter, and everything that the rules keep of it.
 struct Parameter {
     name: String,
@@ -104,6 +133,13 @@ impl Parameter {
                 let projected = self.project(&mut u, raw, eps, delta);
                 (u, if projected { wd_ratio } else { 1.0 })
             }
+            Rule::Muon(Muon { momentum: mu, nesterov, iterations, rest_momentum, .. }) => {
+                self.momentum.resize(g.len(), 0.0);
+                let (mu, nesterov) = if self.scale_invariant { (mu, nesterov) } else { (rest_momentum, true) };
+                self.momentum = combine(mu, &self.momentum, 1.0, g);
+                let d = if nesterov { combine(1.0, g, mu, &self.momentum) } else { self.momentum.clone() };
+                (if self.scale_invariant { newton_schulz(&d, self.filter, iterations) } else { d }, 1.0)
+            }
             Rule::Nero(_) => unreachable!("Nero has a step of its own"),
         }
     }
@@ -170,6 +206,10 @@ pub(crate) struct Model {
     epochs: u64,
     /// The learning rate of the last step.
     lr: f64,
+    /// AdamS: of the last step.
+    root_second_moment: f64,
+    /// Muon: what was scaled before its update, and by what; what hangs on it follows after all updates.
+    scaled_first: Vec<(usize, Vec<f64>)>,
     parameters: Vec<Parameter>,
     /// Running statistics.
     buffers: Values,
@@ -195,7 +235,19 @@ impl Model {
         let parameters = params.trainable().iter().map(parameter).collect();
         let buffers = params.all().into_iter().filter(|p| matches!(p.role, Role::Buffer));
         let buffers = buffers.map(|p| (p.name, doubles(&p.var))).collect();
-        let mut model = Self { base, method, rest_decay, steps: 0, epochs: 0, lr: 0.0, parameters, buffers };
+        let (steps, epochs, lr, root_second_moment) = (0, 0, 0.0, 0.0);
+        let mut model = Self {
+            base,
+            method,
+            rest_decay,
+            steps,
+            epochs,
+            lr,
+            root_second_moment,
+            scaled_first: Vec::new(),
+            parameters,
+            buffers,
+        };
         (0..model.parameters.len()).for_each(|at| model.start(at));
         model
     }
@@ -205,7 +257,9 @@ impl Model {
         match self.method {
             Method::Wrs(Wrs { granularity: Granularity::Layer, .. })
             | Method::SoftWeightRescaling(_)
+            | Method::WeightNormControl(_)
             | Method::Hyperball => p.w.len(),
+            Method::None if matches!(self.base.rule, Rule::Muon(_)) => p.w.len(),
             _ => p.filter,
         }
     }
@@ -231,12 +285,14 @@ impl Model {
         let target = match self.method {
             Method::Wrs(Wrs { target, .. }) => target,
             Method::Pbwn(_) => Target::Unit,
+            Method::None if matches!(self.base.rule, Rule::Muon(_)) => Target::RootFilters,
             _ => Target::Init,
         };
         let norm_of = |block: &[f64]| match target {
             Target::Unit => 1.0,
             Target::Init => norm(block),
             Target::RmsOne => (block.len() as f64).sqrt(),
+            Target::RootFilters => ((block.len() / p.filter) as f64).sqrt(),
             Target::Constant(norm) => norm,
         };
         p.norms = p.w.chunks(block).map(norm_of).collect();
@@ -254,18 +310,22 @@ impl Model {
             {
                 (form, decay)
             }
-            Method::WeightStandardization(WeightStandardization { decay })
-            | Method::WeightNormalization(WeightNormalization { decay })
+            Method::WeightStandardization(WeightStandardization { decay, form }) if p.scale_invariant => (form, decay),
+            Method::WeightNormalization(WeightNormalization { decay })
+            | Method::GradientCentralization(GradientCentralization { decay, .. })
                 if p.scale_invariant =>
             {
                 (Form::Own, decay)
             }
             _ if p.scale_invariant => (Form::Own, 0.0),
-            _ => (Form::Own, self.rest_decay),
+            _ => match self.base.rule {
+                Rule::Sgd(_) | Rule::Sgdp(_) | Rule::Muon(_) => (Form::Coupled, self.rest_decay),
+                Rule::Adam(_) | Rule::AdamW(_) | Rule::AdamP(_) | Rule::Nero(_) => (Form::Decoupled, self.rest_decay),
+            },
         };
         let own = match self.base.rule {
             Rule::Sgd(_) | Rule::Adam(_) => Form::Coupled,
-            Rule::AdamW(_) | Rule::Sgdp(_) | Rule::AdamP(_) | Rule::Nero(_) => Form::Decoupled,
+            _ => Form::Decoupled,
         };
         (if form == Form::Own { own } else { form }, decay)
     }
@@ -274,7 +334,11 @@ impl Model {
     fn rates(&mut self, at: usize, g: &[f64], lr: f64) -> Vec<f64> {
         let block = self.block(&self.parameters[at]);
         let p = &mut self.parameters[at];
-        let own = vec![lr; p.w.len()];
+        let ratio = match self.base.rule {
+            Rule::Muon(Muon { lr, rest_lr, .. }) if !p.scale_invariant => rest_lr / lr,
+            _ => 1.0,
+        };
+        let own = vec![lr * ratio; p.w.len()];
         let Method::Wrs(Wrs { rate: Rate::Matched { lr: matched_lr, decay }, .. }) = self.method else { return own };
         if !p.scale_invariant {
             return own;
@@ -305,19 +369,37 @@ impl Model {
         let clip = self.base.clip_norm.map_or(1.0, |max| (max / (global + 1e-6)).min(1.0));
         let with_gradient: Vec<usize> =
             (0..self.parameters.len()).filter(|at| gradients.contains_key(&self.parameters[*at].name)).collect();
+        self.root_second_moment = self.second_moments(gradients, &with_gradient, clip).sqrt();
         for at in &with_gradient {
             let g: Vec<f64> = gradients[&self.parameters[*at].name].iter().map(|g| g * clip).collect();
             self.parameters[*at].t += 1;
             self.step_one(*at, g, lr);
+        }
+        for (at, factors) in std::mem::take(&mut self.scaled_first) {
+            self.follow(at, &factors);
         }
         let acts = match self.method {
             Method::Wrs(Wrs { interval, .. }) | Method::Pbwn(Pbwn { interval, .. }) => match interval {
                 Interval::Steps(every) => self.steps.is_multiple_of(every),
                 Interval::Epochs(_) => false,
             },
-            _ => true,
+            _ => !matches!(self.base.rule, Rule::Muon(_)),
         };
         with_gradient.into_iter().filter(|_| acts).for_each(|at| self.rescale(at));
+    }
+
+    /// AdamS: the mean of `v̂` over all values that have a gradient, once it is moved by them.
+    fn second_moments(&self, gradients: &Values, with_gradient: &[usize], clip: f64) -> f64 {
+        let (Rule::Adam(Adam { betas, .. }) | Rule::AdamW(Adam { betas, .. })) = self.base.rule else { return 0.0 };
+        let mut all = Vec::new();
+        for p in with_gradient.iter().map(|at| &self.parameters[*at]) {
+            let correction = 1.0 - libm::pow(betas[1], f64::from(p.t + 1));
+            for (i, g) in gradients[&p.name].iter().enumerate() {
+                let before = p.second.get(i).copied().unwrap_or(0.0);
+                all.push((betas[1] * before + (1.0 - betas[1]) * (clip * g) * (clip * g)) / correction);
+            }
+        }
+        mean(&all)
     }
 
     pub(crate) fn begin_epoch(&mut self) {
@@ -347,6 +429,21 @@ impl Model {
         if form == Form::Coupled {
             g.iter_mut().zip(&p.w).for_each(|(g, w)| *g += decay * w);
         }
+        if let Method::GradientCentralization(GradientCentralization { scope, .. }) = self.method
+            && (p.scale_invariant || scope == Scope::Everything)
+            && p.matrix
+        {
+            for g in g.chunks_mut(p.filter).filter(|g| g.len() > 1) {
+                let mean = mean(g);
+                g.iter_mut().for_each(|g| *g -= mean);
+            }
+        }
+        if matches!(self.base.rule, Rule::Muon(_))
+            && let Some(factors) = self.scale(at)
+        {
+            self.scaled_first.push((at, factors));
+        }
+        let p = &mut self.parameters[at];
         let (mut u, share) = p.update(&self.base.rule, &raw, &g);
         match self.method {
             Method::Hyperball if p.scale_invariant => {
@@ -384,6 +481,10 @@ impl Model {
                     Form::Decoupled => lr * decay * share,
                     Form::Corrected if p.scale_invariant => lr * lr / self.base.rule.lr() * decay,
                     Form::Corrected => lr * decay,
+                    Form::Stable => match self.base.rule {
+                        Rule::Sgd(Sgd { momentum, dampening, .. }) => lr * decay * (1.0 - dampening) / (1.0 - momentum),
+                        _ => lr * decay / self.root_second_moment,
+                    },
                     Form::Own | Form::Coupled | Form::Cautious => 0.0,
                 };
                 for ((w, u), rate) in p.w.iter_mut().zip(&u).zip(rates) {
@@ -396,17 +497,26 @@ impl Model {
 
     /// Scales every block of a parameter as method or optimizer do, and what hangs on it.
     fn rescale(&mut self, at: usize) {
+        if let Some(factors) = self.scale(at) {
+            self.follow(at, &factors);
+        }
+    }
+
+    /// Scales every block of a parameter; gives the factors.
+    fn scale(&mut self, at: usize) -> Option<Vec<f64>> {
         let block = self.block(&self.parameters[at]);
         let p = &mut self.parameters[at];
         let scales = match (self.base.rule, self.method) {
             (Rule::Nero(_), _) => p.matrix,
-            (_, Method::None | Method::WeightDecay(_)) => false,
+            (Rule::Muon(_), _) => p.scale_invariant,
+            (_, Method::None | Method::WeightDecay(_) | Method::GradientCentralization(_)) => false,
+            (_, Method::WeightNormControl(_)) if p.t == 0 => false,
             (_, Method::WeightStandardization(_) | Method::WeightNormalization(_)) => false,
             (_, Method::NormRule(_)) if p.t == 0 => false,
             _ => p.scale_invariant,
         };
         if !scales {
-            return;
+            return None;
         }
         let mut factors = vec![1.0; p.norms.len()];
         for (i, w) in p.w.chunks_mut(block).enumerate() {
@@ -417,6 +527,10 @@ impl Model {
             let c = match self.method {
                 Method::ForcedWeightNormalization => 1.0 / (1e-4 + norm / (block as f64).sqrt()),
                 Method::SoftWeightRescaling(SoftWeightRescaling { strength: k }) => k * p.norms[i] / norm + 1.0 - k,
+                Method::WeightNormControl(WeightNormControl { decay, target }) => {
+                    let k = (self.lr * decay).min(1.0);
+                    1.0 - k + k * target * p.norms[i] / norm
+                }
                 Method::NormRule(rule) => {
                     rule.factor(&Filter { norm, start: p.norms[i], len: block, lr: self.lr, step: p.t as u64 })
                 }
@@ -437,6 +551,13 @@ impl Model {
                 _ => {}
             }
         }
+        Some(factors)
+    }
+
+    /// Scales what hangs on a parameter whose blocks were scaled by `factors`.
+    fn follow(&mut self, at: usize, factors: &[f64]) {
+        let block = self.block(&self.parameters[at]);
+        let p = &self.parameters[at];
         if self.method == Method::ForcedWeightNormalization || !p.scale_invariant {
             return;
         }
@@ -460,7 +581,7 @@ impl Model {
     /// What is kept from step to step, by name.
     pub(crate) fn state(&self) -> Values {
         let (first, second) = match self.base.rule {
-            Rule::Sgd(_) | Rule::Sgdp(_) => ("momentum_buffer", ""),
+            Rule::Sgd(_) | Rule::Sgdp(_) | Rule::Muon(_) => ("momentum_buffer", ""),
             Rule::Adam(_) | Rule::AdamW(_) | Rule::AdamP(_) => ("exp_avg", "exp_avg_sq"),
             Rule::Nero(_) => ("", "neuron_exp_avg_sq"),
         };

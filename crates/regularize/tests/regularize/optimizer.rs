@@ -26,6 +26,63 @@ fn rest_decay_reaches_what_is_not_scale_invariant_and_nothing_else() {
     assert_eq!(decayed(Method::Wrs(Wrs::default())), [0.5, 0.95, 1.0]);
 }
 
+/// All optimizers of a family decay what is not scale-invariant alike: coupled under SGD, decoupled under Adam.
+#[test]
+fn rest_decay_has_one_form_in_a_family() {
+    let trained = |base: Base| {
+        let params = Params::new(0, &Device::Cpu);
+        params.get("gain", 3, Init::Const(1.0)).unwrap();
+        let mut optimizer = Optimizer::new(&params, base, Method::None, 0.1).unwrap();
+        for step in 0..3 {
+            optimizer.step(&random_gradients(&params, step), base.rule.lr()).unwrap();
+        }
+        values(&params.trainable()[0].var)
+    };
+    let (lr, momentum) = (0.1, 0.9);
+    let sgd = trained(Sgd { lr, momentum, ..Sgd::default() }.into());
+    assert_eq!(sgd, trained(Sgdp { lr, momentum, ..Sgdp::default() }.into()));
+    let nesterov = trained(Sgd { lr, momentum, nesterov: true, ..Sgd::default() }.into());
+    assert_eq!(nesterov, trained(Muon { lr, rest_lr: lr, rest_momentum: momentum, ..Muon::default() }.into()));
+    let adam = trained(Adam { lr, ..Adam::default() }.into());
+    assert_eq!(adam, trained(Rule::AdamW(Adam { lr, ..Adam::default() }).into()));
+    assert_eq!(adam, trained(AdamP { lr, ..AdamP::default() }.into()));
+}
+
+/// What decay takes off in one step.
+#[test]
+fn e_foldings_of_decay_are_those_of_the_step() {
+    let efolds = |base: Base, method: Method| {
+        let params = network(LAYERS, &method);
+        let mut optimizer = optimizer(&params, base, method, 0.5, Path::Fused);
+        optimizer.step(&random_gradients(&params, 0), 0.05).unwrap();
+        optimizer.decay_efolds(0.05)
+    };
+    let decay = |decay, form| Method::WeightDecay(WeightDecay { decay, form, ..WeightDecay::default() });
+    let (sgd, adamw): (Base, Base) = (Sgd::default().into(), Rule::AdamW(Adam::default()).into());
+    let close = |found: Option<f64>, expected: f64| {
+        assert!((found.unwrap() - expected).abs() < 1e-12, "{found:?}, expected {expected}");
+    };
+    close(efolds(sgd, decay(0.01, Form::Own)), 4.0 * 0.05 * 0.01 / 0.1);
+    close(efolds(sgd, decay(0.01, Form::Decoupled)), 4.0 * 0.05 * 0.01);
+    close(efolds(sgd, decay(0.01, Form::Corrected)), 4.0 * 0.05 * 0.05 / 0.1 * 0.01);
+    close(efolds(sgd, decay(0.01, Form::Stable)), 4.0 * 0.05 * 0.01 / 0.1);
+    close(efolds(adamw, decay(0.01, Form::Own)), 4.0 * 0.05 * 0.01);
+    close(efolds(sgd, decay(0.0, Form::Own)), 0.0);
+    let standardization =
+        |decay| Method::WeightStandardization(WeightStandardization { decay, ..WeightStandardization::default() });
+    close(efolds(sgd, standardization(0.01)), 4.0 * 0.05 * 0.01 / 0.1);
+    assert!(efolds(adamw, decay(0.01, Form::Stable)).unwrap() > 0.0);
+    for (base, method) in [
+        (sgd, Method::None),
+        (sgd, Method::Wrs(Wrs::default())),
+        (sgd, standardization(0.0)),
+        (sgd, decay(0.01, Form::Cautious)),
+        (Adam::default().into(), decay(0.01, Form::Own)),
+    ] {
+        assert_eq!(efolds(base, method), None, "{base:?} {method:?}");
+    }
+}
+
 #[test]
 fn clipping_is_torchs() {
     // torch.nn.utils.clip_grad_norm_ with a norm of 5 and max_norm 1 multiplies by 1 / (5 + 1e-6).

@@ -49,11 +49,18 @@ fn bits(params: &Params, optimizer: &Optimizer) -> Vec<(String, Vec<u32>)> {
 }
 
 fn targets() -> impl Strategy<Value = Target> {
-    prop_oneof![Just(Target::Unit), Just(Target::Init), Just(Target::RmsOne), Just(Target::Constant(3.0))]
+    prop_oneof![
+        Just(Target::Unit),
+        Just(Target::Init),
+        Just(Target::RmsOne),
+        Just(Target::RootFilters),
+        Just(Target::Constant(3.0))
+    ]
 }
 
 fn some_base() -> impl Strategy<Value = Base> {
-    let bases: Vec<Base> = bases().into_iter().filter(|base| !matches!(base.rule, Rule::Nero(_))).collect();
+    let bases: Vec<Base> =
+        bases().into_iter().filter(|base| !matches!(base.rule, Rule::Nero(_) | Rule::Muon(_))).collect();
     prop::sample::select(bases)
 }
 
@@ -82,6 +89,8 @@ proptest! {
             Target::Unit => 1.0,
             Target::Init => norm,
             Target::RmsOne => (len as f64).sqrt(),
+            Target::RootFilters if layer => (filters as f64).sqrt(),
+            Target::RootFilters => 1.0,
             Target::Constant(c) => c,
         };
         let expected: Vec<f64> = norms().into_iter().map(target).collect();
@@ -359,7 +368,11 @@ fn the_number_of_threads_changes_no_bit() {
     let matched = Rate::Matched { lr: 0.1, decay: 0.05 };
     let sgd: Base = Base { clip_norm: Some(1.0), ..Sgd::default().into() };
     let adamw: Base = Rule::AdamW(Adam::default()).into();
+    let stable = WeightDecay { decay: 0.05, form: Form::Stable, ..WeightDecay::default() };
     let pairs = [
+        (adamw, Method::WeightDecay(stable)),
+        (sgd, Method::GradientCentralization(GradientCentralization::default())),
+        (adamw, Method::WeightNormControl(WeightNormControl::default())),
         (sgd, wrs(Granularity::Filter, matched)),
         // Steps without a rescale, too.
         (adamw, Method::Wrs(Wrs { interval: Interval::Steps(3), ..Wrs::default() })),
@@ -388,6 +401,49 @@ fn the_number_of_threads_changes_no_bit() {
         let one = run(1);
         for threads in [2, 3, 7] {
             assert!(one == run(threads), "{base:?} {method:?}, {threads} threads");
+        }
+    }
+}
+
+/// Products of matrices are most of Muon's step.
+#[test]
+fn muon_gives_the_same_bits_on_any_number_of_threads() {
+    let layers: &[Layer] = &[
+        ("wide", &[70, 37, 3, 3], Behind::BiasAndNorm),
+        ("tall", &[301, 17], Behind::Norm),
+        ("fc", &[331, 619], Behind::Nothing),
+    ];
+    let base: Base = Muon::default().into();
+    let run = |threads: usize| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        pool.install(|| {
+            let params = network(layers, &Method::None);
+            let mut optimizer = optimizer(&params, base, Method::None, 0.03, Path::Fused);
+            for step in 0..2 {
+                optimizer.step(&random_gradients(&params, step), base.rule.lr()).unwrap();
+            }
+            bits(&params, &optimizer)
+        })
+    };
+    let one = run(1);
+    for threads in [2, 3, 7] {
+        assert!(one == run(threads), "{threads} threads");
+    }
+}
+
+/// As the target goes to 0, weight norm control is decoupled decay after the update: `(1 − ηλ)·(w − η·u)`.
+#[test]
+fn weight_norm_control_without_a_target_is_decoupled_decay() {
+    for path in PATHS {
+        let control = Method::WeightNormControl(WeightNormControl { decay: 2.0, target: 1e-9 });
+        let trained = |method: Method| {
+            let params = network(LAYERS, &method);
+            let mut optimizer = optimizer(&params, Rule::AdamW(Adam::default()).into(), method, 0.0, path);
+            optimizer.step(&random_gradients(&params, 0), 0.01).unwrap();
+            doubles(&params.trainable()[0].var)
+        };
+        for (controlled, plain) in trained(control).iter().zip(trained(Method::None)) {
+            assert!((controlled - 0.98 * plain).abs() < 1e-6, "{path:?}: {controlled} {plain}");
         }
     }
 }

@@ -137,8 +137,12 @@ fn what_makes_no_sense_is_refused_by_both_names() {
         let projects = matches!(rule, Rule::Sgdp(_) | Rule::AdamP(_));
         match (rule, method) {
             (_, Method::None) => true,
-            (Rule::Nero(_), _) => false,
-            (_, Method::WeightDecay(WeightDecay { form, .. })) => !projects || *form == Form::Own,
+            (Rule::Nero(_) | Rule::Muon(_), _) => false,
+            (
+                _,
+                Method::WeightDecay(WeightDecay { form, .. })
+                | Method::WeightStandardization(WeightStandardization { form, .. }),
+            ) => !projects || *form == Form::Own,
             (_, Method::Hyperball) => !projects,
             (_, Method::Rotational(_)) => heavy_ball(rule) || adam,
             (_, Method::Wrs(Wrs { rate: Rate::Matched { .. }, .. })) => heavy_ball(rule) || adam,
