@@ -35,7 +35,8 @@ pub(super) fn filter_len(channels: usize, row: usize) -> usize {
     odd_lines(channels * row)
 }
 
-/// All filters at the points: for each panel of target channels and each chunk of source channels `[point, source, target]`.
+/// All filters at the points: for each panel of target channels and each chunk of source channels
+/// `[point, source, target]`.
 pub(super) struct Filters {
     values: HostBuffer,
     /// Where those of each panel and chunk are.

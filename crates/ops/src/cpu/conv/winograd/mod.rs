@@ -9,10 +9,12 @@
 //! dg = Gᵀ [ Σ_tiles (Bᵀ x B) ⊙ (A dy Aᵀ) ] G
 //! ```
 //!
-//! At each of the 36 points the sum is a product of matrices. A task transforms some tiles, multiplies them while they are in
-//! the cache and transforms what comes out back (Jia, Zlateski, Durand and Li, *Optimizing N-dimensional, Winograd-based
-//! convolution for manycore CPUs*, PPoPP 2018). Vectors run over channels, and all sums are in an order that follows from the
-//! shapes.
+//! At each of the 36 points the sum is a product of matrices. A task transforms some tiles, multiplies them while they are
+//! in the cache and transforms what comes out back (Jia, Zlateski, Durand and Li, *Optimizing N-dimensional,
+//! Winograd-based convolution for manycore CPUs*, PPoPP 2018). Vectors run over channels, and all sums are in an order that
+//! follows from the shapes.
+//!
+//! A pixel that is not finite spoils the outputs of its tiles, not only those that read it.
 
 mod filter;
 mod pass;

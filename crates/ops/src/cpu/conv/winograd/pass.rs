@@ -21,7 +21,8 @@ const ITEMS: usize = 4;
 /// Values of all transformed filters, at most, that are kept while tiles are computed.
 const FILTERS: usize = 1 << 22;
 
-/// Tiles that are transformed and multiplied together: with the sums of a panel their values stay in the second-level cache.
+/// Tiles that are transformed and multiplied together: with the sums of a panel their values stay in the second-level
+/// cache.
 const TILES: usize = 32;
 
 /// The same where there are so many filters that they are in no cache.

@@ -92,8 +92,8 @@ pub(super) fn read<S: Simd, const N: usize>(
     tile
 }
 
-/// `len` or a few more values: an odd number of lines of the cache. Neighbours that are so far apart do not fall on the same
-/// lines of a first-level cache.
+/// `len` or a few more values: an odd number of lines of the cache. Neighbours that are so far apart do not fall on the
+/// same lines of a first-level cache.
 pub(super) fn odd_lines(len: usize) -> usize {
     (len.div_ceil(16) | 1) * 16
 }
