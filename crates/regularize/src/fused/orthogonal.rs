@@ -79,11 +79,13 @@ fn transpose(from: &[f32], to: &mut [f32], len: usize) {
 }
 
 /// Rows of a task.
-const TASK: usize = 32;
+const TASK: usize = 64;
 /// Terms that are summed before they are added to the result.
 const DEPTH: usize = 256;
-/// Rows and columns that are summed at once.
-const TILE: [usize; 2] = [4, 16];
+/// Rows that are summed at once.
+const HEIGHT: usize = 4;
+/// Columns that are summed at once.
+const WIDTH: usize = 16;
 
 /// `out` becomes the product of two matrices with the inner dimension `inner`.
 fn product(kernels: Kernels, [left, right]: [&[f32]; 2], out: &mut [f32], inner: usize) {
@@ -107,21 +109,27 @@ impl pulp::NullaryFnOnce for Part<'_> {
     #[inline(always)]
     fn call(self) {
         let Self { left, right, out, inner, columns } = self;
-        let [height, width] = TILE;
         out.fill(0.0);
+        // Columns that all rows of the task read, side by side; those beyond the last stay 0.
+        let mut panel = [[0.0f32; WIDTH]; DEPTH];
         for first in (0..inner).step_by(DEPTH) {
             let terms = first..(first + DEPTH).min(inner);
-            for column in (0..columns).step_by(width) {
-                for (out, left) in out.chunks_mut(height * columns).zip(left.chunks(height * inner)) {
-                    let rows = out.len() / columns;
-                    if rows == height && column + width <= columns {
-                        tile(left, right, out, [inner, columns, column], terms.clone());
-                        continue;
-                    }
-                    for (out, left) in out.chunks_mut(columns).zip(left.chunks(inner)) {
-                        for column in column..(column + width).min(columns) {
-                            let sum = terms.clone().fold(0.0, |sum, at| sum + left[at] * right[at * columns + column]);
-                            out[column] += sum;
+            let panel = &mut panel[..terms.len()];
+            for column in (0..columns).step_by(WIDTH) {
+                let width = WIDTH.min(columns - column);
+                for (row, at) in panel.iter_mut().zip(terms.clone()) {
+                    row.fill(0.0);
+                    row[..width].copy_from_slice(&right[at * columns + column..][..width]);
+                }
+                for (out, left) in out.chunks_mut(HEIGHT * columns).zip(left.chunks(HEIGHT * inner)) {
+                    // Rows beyond the last are summed, and not kept.
+                    let rows: [&[f32]; HEIGHT] = std::array::from_fn(|row| {
+                        let row = row.min(left.len() / inner - 1);
+                        &left[row * inner..][terms.clone()]
+                    });
+                    for (out, sums) in out.chunks_mut(columns).zip(tile(panel, rows)) {
+                        for (out, sum) in out[column..][..width].iter_mut().zip(sums) {
+                            *out += sum;
                         }
                     }
                 }
@@ -130,34 +138,19 @@ impl pulp::NullaryFnOnce for Part<'_> {
     }
 }
 
-/// Adds to a full tile of the result.
+/// The sums of four rows over the terms of a panel.
 #[inline(always)]
-fn tile(
-    left: &[f32],
-    right: &[f32],
-    out: &mut [f32],
-    [inner, columns, column]: [usize; 3],
-    terms: std::ops::Range<usize>,
-) {
-    const HEIGHT: usize = TILE[0];
-    const WIDTH: usize = TILE[1];
-    let mut sums = [[0.0f32; WIDTH]; HEIGHT];
-    let left: [&[f32]; HEIGHT] = std::array::from_fn(|row| &left[row * inner..][terms.clone()]);
-    for (at, right) in right.chunks_exact(columns).skip(terms.start).take(terms.len()).enumerate() {
-        let right = &right[column..column + WIDTH];
-        for row in 0..HEIGHT {
-            let factor = left[row][at];
-            for lane in 0..WIDTH {
-                sums[row][lane] += factor * right[lane];
-            }
+fn tile(panel: &[[f32; WIDTH]], [a, b, c, d]: [&[f32]; HEIGHT]) -> [[f32; WIDTH]; HEIGHT] {
+    let [mut of_a, mut of_b, mut of_c, mut of_d] = [[0.0f32; WIDTH]; HEIGHT];
+    for ((((right, a), b), c), d) in panel.iter().zip(a).zip(b).zip(c).zip(d) {
+        for lane in 0..WIDTH {
+            of_a[lane] += a * right[lane];
+            of_b[lane] += b * right[lane];
+            of_c[lane] += c * right[lane];
+            of_d[lane] += d * right[lane];
         }
     }
-    for (row, sums) in sums.iter().enumerate() {
-        let out = &mut out[row * columns + column..][..WIDTH];
-        for (out, sum) in out.iter_mut().zip(sums) {
-            *out += sum;
-        }
-    }
+    [of_a, of_b, of_c, of_d]
 }
 
 #[cfg(test)]
