@@ -1,9 +1,9 @@
-//! Rounding errors of a convolution of 3×3 taps and of its gradients, computed directly and by Winograd's minimal filtering:
-//! `cargo run --release -p ops --example winograd_errors`.
+//! Rounding errors of a convolution of 3×3 taps and of its gradients, computed directly and by Winograd's minimal
+//! filtering: `cargo run --release -p ops --example winograd_errors`.
 //!
-//! Of the distance from `f64` the root mean square, relative to that of the result, and the largest, relative to the largest
-//! value; those of the variants as multiples of the direct one's. All are models, whose sums are chains of fused multiply-adds
-//! of as many terms as in the kernels. The last row is what `ops` computes.
+//! Of the distance from `f64` the root mean square, relative to that of the result, and the largest, relative to the
+//! largest value; those of the variants as multiples of the direct one's. All are models, whose sums are chains of fused
+//! multiply-adds of as many terms as in the kernels. The last row is what `ops` computes.
 
 use candle_core::{Device, Result, Tensor, Var};
 use ops::{Conv2d, FeatureMap};
@@ -63,7 +63,8 @@ impl Variant {
         let others = |skip: usize| -> Vec<f64> {
             points.iter().enumerate().filter(|(index, _)| *index != skip).map(|(_, point)| *point).collect()
         };
-        let powers = |point: f64, count: usize| (0..count).map(move |power| point.powi(power as i32));
+        let powers =
+            |point: f64, count: usize| std::iter::successors(Some(1.0), move |power| Some(power * point)).take(count);
         let mut input: Matrix = (0..points.len()).map(|index| polynomial(&others(index))).collect();
         input.iter_mut().for_each(|row| row.push(0.0));
         input.push(polynomial(points));
@@ -162,7 +163,7 @@ fn output_terms(x: &Map, w: &[f32], mut sum: impl FnMut(&mut dyn Iterator<Item =
 
 /// Products whose sums are the gradient of the weight, `[out, in, 3, 3]`.
 fn weight_terms(x: &Map, dy: &Map, mut sum: impl FnMut(&mut dyn Iterator<Item = (f32, f32)>)) {
-    let pixels = x.tiles(1);
+    let pixels = x.tiles(1).repeat(REPEATED);
     for (output, input) in (0..dy.channels).flat_map(|output| (0..x.channels).map(move |input| (output, input))) {
         for tap in 0..9 {
             sum(&mut pixels.iter().map(|[image, y, at]| {
@@ -216,13 +217,15 @@ fn weight_gradient_by_tiles(variant: &Variant, x: &Map, dy: &Map) -> Vec<f32> {
     let pairs = outputs.iter().flat_map(|output| inputs.iter().map(move |input| (input, output)));
     pairs
         .flat_map(|(input, output)| {
-            let sum = |point: usize| chains(TILES, input.iter().zip(output).map(|(a, b)| (a[point], b[point])));
+            let tiles = || (0..REPEATED).flat_map(|_| input.iter().zip(output));
+            let sum = |point: usize| chains(TILES, tiles().map(|(a, b)| (a[point], b[point])));
             both_ways(&filter, &(0..points).map(sum).collect::<Vec<_>>())
         })
         .collect()
 }
 
-/// The root mean square of the error, relative to that of what is right, and the largest error relative to the largest value.
+/// The root mean square of the error, relative to that of what is right, and the largest error relative to the largest
+/// value.
 fn error(found: &[f32], right: &[f64]) -> [f64; 2] {
     let errors = || found.iter().zip(right).map(|(found, right)| f64::from(*found) - right);
     let square = |sum: f64, value: f64| sum + value * value;
@@ -238,20 +241,28 @@ const CHANNELS: usize = 128;
 const TILES: usize = 32;
 const PIXELS: usize = 256;
 
-/// What `ops` computes: output, and both gradients.
+/// Copies of the maps that a weight's gradient is summed over, and that `ops` computes with.
+const REPEATED: usize = 8;
+
+/// What `ops` computes: output, and both gradients. Of few images, Winograd's way would not pay.
 fn kernels(x: &Map, w: &[f32], dy: &Map) -> Result<[Vec<f32>; 3]> {
     let tensor = |values: &[f32], dims: &[usize]| Tensor::from_slice(values, dims, &Device::Cpu);
     let var = |values, dims: &[usize]| Var::from_tensor(&tensor(values, dims)?);
-    let xs = var(&x.values, &[x.n, x.side, x.side, x.channels])?;
+    let (maps, gradients) = (x.values.repeat(REPEATED), dy.values.repeat(REPEATED));
+    let xs = var(&maps, &[x.n * REPEATED, x.side, x.side, x.channels])?;
     let ws = var(w, &[dy.channels, x.channels, 3, 3])?;
     let y = ops::conv2d(&FeatureMap::from_tensor(&xs)?, &ws, None, Conv2d { padding: 1, ..Conv2d::default() })?
         .to_tensor()?;
-    let gradients = (&y * tensor(&dy.values, y.dims())?)?.sum_all()?.backward()?;
+    let gradients = (&y * tensor(&gradients, y.dims())?)?.sum_all()?.backward()?;
     let gradient = |of: &Var| match gradients.get(of) {
-        Some(gradient) => gradient.flatten_all()?.to_vec1(),
+        Some(gradient) => gradient.flatten_all()?.to_vec1::<f32>(),
         None => Ok(Vec::new()),
     };
-    Ok([y.flatten_all()?.to_vec1()?, gradient(&xs)?, gradient(&ws)?])
+    let first = |mut values: Vec<f32>| {
+        values.truncate(values.len() / REPEATED);
+        values
+    };
+    Ok([first(y.flatten_all()?.to_vec1()?), first(gradient(&xs)?), gradient(&ws)?])
 }
 
 /// Prints a column of each result.
@@ -273,8 +284,8 @@ fn report(
     errors
 }
 
-/// A layer of as many outputs as inputs. `trained`: activations behind a ReLU, of neighbouring pixels alike and of channels
-/// unlike; filters of unlike norms whose taps are alike; few gradients that are not small.
+/// A layer of as many outputs as inputs. `trained`: activations behind a ReLU, of neighbouring pixels alike and of
+/// channels unlike; filters of unlike norms whose taps are alike; few gradients that are not small.
 fn layer(channels: usize, trained: bool) -> (Map, Vec<f32>, Map) {
     let mut rng = random::stream(0, "layer", &[channels as u64, u64::from(trained)]);
     let mut normal = || (0..12).map(|_| rng.random_range(-0.5f64..0.5)).sum::<f64>();
@@ -290,7 +301,7 @@ fn layer(channels: usize, trained: bool) -> (Map, Vec<f32>, Map) {
                 values.push(if trained && rectified {
                     value.max(0.0)
                 } else if trained {
-                    value.powi(3)
+                    value * value * value
                 } else {
                     value
                 } as f32);
