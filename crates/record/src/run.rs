@@ -12,7 +12,8 @@ use std::ops::RangeInclusive;
 /// |---|---|
 /// | 2 | |
 /// | 3 | [`Record::losses`], [`Record::tensors`], [`Provenance::kernels`]; specs name the engine |
-pub const SCHEMA: u32 = 3;
+/// | 4 | [`EpochRow::validation_loss`], [`Record::decay_efolds`], [`Record::collapsed`] |
+pub const SCHEMA: u32 = 4;
 
 /// The versions that are read. A field that is newer than the first of them is an option, says since when it is
 /// there, and is `None` in older records: what a reader filled in would be made up. A change that cannot be made so
@@ -58,6 +59,15 @@ pub struct Record {
     /// [`digest::losses`](crate::digest::losses) of the training loss of each step; since schema 3.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub losses: Option<String>,
+    /// How often ‖w‖⁴ of the scale-invariant weights could relax by a factor of e towards the equilibrium of weight decay λ: the
+    /// sum over steps of 4·η·λ/(1−μ) for decay that is coupled through momentum μ, of 4·η·λ for decoupled decay. `None` for
+    /// methods that do not decay them; since schema 4.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decay_efolds: Option<f64>,
+    /// Share of the filters of scale-invariant layers that collapsed: norm at the end below 10⁻⁶ of that at the start. `None`
+    /// where there are no such layers; since schema 4.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub collapsed: Option<f64>,
     /// Optimizer steps taken.
     pub steps: u64,
     /// Where the time went.
@@ -109,6 +119,10 @@ pub struct EpochRow {
     pub train_loss: f64,
     /// Scores on the validation split.
     pub validation: Scores,
+    /// The loss that training minimizes, without decay, as a mean over the validation split in evaluation mode. `None` where the
+    /// task cannot tell; since schema 4.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub validation_loss: Option<f64>,
 }
 
 /// Medians over the scale-invariant layers at one step.
@@ -292,9 +306,28 @@ pub struct Entry {
 impl Record {
     /// The headline score on validation after the last epoch; `None` for a run that diverged.
     pub fn validation(&self) -> Option<f64> {
-        match self.outcome {
-            Outcome::Diverged { .. } => None,
-            Outcome::Finished => self.epochs.last()?.validation.get(&self.headline.score).copied(),
-        }
+        self.finished()?.epochs.last()?.validation.get(&self.headline.score).copied()
+    }
+
+    /// Training loss of the last epoch; `None` for a run that diverged.
+    pub fn training_loss(&self) -> Option<f64> {
+        Some(self.finished()?.epochs.last()?.train_loss)
+    }
+
+    /// The training's loss on the validation split after the last epoch; `None` where it is not known.
+    pub fn validation_loss(&self) -> Option<f64> {
+        let last = self.finished()?.epochs.last()?;
+        // Where it is a score anyway.
+        last.validation_loss.or(last.validation.get("loss").copied())
+    }
+
+    /// The norms that were logged nearest to half of training; `None` for a run that diverged or logged none.
+    pub fn midway(&self) -> Option<&NormRow> {
+        let half = self.steps / 2;
+        self.finished()?.norms.iter().min_by_key(|row| row.step.abs_diff(half))
+    }
+
+    fn finished(&self) -> Option<&Self> {
+        (self.outcome == Outcome::Finished).then_some(self)
     }
 }

@@ -276,7 +276,7 @@ impl<'a, T: Task> Run<'a, T> {
             evaluate_every
         };
         let train_loss = self.progress.loss_sum / (since * self.steps_per_epoch()) as f64;
-        let row = EpochRow { epoch, step, train_loss, validation };
+        let row = EpochRow { epoch, step, train_loss, validation, validation_loss: None };
         (self.options.event)(&Event::Epoch(&row));
         self.log.push(LogLine::Epoch(row));
         self.progress.loss_sum = 0.0;
@@ -318,6 +318,8 @@ impl<'a, T: Task> Run<'a, T> {
             weights: self.params.digest()?,
             tensors: Some(self.tensors()?),
             losses: Some(digest::losses(all_losses)),
+            decay_efolds: None,
+            collapsed: None,
             steps: self.progress.step,
             seconds: self.progress.seconds,
             about: self.about(),
