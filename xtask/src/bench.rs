@@ -6,7 +6,7 @@ use crate::task::{Plan, Planned, plan};
 use crate::workspace::Workspace;
 use crate::{Which, say};
 use anyhow::{Context, Result, bail};
-use record::Entry;
+use record::{Edge, Entry, Protocol};
 use serde_json::json;
 use std::collections::{BTreeSet, VecDeque};
 use std::num::NonZeroUsize;
@@ -80,13 +80,28 @@ pub(crate) fn bench(arguments: &Arguments) -> Result<ExitCode> {
             return Ok(code);
         }
     };
-    let entries = pool.test_chosen(&runs)?;
+    let protocol = plan.protocol(&workspace)?;
+    let entries = pool.test_chosen(&runs, &protocol)?;
     pool.progress.finish();
     if !arguments.json {
-        say(record::table(&entries).trim_end());
+        say(record::table(&entries, &protocol).trim_end());
     }
-    publish(&pool, &arguments.which, entries)?;
+    for edge in record::edges(&entries, &protocol) {
+        eprintln!("{}", extension(&edge));
+    }
+    publish(&pool, &arguments.which, entries, protocol)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// What would take the chosen value of a row from the edge of what was tried.
+fn extension(edge: &Edge) -> String {
+    let Edge { row, key, value, is_largest, next } = edge;
+    let which = if *is_largest { "largest" } else { "smallest" };
+    format!(
+        "undecided (edge): {row}: {key} {value} is the {which} that was tried\n  \
+         hint: add {next} to what is searched for `{key}`, for every method that searches it, and as many settings for the others, so \
+         that all rows go on trying equally many; the same command then trains what is new"
+    )
 }
 
 /// Says what would be trained.
@@ -112,7 +127,7 @@ fn summary(runs: &[Planned], pending: usize, to_come: usize) -> String {
 
 /// Writes records and report of a comparison as its configuration says it; one that was changed on the
 /// command line is only printed.
-fn publish(pool: &Pool<'_>, which: &Which, entries: Vec<Entry>) -> Result<()> {
+fn publish(pool: &Pool<'_>, which: &Which, entries: Vec<Entry>, protocol: Protocol) -> Result<()> {
     let Pool { workspace, report, .. } = pool;
     if which.quick || !which.set.is_empty() {
         eprintln!("the report is left as it is: this table is not of the whole configuration");
@@ -136,8 +151,11 @@ fn publish(pool: &Pool<'_>, which: &Which, entries: Vec<Entry>) -> Result<()> {
     } else if !others.is_empty() {
         eprintln!("{} records of other settings leave {}", others.len(), path.display());
     }
+    let before = if partial { Protocol::read(&path)?.unwrap_or_default() } else { Protocol::default() };
+    let protocol = protocol.merged(before);
     record::fs::write_atomic(&path, record::entries_to_jsonl(&all).as_bytes())?;
-    if let Err(error) = pool.draw(&all) {
+    record::fs::write_atomic(&Protocol::path(&path), protocol.to_json().as_bytes())?;
+    if let Err(error) = pool.draw(&all, &protocol) {
         eprintln!("warning: no pictures were drawn: {error:#}");
     }
     crate::report::write(workspace, report)
@@ -224,11 +242,11 @@ impl<'a> Pool<'a> {
     }
 
     /// Reads the test split for the settings that validation chose, and only for them.
-    fn test_chosen(&self, runs: &[Planned]) -> Result<Vec<Entry>> {
+    fn test_chosen(&self, runs: &[Planned], protocol: &Protocol) -> Result<Vec<Entry>> {
         let (entries, (_, threads)) = (self.entries(runs)?, shares(self.jobs, self.threads, 1));
         let untested: BTreeSet<_> =
             entries.iter().filter(|entry| entry.test.is_none()).map(|entry| entry.record.id.clone()).collect();
-        for id in record::chosen(&entries).into_iter().filter(|id| untested.contains(id)) {
+        for id in record::chosen(&entries, protocol).into_iter().filter(|id| untested.contains(id)) {
             let folder = self.workspace.run(&id);
             let tested = self.binary.call("test", &folder, Some(threads), &[]);
             tested.with_context(|| format!("run {id} cannot be tested"))?;
@@ -240,8 +258,8 @@ impl<'a> Pool<'a> {
 
     /// Draws what the best of `entries` predicts, for the report on them, where there is something to draw: the task
     /// draws, the data set comes with the project, and the run was trained here.
-    fn draw(&self, entries: &[Entry]) -> Result<()> {
-        let best = record::pictured(entries);
+    fn draw(&self, entries: &[Entry], protocol: &Protocol) -> Result<()> {
+        let best = record::pictured(entries, protocol);
         let Some(Entry { record, .. }) = entries.iter().find(|entry| Some(&entry.record.id) == best.as_ref()) else {
             return Ok(());
         };

@@ -4,7 +4,7 @@ use crate::workspace::{Workspace, names};
 use crate::{mistake, say};
 use anyhow::{Context, Result};
 use record::fs::{read_text_if_present, write_atomic};
-use record::{Entry, Rendered};
+use record::{Entry, Protocol, Rendered};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -39,24 +39,71 @@ pub(crate) fn report(arguments: &Arguments) -> Result<ExitCode> {
         return html(&workspace, selected, file);
     }
     let selected: Vec<&String> = selected.collect();
-    let all = read(&workspace)?;
+    let mut all = Reports::read(&workspace, &known);
     let mut changed = Changed { workspace: &workspace, check: arguments.check, stale: Vec::new() };
     for name in &selected {
-        let entries = all.get(*name).map(Vec::as_slice).unwrap_or_default();
-        changed.apply(files(&workspace, name, entries)?)?;
+        all.attempt(name, |results| changed.apply(files(&workspace, name, results)?));
     }
     changed.apply(overview(&workspace, &all)?)?;
     let stale = changed.stale;
     if arguments.json {
+        let results = selected.iter().filter_map(|name| Some((name.as_str(), all.results.get(*name)?)));
         let results: BTreeMap<&str, Value> =
-            selected.iter().filter_map(|name| Some((name.as_str(), record::results(all.get(*name)?)))).collect();
-        say(&json!({"checked": arguments.check, "stale": stale, "reports": results}).to_string());
+            results.map(|(name, results)| (name, record::results(&results.entries, &results.protocol))).collect();
+        say(&json!({"checked": arguments.check, "stale": stale, "failed": all.failed, "reports": results}).to_string());
     }
     if arguments.check && !stale.is_empty() {
         eprintln!("hint: `cargo xtask report` makes {} stale file(s) anew", stale.len());
-        return Ok(ExitCode::FAILURE);
     }
-    Ok(ExitCode::SUCCESS)
+    let is_good = all.failed.is_empty() && (stale.is_empty() || !arguments.check);
+    Ok(if is_good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// The records of a report, and how they came about.
+struct Results {
+    entries: Vec<Entry>,
+    protocol: Protocol,
+}
+
+impl Results {
+    fn read(workspace: &Workspace, name: &str) -> Result<Self> {
+        let path = workspace.records(name);
+        let entries = record::read_entries(&path)?;
+        let protocol = Protocol::read(&path)?.unwrap_or_else(|| Protocol::inferred(&entries));
+        Ok(Self { entries, protocol })
+    }
+}
+
+/// All reports. One that fails is said and left out, and the others go on.
+struct Reports {
+    results: BTreeMap<String, Results>,
+    failed: Vec<String>,
+}
+
+impl Reports {
+    fn read(workspace: &Workspace, names: &[String]) -> Self {
+        let mut all = Self { results: BTreeMap::new(), failed: Vec::new() };
+        for name in names {
+            match Results::read(workspace, name) {
+                Ok(results) => drop(all.results.insert(name.clone(), results)),
+                Err(error) => all.fail(name, &error),
+            }
+        }
+        all
+    }
+
+    /// Does `what` with the report `name`, where it could be read.
+    fn attempt(&mut self, name: &str, what: impl FnOnce(&Results) -> Result<()>) {
+        if let Some(Err(error)) = self.results.get(name).map(what) {
+            self.results.remove(name);
+            self.fail(name, &error);
+        }
+    }
+
+    fn fail(&mut self, name: &str, error: &anyhow::Error) {
+        eprintln!("error: the report `{name}` is left as it is: {error:#}");
+        self.failed.push(name.to_owned());
+    }
 }
 
 /// Refuses a report of which there are no records.
@@ -92,7 +139,7 @@ fn html<'n>(workspace: &Workspace, names: impl Iterator<Item = &'n String>, file
     }
     let mut reports = Vec::new();
     for name in names {
-        let (rendered, _) = rendered(workspace, name, &record::read_entries(&workspace.records(name))?)?;
+        let (rendered, _) = rendered(workspace, name, &Results::read(workspace, name)?)?;
         let text = text(workspace, &rendered)?;
         reports.push((rendered, text));
     }
@@ -110,16 +157,13 @@ fn html<'n>(workspace: &Workspace, names: impl Iterator<Item = &'n String>, file
 
 /// Writes the report `name`, and what is said of all reports together.
 pub(crate) fn write(workspace: &Workspace, name: &str) -> Result<()> {
-    let all = read(workspace)?;
+    let known = names(&workspace.reports().join("records"), "jsonl");
+    let all = Reports::read(workspace, &known);
     let mut changed = Changed { workspace, check: false, stale: Vec::new() };
-    changed.apply(files(workspace, name, all.get(name).map(Vec::as_slice).unwrap_or_default())?)?;
+    if let Some(results) = all.results.get(name) {
+        changed.apply(files(workspace, name, results)?)?;
+    }
     changed.apply(overview(workspace, &all)?)
-}
-
-/// The entries of every report.
-fn read(workspace: &Workspace) -> Result<BTreeMap<String, Vec<Entry>>> {
-    let names = names(&workspace.reports().join("records"), "jsonl");
-    names.into_iter().map(|name| Ok((name.clone(), record::read_entries(&workspace.records(&name))?))).collect()
 }
 
 /// Files of a report.
@@ -169,8 +213,8 @@ impl Changed<'_> {
     }
 }
 
-fn files(workspace: &Workspace, name: &str, entries: &[Entry]) -> Result<Files> {
-    let (rendered, sheets) = rendered(workspace, name, entries)?;
+fn files(workspace: &Workspace, name: &str, results: &Results) -> Result<Files> {
+    let (rendered, sheets) = rendered(workspace, name, results)?;
     let folder = workspace.figures();
     let unreferenced = sheets.iter().filter(|file| rendered.sheet.as_ref() != Some(file));
     let mut unreferenced: Vec<PathBuf> = unreferenced.map(|file| folder.join(file)).collect();
@@ -185,10 +229,11 @@ fn files(workspace: &Workspace, name: &str, entries: &[Entry]) -> Result<Files> 
 }
 
 /// The report `name` as its records say it should be, and the sheets of pictures that there are of it.
-fn rendered(workspace: &Workspace, name: &str, entries: &[Entry]) -> Result<(Rendered, Vec<String>)> {
+fn rendered(workspace: &Workspace, name: &str, results: &Results) -> Result<(Rendered, Vec<String>)> {
     let sheets = names(&workspace.figures(), "png").into_iter().map(|stem| format!("{stem}.png"));
     let sheets: Vec<String> = sheets.filter(|file| record::is_sheet(name, file)).collect();
-    Ok((record::render(name, &format!("cargo xtask report {name}"), entries, &sheets)?, sheets))
+    let (command, Results { entries, protocol }) = (format!("cargo xtask report {name}"), results);
+    Ok((record::render(name, &command, entries, protocol, &sheets)?, sheets))
 }
 
 /// The markdown of a report's page, with what people wrote on it.
@@ -203,9 +248,10 @@ fn page(workspace: &Workspace, name: &str) -> PathBuf {
 }
 
 /// The page over all reports, its figure, and the table in the project's own page.
-fn overview(workspace: &Workspace, all: &BTreeMap<String, Vec<Entry>>) -> Result<Files> {
-    let reports: Vec<(&str, &[Entry])> =
-        all.iter().map(|(name, entries)| (name.as_str(), entries.as_slice())).collect();
+fn overview(workspace: &Workspace, all: &Reports) -> Result<Files> {
+    let reports = all.results.iter();
+    let reports = reports.map(|(name, results)| (name.as_str(), results.entries.as_slice(), &results.protocol));
+    let reports: Vec<(&str, &[Entry], &Protocol)> = reports.collect();
     if reports.is_empty() {
         return Ok(Files { texts: Vec::new(), unreferenced: Vec::new() });
     }

@@ -3,7 +3,7 @@
 use crate::workspace::Workspace;
 use crate::{Which, mistake};
 use anyhow::{Context, Result, bail};
-use record::{Config, Entry, RunId, Spec, Study};
+use record::{Config, Entry, Protocol, RunId, Spec, Study};
 use serde::Deserialize;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -58,10 +58,11 @@ pub(crate) fn plan(workspace: &Workspace, which: &Which) -> Result<Plan> {
     let rungs = grid.points.first().into_iter().flat_map(|point| grid.tuning.rungs(point)).collect::<Vec<_>>();
     grid.points.extend(rungs);
     let answers = ask(workspace, &binary, &grid.points.iter().map(|point| &point.spec).collect::<Vec<_>>())?;
-    let (mut specs, mut mistakes) = (Vec::<Spec>::new(), Vec::<String>::new());
+    let (mut specs, mut matched, mut mistakes) = (Vec::<Spec>::new(), Vec::<Spec>::new(), Vec::<String>::new());
     for (index, (point, answer)) in grid.points.iter().zip(answers).enumerate() {
+        let known = if point.matched { &mut matched } else { &mut specs };
         match answer {
-            Ok((_, spec)) if index < settings && !specs.contains(&spec) => specs.push(spec),
+            Ok((_, spec)) if index < settings && !known.contains(&spec) => known.push(spec),
             Ok(_) => {}
             Err(error) => {
                 let line = explain(&config, workspace, which, point.method, &error);
@@ -75,8 +76,8 @@ pub(crate) fn plan(workspace: &Workspace, which: &Which) -> Result<Plan> {
         return Err(mistake(mistakes.join("\nerror: ")));
     }
     let path = config.path().strip_prefix(&workspace.root).unwrap_or(config.path());
-    let study =
-        Study::new(specs, grid.seeds, grid.tuning).map_err(|error| mistake(format!("{}: {error}", path.display())))?;
+    let study = Study::new(specs, matched, grid.seeds, grid.tuning);
+    let study = study.map_err(|error| mistake(format!("{}: {error}", path.display())))?;
     Ok(Plan { binary, report, study, known: Vec::new() })
 }
 
@@ -109,8 +110,15 @@ impl Plan {
         Ok(self.study.to_come(&self.entries(workspace)?))
     }
 
+    /// How the comparison is made, as far as the results so far can tell.
+    pub(crate) fn protocol(&self, workspace: &Workspace) -> Result<Protocol> {
+        let matched = self.study.matched(&self.entries(workspace)?);
+        let runs = self.known.iter().filter(|run| matched.contains(&run.spec));
+        Ok(Protocol { matched: runs.map(|run| run.id.clone()).collect(), ..self.study.protocol() })
+    }
+
     /// The results so far.
-    pub(crate) fn entries(&self, workspace: &Workspace) -> Result<Vec<Entry>> {
+    fn entries(&self, workspace: &Workspace) -> Result<Vec<Entry>> {
         let mut entries = Vec::new();
         for run in &self.known {
             let folder = workspace.run(&run.id);

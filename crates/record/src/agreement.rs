@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 /// The schema that all keys of a result are there from.
-const COMPLETE: u32 = 3;
+const COMPLETE: u32 = 4;
 const _: () = assert!(COMPLETE <= SCHEMA);
 
 /// A place where two records of one run differ.
@@ -65,10 +65,18 @@ impl fmt::Display for Disagreement {
 /// METHODOLOGY.md. Test scores count where both have them, and what a record is too old to have does not.
 pub fn disagreements(one: &Entry, other: &Entry) -> Vec<Disagreement> {
     let old = one.record.schema.min(other.record.schema) < COMPLETE;
-    let skipped: &[&str] = if old { &["tensors", "losses"] } else { &[] };
-    let mut found = of_maps(&result(&one.record, skipped), &result(&other.record, skipped));
+    let of = |entry: &Entry| {
+        let mut record = entry.record.clone();
+        if old {
+            (record.tensors, record.losses) = (None, None);
+            (record.decay_efolds, record.collapsed) = (None, None);
+            record.epochs.iter_mut().for_each(|row| row.validation_loss = None);
+        }
+        result(&record)
+    };
+    let mut found = of_maps(&of(one), &of(other));
     if let (Some(one), Some(other)) = (&one.test, &other.test) {
-        found.extend(of_maps(&result(one, &[]), &result(other, &[])).into_iter().map(|found| found.under("test")));
+        found.extend(of_maps(&result(one), &result(other)).into_iter().map(|found| found.under("test")));
     }
     found.sort_by_key(|found| (found.step.is_none(), found.step));
     found
@@ -117,10 +125,10 @@ fn last_step(steps: u64) -> u64 {
 }
 
 /// What must be equal in all records of a run.
-fn result(record: &impl Serialize, skipped: &[&str]) -> Map<String, Value> {
+fn result(record: &impl Serialize) -> Map<String, Value> {
     let Value::Object(mut result) = json(record) else { return Map::new() };
-    for key in ["schema", "seconds", "about"].iter().chain(skipped) {
-        result.remove(*key);
+    for key in ["schema", "seconds", "about"] {
+        result.remove(key);
     }
     if let Some(Value::Object(provenance)) = result.get_mut("provenance") {
         provenance.retain(|key, _| key == "dataset_digest" || key == "precision");
@@ -275,13 +283,17 @@ mod tests {
 
     #[test]
     fn what_an_old_record_has_not_does_not_count() {
-        let old = |entry: &mut Entry| (entry.record.tensors, entry.record.losses) = (None, None);
+        let old = |entry: &mut Entry| {
+            (entry.record.tensors, entry.record.losses) = (None, None);
+            (entry.record.decay_efolds, entry.record.collapsed) = (None, None);
+            entry.record.epochs.iter_mut().for_each(|row| row.validation_loss = None);
+        };
         let found = told(|entry| {
             old(entry);
             entry.record.schema = 2;
         });
         assert_eq!(found, [""; 0]);
-        assert_eq!(told(old).len(), 2, "what a new one has not does");
+        assert_eq!(told(old).len(), 4, "what a new one has not does");
     }
 
     #[test]

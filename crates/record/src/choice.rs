@@ -3,26 +3,45 @@
 //! Runs that are equal in everything but seed, method and optimizer make a *comparison*. In it, an
 //! optimizer and a method with their settings in words and whole numbers make a *row*; the settings
 //! that are real numbers are the row's *hyper-parameters*. A row with concrete hyper-parameters is a
-//! *setting*, which has one run a seed. Of each row the setting with the best mean validation score
-//! is chosen.
+//! *setting*, which has one run a seed. Of each row the setting with the best mean validation score on the seeds
+//! of the search is chosen, and judged on other seeds.
 
+mod edge;
+
+use crate::protocol::Protocol;
 use crate::run::{Entry, Headline, Outcome, Scores};
 use crate::spec::{RunId, Spec, Table, canonical_json};
-use crate::statistics::mean;
+use crate::statistics::{mean, median};
 use crate::tuning::{STOP_AFTER, stopped};
 use serde_json::Value;
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The runs of the chosen settings of the largest comparison in `entries`, sorted by id: those
+pub use edge::{Edge, edges};
+
+/// The method that others are compared with.
+pub(crate) const REFERENCE: &str = "weight-decay";
+
+/// The runs of the chosen settings of the largest comparison in `entries` on the seeds of the result, sorted by id: those
 /// whose final weights are worth an evaluation on the test split.
-///
-/// A setting can be chosen when it has a validation score for each of the row's trial seeds.
-pub fn chosen(entries: &[Entry]) -> Vec<RunId> {
-    let rows = Comparison::of(entries).map(|comparison| comparison.rows).unwrap_or_default();
+pub fn chosen(entries: &[Entry], protocol: &Protocol) -> Vec<RunId> {
+    let rows = Comparison::of(entries, protocol).map(|comparison| comparison.rows).unwrap_or_default();
     let runs = rows.iter().filter_map(Row::chosen).flat_map(|setting| setting.runs.values());
     let ids: BTreeSet<&RunId> = runs.map(|entry| &entry.record.id).collect();
     ids.into_iter().cloned().collect()
+}
+
+/// The seeds that most settings of `entries` have, and the others.
+pub(crate) fn shared_seeds(entries: &[Entry]) -> [BTreeSet<u64>; 2] {
+    let mut settings: BTreeMap<u64, BTreeSet<String>> = BTreeMap::new();
+    for Spec { optimizer, method, seed, .. } in entries.iter().map(|entry| &entry.record.spec) {
+        let setting = canonical_json(&Value::from(vec![optimizer.clone(), method.clone()]));
+        settings.entry(*seed).or_default().insert(setting);
+    }
+    let most = settings.values().map(BTreeSet::len).max();
+    let (shared, others): (Vec<_>, Vec<_>) =
+        settings.into_iter().partition(|(_, settings)| Some(settings.len()) == most);
+    [shared, others].map(|seeds| seeds.into_iter().map(|(seed, _)| seed).collect())
 }
 
 /// A line for each of `specs` that tells it from the others: the label of its row, what differs within the
@@ -63,7 +82,7 @@ pub(crate) struct Row<'a> {
     pub(crate) words: BTreeMap<String, String>,
     /// Sorted by hyper-parameters.
     pub(crate) settings: Vec<Setting<'a>>,
-    /// Those over which validation chooses: the seeds that most settings have.
+    /// Those over which validation chooses; of a row with one setting, those of the result.
     pub(crate) trial_seeds: BTreeSet<u64>,
     /// Index into `settings`.
     pub(crate) choice: Option<usize>,
@@ -73,7 +92,9 @@ pub(crate) struct Row<'a> {
 pub(crate) struct Setting<'a> {
     /// By dotted key, such as `optimizer.lr`.
     pub(crate) hyper: BTreeMap<String, Float>,
-    /// By seed, of those that were trained to the end.
+    /// By seed of the search, of those that were trained to the end.
+    pub(crate) trials: BTreeMap<u64, &'a Entry>,
+    /// By seed of the result.
     pub(crate) runs: BTreeMap<u64, &'a Entry>,
     /// By epochs and seed, of those that were stopped at a rung of successive halving.
     pub(crate) rungs: BTreeMap<(u64, u64), &'a Entry>,
@@ -106,7 +127,7 @@ impl Ord for Float {
 impl<'a> Comparison<'a> {
     /// The largest comparison in `entries`, and of equally large ones the first in the order of
     /// their keys; `None` of nothing.
-    pub(crate) fn of(entries: &'a [Entry]) -> Option<Self> {
+    pub(crate) fn of(entries: &'a [Entry], protocol: &Protocol) -> Option<Self> {
         let mut groups: BTreeMap<BTreeMap<String, String>, BTreeMap<&RunId, &Entry>> = BTreeMap::new();
         for entry in entries {
             let group = groups.entry(common(entry)).or_default();
@@ -122,12 +143,20 @@ impl<'a> Comparison<'a> {
         let entries: Vec<&Entry> = groups.remove(&main)?.into_values().collect();
         let left_out = groups.iter().map(|(other, group)| (group.len(), differing(&main, other))).collect();
         let headline = &entries.first()?.record.headline;
-        Some(Self { rows: rows(&entries, headline), headline, common: main, left_out, entries })
+        Some(Self { rows: rows(&entries, headline, protocol), headline, common: main, left_out, entries })
     }
 
     /// Best first.
     pub(crate) fn order(&self, one: f64, other: f64) -> Ordering {
         order(self.headline, one, other)
+    }
+
+    /// What rows under optimizers of `family` are compared with: of the [`REFERENCE`] rows under them the one with the best
+    /// score in the search.
+    pub(crate) fn reference(&self, family: &str) -> Option<&Row<'a>> {
+        let rows = self.rows.iter().filter(|row| row.family() == family && row.method == REFERENCE);
+        let scored = rows.filter_map(|row| Some((row, row.chosen()?.trial(&row.trial_seeds)?)));
+        scored.min_by(|(_, one), (_, other)| self.order(*one, *other)).map(|(row, _)| row)
     }
 }
 
@@ -147,31 +176,85 @@ impl Row<'_> {
         keys.into_iter().filter(|key| values(key).len() > 1).map(String::as_str).collect()
     }
 
-    /// Optimizers that differ from each other in little but weight decay have one name here: only rows of
-    /// one family say what a method adds.
     pub(crate) fn family(&self) -> &str {
-        match self.optimizer {
-            "sgd" | "sgdp" => "sgd",
-            "adam" | "adamw" | "adamp" => "adam",
-            other => other,
-        }
+        family(self.optimizer)
+    }
+
+    /// Whether the learning rate was matched to that of weight decay, and nothing was searched.
+    pub(crate) fn is_matched(&self) -> bool {
+        self.words.get(LR).is_some_and(|word| word == MATCHED)
     }
 
     pub(crate) fn entries(&self) -> impl Iterator<Item = &Entry> {
-        self.settings.iter().flat_map(|setting| setting.runs.values().chain(setting.rungs.values()).copied())
+        let runs: BTreeMap<&RunId, &Entry> =
+            self.settings.iter().flat_map(Setting::entries).map(|entry| (&entry.record.id, entry)).collect();
+        runs.into_values()
     }
+}
+
+/// With three significant digits.
+pub(crate) fn rounded(value: f64) -> f64 {
+    format!("{value:.2e}").parse().unwrap_or(value)
+}
+
+/// Optimizers that differ from each other in little but weight decay have one name here: only rows of
+/// one family say what a method adds.
+pub(crate) fn family(optimizer: &str) -> &str {
+    match optimizer {
+        "sgd" | "sgdp" => "sgd",
+        "adam" | "adamw" | "adamp" => "adam",
+        other => other,
+    }
+}
+
+/// The key of the learning rate, and its value in words where it is matched.
+const LR: &str = "optimizer.lr";
+const MATCHED: &str = "matched";
+
+/// The learning rate at which filters of norm 1 have the effective rate that those of `runs` have midway, as a base rate: with the
+/// schedule's factor taken out. A median over the runs and, in them, over layers; `None` where a run logged no norms.
+pub(crate) fn matched_rate<'a>(runs: impl IntoIterator<Item = &'a Entry>) -> Option<f64> {
+    let rate = |entry: &Entry| {
+        let (row, base) = (entry.record.midway()?, entry.record.spec.optimizer.get("lr")?.as_f64()?);
+        Some(row.effective_lr * base / row.lr)
+    };
+    let rates = runs.into_iter().map(rate).collect::<Option<Vec<f64>>>()?;
+    median(&rates).filter(|rate| rate.is_finite() && *rate > 0.0).map(rounded)
 }
 
 impl Setting<'_> {
     /// Mean validation score over `seeds`, where each has one.
     pub(crate) fn trial(&self, seeds: &BTreeSet<u64>) -> Option<f64> {
-        let scores = seeds.iter().map(|seed| self.runs.get(seed)?.record.validation());
+        let run = |seed| self.trials.get(seed).or(self.runs.get(seed));
+        let scores = seeds.iter().map(|seed| run(seed)?.record.validation());
         mean(&scores.collect::<Option<Vec<f64>>>()?)
     }
 
-    /// Validation scores by seed, of the runs that have one.
+    /// Mean validation score over as many of the seeds `of` the search as it was tried on; `None` where one diverged.
+    pub(crate) fn tried(&self, of: &BTreeSet<u64>) -> Option<f64> {
+        let has = |seed: &&u64| self.trials.contains_key(seed) || self.runs.contains_key(seed);
+        self.trial(&of.iter().filter(has).copied().collect())
+    }
+
+    /// Its runs in the search, or where there was none, those of the result.
+    pub(crate) fn searched(&self) -> impl Iterator<Item = &Entry> {
+        if self.trials.is_empty() { self.runs.values() } else { self.trials.values() }.copied()
+    }
+
+    /// All runs, each once.
+    pub(crate) fn entries(&self) -> impl Iterator<Item = &Entry> {
+        let trials = self.trials.iter().filter(|(seed, _)| !self.runs.contains_key(seed)).map(|(_, entry)| *entry);
+        trials.chain(self.runs.values().copied()).chain(self.rungs.values().copied())
+    }
+
+    /// Validation scores by seed of the result, of the runs that have one.
     pub(crate) fn validation(&self) -> BTreeMap<u64, f64> {
         self.runs.iter().filter_map(|(seed, entry)| Some((*seed, entry.record.validation()?))).collect()
+    }
+
+    /// Mean over the runs of the result of what `value` says of each; `None` where it says nothing of one.
+    pub(crate) fn mean(&self, value: impl Fn(&Entry) -> Option<f64>) -> Option<f64> {
+        mean(&self.runs.values().map(|entry| value(entry)).collect::<Option<Vec<f64>>>()?)
     }
 
     /// Test scores by seed, of the runs that have one for the weights that they ended with.
@@ -190,7 +273,12 @@ impl Setting<'_> {
     }
 
     pub(crate) fn diverged(&self) -> usize {
-        self.runs.values().filter(|entry| diverged(entry)).count()
+        self.entries().filter(|entry| diverged(entry)).count()
+    }
+
+    /// The largest share of its filters that collapsed in a run, where any did.
+    pub(crate) fn collapsed(&self) -> Option<f64> {
+        self.entries().filter_map(|entry| entry.record.collapsed).filter(|share| *share > 0.0).reduce(f64::max)
     }
 }
 
@@ -336,18 +424,28 @@ pub(crate) fn by_row(specs: &[&Spec]) -> Vec<Vec<usize>> {
     rows
 }
 
-fn rows<'a>(entries: &[&'a Entry], headline: &Headline) -> Vec<Row<'a>> {
+fn rows<'a>(entries: &[&'a Entry], headline: &Headline, protocol: &Protocol) -> Vec<Row<'a>> {
     type Settings<'a> = BTreeMap<BTreeMap<String, Float>, Setting<'a>>;
     let mut groups: BTreeMap<RowKey<'a>, Settings<'a>> = BTreeMap::new();
     let specs: Vec<&Spec> = entries.iter().map(|entry| &entry.record.spec).collect();
-    for (&entry, (key, hyper)) in entries.iter().zip(split(&specs)) {
-        let new = || Setting { hyper: hyper.clone(), runs: BTreeMap::new(), rungs: BTreeMap::new() };
+    for (&entry, (mut key, hyper)) in entries.iter().zip(split(&specs)) {
+        if protocol.matched.contains(&entry.record.id) {
+            key.words.insert(LR.into(), MATCHED.into());
+        }
+        let new =
+            || Setting { hyper: hyper.clone(), trials: BTreeMap::new(), runs: BTreeMap::new(), rungs: BTreeMap::new() };
         let setting = groups.entry(key).or_default().entry(hyper.clone()).or_insert_with(new);
         let spec = &entry.record.spec;
-        match stopped(&spec.train) {
-            Some(epochs) => setting.rungs.insert((epochs, spec.seed), entry),
-            None => setting.runs.insert(spec.seed, entry),
-        };
+        if let Some(epochs) = stopped(&spec.train) {
+            setting.rungs.insert((epochs, spec.seed), entry);
+            continue;
+        }
+        if protocol.search.contains(&spec.seed) {
+            setting.trials.insert(spec.seed, entry);
+        }
+        if protocol.seeds.contains(&spec.seed) || !protocol.search.contains(&spec.seed) {
+            setting.runs.insert(spec.seed, entry);
+        }
     }
     let labels: Vec<String> = groups.keys().map(|key| label(key, groups.keys())).collect();
     labels
@@ -376,21 +474,19 @@ fn label<'a, 'b: 'a>(key: &RowKey<'b>, all: impl Iterator<Item = &'a RowKey<'b>>
     if words.is_empty() { key.method.to_owned() } else { format!("{} ({})", key.method, words.join(", ")) }
 }
 
-/// The seeds that most settings have: all of them where every setting was trained on all, and those of the trials where
-/// only the chosen one was.
+/// The seeds of the search that any setting has; where there was none, those of the only setting.
 fn trial_seeds(settings: &[Setting<'_>]) -> BTreeSet<u64> {
-    let mut counts: BTreeMap<u64, usize> = BTreeMap::new();
-    for seed in settings.iter().flat_map(|setting| setting.runs.keys()) {
-        *counts.entry(*seed).or_default() += 1;
+    match settings {
+        [only] if only.trials.is_empty() => only.runs.keys().copied().collect(),
+        settings => settings.iter().flat_map(|setting| setting.trials.keys()).copied().collect(),
     }
-    let most = counts.values().copied().max();
-    counts.into_iter().filter(|(_, count)| Some(*count) == most).map(|(seed, _)| seed).collect()
 }
 
 /// The eligible setting with the best mean over `seeds`; of equal ones that with fewer, then smaller
 /// hyper-parameters.
 fn choose(settings: &[Setting<'_>], seeds: &BTreeSet<u64>, headline: &Headline) -> Option<usize> {
-    let candidates = settings.iter().enumerate().filter_map(|(i, setting)| Some((i, setting, setting.trial(seeds)?)));
+    let candidates = settings.iter().enumerate().filter(|_| !seeds.is_empty());
+    let candidates = candidates.filter_map(|(i, setting)| Some((i, setting, setting.trial(seeds)?)));
     let best = candidates.min_by(|(_, one, score), (_, other, than)| {
         let ties = one.hyper.len().cmp(&other.hyper.len());
         order(headline, *score, *than).then(ties).then_with(|| one.hyper.cmp(&other.hyper))
@@ -399,216 +495,4 @@ fn choose(settings: &[Setting<'_>], seeds: &BTreeSet<u64>, headline: &Headline) 
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::fixture::{self, Made, diverge, entry};
-    use serde_json::json;
-
-    fn decay(strength: f64, reaches: f64, seeds: &[u64]) -> Vec<Entry> {
-        let method = json!({"name": "weight-decay", "strength": strength});
-        let made = Made { optimizer: fixture::sgd(), method, reaches, norm: 1.0, micros: 0.0 };
-        seeds.iter().map(|seed| entry(&made, *seed)).collect()
-    }
-
-    /// Strength of the chosen setting of the only row.
-    fn chosen_strength(entries: &[Entry]) -> Option<f64> {
-        let comparison = Comparison::of(entries).unwrap();
-        assert_eq!(comparison.rows.len(), 1);
-        comparison.rows[0].chosen().map(|setting| setting.hyper["method.strength"].0)
-    }
-
-    /// Sorted.
-    fn labels(entries: &[Entry]) -> Vec<String> {
-        let mut labels: Vec<String> = Comparison::of(entries).unwrap().rows.into_iter().map(|row| row.label).collect();
-        labels.sort();
-        labels
-    }
-
-    #[test]
-    fn numbers_inside_of_a_setting_are_searched_and_unset_ones_make_rows() {
-        let made = |method: Value, optimizer: Value| {
-            entry(&Made { optimizer, method, reaches: 0.8, norm: 1.0, micros: 0.0 }, 0)
-        };
-        let sgd = |rho: Value| json!({"name": "sgd", "lr": 0.1, "sam_rho": rho});
-        let matched = |lr: f64| json!({"name": "wrs", "rate": {"matched": {"lr": lr, "decay": 5e-4}}});
-        let entries = [
-            made(matched(0.1), sgd(Value::Null)),
-            made(matched(0.2), sgd(Value::Null)),
-            made(json!({"name": "wrs", "rate": "own", "target": {"constant": 2.0}}), sgd(Value::Null)),
-            made(json!({"name": "wrs", "rate": "own", "target": {"constant": 3.0}}), sgd(Value::Null)),
-            made(json!({"name": "none"}), sgd(Value::Null)),
-            made(json!({"name": "none"}), sgd(json!(0.05))),
-        ];
-        assert_eq!(
-            labels(&entries),
-            ["none", "none (sam_rho set)", "wrs (rate matched)", "wrs (rate own, target constant)"]
-        );
-    }
-
-    #[test]
-    fn the_best_setting_of_each_row_is_chosen() {
-        let entries = fixture::entries();
-        let chosen = chosen(&entries);
-        let strengths: Vec<_> = entries
-            .iter()
-            .filter(|entry| chosen.contains(&entry.record.id))
-            .map(|entry| entry.record.spec.method.get("strength").and_then(Value::as_f64))
-            .collect();
-        assert_eq!(chosen.len(), 12);
-        assert!(chosen.is_sorted());
-        assert_eq!(strengths.iter().filter(|strength| **strength == Some(5e-4)).count(), 6);
-        assert_eq!(strengths.iter().filter(|strength| strength.is_none()).count(), 6);
-        assert!(super::chosen(&[]).is_empty());
-    }
-
-    #[test]
-    fn validation_chooses_over_the_seeds_that_most_settings_have() {
-        let mut entries = decay(1e-4, 0.80, &[0]);
-        entries.extend(decay(5e-4, 0.90, &[0, 1, 2, 3]));
-        entries.extend(decay(1e-3, 0.85, &[0]));
-        for entry in entries.iter_mut().filter(|entry| entry.record.spec.seed > 0) {
-            entry.record.epochs.last_mut().unwrap().validation.insert("top1".into(), 0.1);
-        }
-        assert_eq!(chosen_strength(&entries), Some(5e-4), "what comes after the trials decides nothing");
-        let rows = Comparison::of(&entries).unwrap().rows;
-        assert_eq!(rows[0].trial_seeds, BTreeSet::from([0]));
-    }
-
-    #[test]
-    fn a_setting_with_a_diverged_trial_or_without_one_is_not_chosen() {
-        let mut entries = decay(1e-4, 0.80, &[0, 1, 2]);
-        entries.extend(decay(2e-4, 0.70, &[0, 1, 2]));
-        entries.extend(decay(5e-4, 0.90, &[0, 1]));
-        assert_eq!(chosen_strength(&entries), Some(5e-4), "two seeds are those of most settings");
-        entries.extend(decay(3e-4, 0.70, &[0, 1, 2]));
-        entries.extend(decay(4e-4, 0.95, &[1, 2, 3]));
-        assert_eq!(chosen_strength(&entries), Some(4e-4), "seed 1 is that of most settings");
-        let mut wild = decay(5e-3, 0.99, &[0, 1, 2]);
-        diverge(&mut wild[1]);
-        entries.extend(wild);
-        assert_eq!(chosen_strength(&entries), Some(4e-4));
-    }
-
-    #[test]
-    fn stopped_runs_are_shown_and_not_chosen() {
-        let mut entries = decay(1e-4, 0.80, &[0]);
-        let mut stopped = decay(5e-4, 0.90, &[0]);
-        for entry in &mut stopped {
-            entry.record.spec.train.insert(STOP_AFTER.into(), json!(3));
-            entry.record.id = RunId::new("classification", 1, "", &entry.record.spec);
-        }
-        entries.extend(stopped);
-        assert_eq!(chosen_strength(&entries), Some(1e-4));
-        let row = Comparison::of(&entries).unwrap().rows.remove(0);
-        assert_eq!((row.settings.len(), row.entries().count()), (2, 2), "in one comparison");
-    }
-
-    #[test]
-    fn where_all_diverge_nothing_is_chosen() {
-        let mut entries = decay(1e-4, 0.80, &[0, 1]);
-        entries.iter_mut().for_each(diverge);
-        assert_eq!(chosen_strength(&entries), None);
-    }
-
-    #[test]
-    fn of_equal_settings_the_smaller_is_chosen() {
-        let mut entries = decay(5e-4, 0.80, &[0]);
-        entries.extend(decay(1e-4, 0.80, &[0]));
-        for entry in &mut entries {
-            entry.record.epochs.last_mut().unwrap().validation.insert("top1".into(), 0.8);
-        }
-        assert_eq!(chosen_strength(&entries), Some(1e-4));
-    }
-
-    #[test]
-    fn lower_can_be_better() {
-        let mut entries = decay(5e-4, 0.80, &[0]);
-        entries.extend(decay(1e-4, 0.90, &[0]));
-        entries.iter_mut().for_each(|entry| entry.record.headline.higher_is_better = false);
-        assert_eq!(chosen_strength(&entries), Some(5e-4));
-    }
-
-    #[test]
-    fn labels_say_what_tells_rows_apart() {
-        assert_eq!(
-            labels(&fixture::entries()),
-            ["none", "weight-decay (scope everything)", "weight-decay (scope scale-invariant)", "wrs"]
-        );
-        let mut entries = decay(5e-4, 0.8, &[0]);
-        for (name, nesterov) in [("adam", None), ("sgd", Some(true))] {
-            let mut other = decay(5e-4, 0.8, &[0]).remove(0);
-            other.record.spec.optimizer = [("name".to_owned(), json!(name))].into_iter().collect();
-            other.record.spec.optimizer.extend(nesterov.map(|on| ("nesterov".to_owned(), json!(on))));
-            other.record.id = RunId::new("classification", 1, "", &other.record.spec);
-            entries.push(other);
-        }
-        assert_eq!(
-            labels(&entries),
-            ["weight-decay (adam)", "weight-decay (sgd, nesterov false)", "weight-decay (sgd, nesterov true)"]
-        );
-    }
-
-    #[test]
-    fn labels_of_several_optimizers_say_no_more_than_it_takes() {
-        assert_eq!(
-            labels(&fixture::families()),
-            [
-                "none (sgd)",
-                "none (sgdp)",
-                "weight-decay (adamp)",
-                "weight-decay (adamw)",
-                "weight-decay (sgd, scope everything)",
-                "weight-decay (sgd, scope scale-invariant)",
-                "weight-decay (sgdp)",
-                "weight-standardization (sgd)",
-                "wrs (adam, target rms-one)",
-                "wrs (adam, target unit)",
-                "wrs (sgd, granularity filter)",
-                "wrs (sgd, granularity layer)",
-            ]
-        );
-    }
-
-    #[test]
-    fn what_is_null_makes_no_row_and_no_label() {
-        let mut entries = decay(5e-4, 0.8, &[0]);
-        let mut other = decay(5e-4, 0.8, &[1]).remove(0);
-        other.record.spec.method.extend([("interval".to_owned(), Value::Null)]);
-        other.record.spec.optimizer.extend([("clip_norm".to_owned(), Value::Null)]);
-        entries.push(other.clone());
-        assert_eq!(labels(&entries), ["weight-decay"]);
-        assert_eq!(Comparison::of(&entries).unwrap().rows[0].settings.len(), 1);
-        other.record.spec.method.extend([("interval".to_owned(), json!({"steps": 5}))]);
-        other.record.id = RunId::new("classification", 1, "", &other.record.spec);
-        entries.push(other);
-        assert_eq!(labels(&entries), ["weight-decay", "weight-decay (interval steps 5)"]);
-    }
-
-    #[test]
-    fn a_run_is_described_by_what_tells_it_from_the_others() {
-        let entries = fixture::entries();
-        let of = |entries: &[Entry]| describe(&entries.iter().map(|entry| &entry.record.spec).collect::<Vec<_>>());
-        let lines = of(&entries);
-        assert_eq!(lines[0], "none seed 0");
-        assert_eq!(lines[7], "weight-decay (scope everything) strength 0.0001 seed 1");
-        assert_eq!(lines.iter().collect::<BTreeSet<_>>().len(), entries.len());
-        assert_eq!(of(&fixture::families())[0], "none (sgd) seed 0");
-        let mut rung = fixture::entries();
-        rung[0].record.spec.train.insert(STOP_AFTER.into(), json!(3));
-        assert_eq!(of(&rung)[0], "none seed 0 to epoch 3");
-    }
-
-    #[test]
-    fn the_largest_comparison_is_used_and_the_others_are_named() {
-        let mut entries = decay(5e-4, 0.8, &[0, 1]);
-        let mut other = decay(5e-4, 0.8, &[2]).remove(0);
-        other.record.spec.train.insert("epochs".into(), json!(2));
-        other.record.provenance.dataset_digest = "abcdef0123456789".into();
-        entries.push(other);
-        let comparison = Comparison::of(&entries).unwrap();
-        assert_eq!(comparison.entries.len(), 2);
-        let differences =
-            ["dataset digest abcdef01 instead of 8d1fa07c", "train.epochs 2 instead of 30"].map(str::to_owned);
-        assert_eq!(comparison.left_out, [(1, differences.to_vec())]);
-    }
-}
+mod tests;

@@ -232,9 +232,9 @@ mod tests {
         c.jsonl, line 2: expected a record and its test scores as one line of JSON, found: expected value at column 1
           hint: restore the line from version control, or write the file anew with `cargo xtask report`
         ");
-        let other = good.replace("\"schema\":3", "\"schema\":1");
+        let other = good.replace("\"schema\":4", "\"schema\":1");
         insta::assert_snapshot!(read(&format!("{good}\n{other}")).unwrap_err(), @r"
-        c.jsonl, line 3: expected a schema from 2 to 3, found schema 1
+        c.jsonl, line 3: expected a schema from 2 to 4, found schema 1
           hint: use the version of the code that wrote it, or train these runs again
         ");
         let mut mixed = fixture::entries().into_iter().find(|entry| entry.test.is_some()).unwrap();
@@ -272,7 +272,7 @@ mod tests {
         other.record.provenance.ended = "2027-01-01T00:00:00Z".into();
         let text = entries_to_jsonl(&[one]) + &entries_to_jsonl(&[other]);
         insta::assert_snapshot!(read(&text).unwrap_err(), @r"
-        c.jsonl, line 1 (avx512 kernels, AMD EPYC 9R14, 2 threads, commit 0123456789abcdef0123456789abcdef01234567) and line 2 (avx2 kernels, AMD EPYC 9R14, 2 threads, commit feedbeef): expected two records of run 60d382468027fa7b to agree, found `epochs.train_loss` of step 279: 1.2732924390200637 and 1.2732924400200638
+        c.jsonl, line 1 (avx512 kernels, AMD EPYC 9R14, 2 threads, commit 0123456789abcdef0123456789abcdef01234567) and line 2 (avx2 kernels, AMD EPYC 9R14, 2 threads, commit feedbeef): expected two records of run 60d382468027fa7b to agree, found `epochs.train_loss` of step 279: 0.31832310975501593 and 0.31832311075501596
           hint: `cargo xtask verify 60d382468027fa7b` trains it again and says which of them is right; remove the other
         ");
     }

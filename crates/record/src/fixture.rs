@@ -1,6 +1,7 @@
 //! Made-up records that look like those of a small comparison, for tests.
 
 use crate::digest;
+use crate::protocol::Protocol;
 use crate::run::{
     About, Entry, EpochRow, Headline, LayerRow, NormRow, Outcome, Provenance, Record, SCHEMA, Seconds, TestRecord,
 };
@@ -21,21 +22,37 @@ pub(crate) struct Made {
     pub(crate) micros: f64,
 }
 
-/// Three methods and three seeds; weight decay over three strengths and two scopes. The strongest
-/// decay of everything diverges with seed 2. Chosen settings have test records.
+/// Of [`entries`].
+pub(crate) fn protocol() -> Protocol {
+    Protocol { search: [10, 11].into(), seeds: [0, 1, 2].into(), ..Protocol::default() }
+}
+
+/// Three methods; weight decay over three strengths and two scopes, two seeds of the search, and three of the result. The
+/// strongest decay of everything diverges with seed 11, and collapses filters with seed 10. Chosen settings have test records.
 pub(crate) fn entries() -> Vec<Entry> {
-    let mut entries: Vec<Entry> = made().iter().flat_map(|made| (0..3).map(|seed| entry(made, seed))).collect();
-    let diverging = entries.iter_mut().find(|entry| {
+    let mut entries = Vec::new();
+    for made in made() {
+        let strength = made.method.get("strength").and_then(Value::as_f64);
+        let search: &[u64] = if strength.is_some() { &[10, 11] } else { &[] };
+        let result: &[u64] = if strength.is_none_or(|strength| strength == 5e-4) { &[0, 1, 2] } else { &[] };
+        entries.extend(search.iter().chain(result).map(|seed| entry(&made, *seed)));
+    }
+    for entry in &mut entries {
         let method = &entry.record.spec.method;
-        method.get("strength") == Some(&json!(5e-3)) && method["scope"] == "everything" && entry.record.spec.seed == 2
-    });
-    diverge(diverging.unwrap());
+        if method.get("strength") != Some(&json!(5e-3)) || method["scope"] != "everything" {
+            continue;
+        }
+        match entry.record.spec.seed {
+            11 => diverge(entry),
+            _ => entry.record.collapsed = Some(0.125),
+        }
+    }
     with_tests(entries)
 }
 
 /// Adds test records to the runs of chosen settings.
 pub(crate) fn with_tests(mut entries: Vec<Entry>) -> Vec<Entry> {
-    let chosen = crate::chosen(&entries);
+    let chosen = crate::chosen(&entries, &Protocol::inferred(&entries));
     for entry in entries.iter_mut().filter(|entry| chosen.contains(&entry.record.id)) {
         let record = &entry.record;
         let score = record.validation().unwrap() - 0.006 + 0.004 * noise(record.spec.seed, &record.weights);
@@ -126,7 +143,7 @@ pub(crate) fn entry(made: &Made, seed: u64) -> Entry {
     let (rate, strength) = (made.optimizer["lr"].as_f64().unwrap(), made.method["strength"].as_f64());
     let salt = id.as_str();
     let steps = EPOCHS * STEPS_AN_EPOCH;
-    // Half of the noise is the seed's, which pairing removes.
+    // Half of the noise is the seed's.
     let luck = 0.004 * noise(seed, "seed") + 0.003 * noise(seed, salt);
     let epochs = (0..EPOCHS).map(|epoch| {
         let t = (epoch + 1) as f64 / EPOCHS as f64;
@@ -136,9 +153,9 @@ pub(crate) fn entry(made: &Made, seed: u64) -> Entry {
         EpochRow {
             epoch,
             step: (epoch + 1) * STEPS_AN_EPOCH,
-            train_loss: loss,
+            train_loss: 0.25 * loss,
+            validation_loss: Some(loss + 0.1),
             validation: BTreeMap::from([("loss".to_owned(), loss + 0.1), ("top1".to_owned(), rounded(top1, 2e3))]),
-            validation_loss: None,
         }
     });
     let norms = (0..=steps / 10).map(|i| {
@@ -191,8 +208,8 @@ pub(crate) fn entry(made: &Made, seed: u64) -> Entry {
             weights: format!("weights-of-{id}"),
             tensors: Some(layers.iter().map(digest_of).collect()),
             layers,
-            decay_efolds: None,
-            collapsed: None,
+            decay_efolds: strength.map(|strength| 4.0 * rate * strength / 0.1 * steps as f64),
+            collapsed: Some(0.0),
             losses: Some(digest::losses((0..steps).map(|step| noise(step, salt)))),
             steps,
             seconds: Seconds {
@@ -229,6 +246,7 @@ pub(crate) fn diverge(entry: &mut Entry) {
     entry.record.norms.truncate(9);
     entry.record.layers.clear();
     entry.record.steps = 93;
+    entry.record.collapsed = None;
     entry.record.losses.iter_mut().for_each(|losses| losses.truncate(2 * 93));
 }
 

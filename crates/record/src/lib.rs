@@ -13,6 +13,7 @@ mod entries;
 mod fixture;
 pub mod fs;
 mod plot;
+mod protocol;
 mod report;
 mod run;
 mod sample;
@@ -25,10 +26,11 @@ mod tuning;
 
 pub use agreement::{Disagreement, disagreements, log_disagreement};
 pub use altered::{address, alteration};
-pub use choice::{chosen, describe};
+pub use choice::{Edge, chosen, describe, edges};
 pub use config::{Config, ConfigError, Grid, GridPoint, Selection, did_you_mean};
 pub use difference::difference;
 pub use entries::{Conflict, EntriesError, entries_to_jsonl, merge_entries, read_entries, read_lines};
+pub use protocol::{Protocol, ProtocolError};
 pub use report::{
     Overview, Rendered, ReportError, html, is_figure, is_sheet, overview, pictured, render, results, sheet, splice,
     table,

@@ -1,4 +1,4 @@
-//! Line charts as SVG.
+//! Line charts and forest plots as SVG.
 //!
 //! Our own writer, because the figures are committed and compared byte by byte: the plotting crate
 //! that comes closest, kuva 0.6, puts its version into each file, so that an update of a dependency
@@ -7,6 +7,9 @@
 //! here is small.
 
 mod axis;
+mod forest;
+
+pub(crate) use forest::{Effect, Effects, Forest, Tone};
 
 use axis::Axis;
 use std::fmt::Write;
@@ -75,8 +78,6 @@ pub(crate) enum Trim {
     High,
     /// None.
     Neither,
-    /// None, and the axis goes from the first to the second value.
-    Between(f64, f64),
     /// This share of the points, the lowest, wherever they are on their lines.
     Lowest(f64),
     /// This share of the points, the highest.
@@ -137,19 +138,53 @@ impl Theme {
 /// How a line of a drawing begins that holds the values of a curve.
 const VALUES: &str = "<g class=\"values\"";
 
-/// The drawing as SVG, with an invisible target for each point that says its values: [`still`] makes it a file's text,
-/// [`inline`] a part of a page.
-pub(crate) fn svg(figure: &Figure, theme: Theme) -> String {
-    let height = (ABOVE + PLOT + BELOW) * figure.panels.len() as f64;
-    let mut out = format!(
+/// What a report shows as a picture.
+pub(crate) enum Drawing {
+    Figure(Figure),
+    Forest(Forest),
+}
+
+impl Drawing {
+    pub(crate) fn title(&self) -> &str {
+        match self {
+            Self::Figure(figure) => &figure.title,
+            Self::Forest(forest) => &forest.title,
+        }
+    }
+
+    pub(crate) fn description(&self) -> &str {
+        match self {
+            Self::Figure(figure) => &figure.description,
+            Self::Forest(forest) => &forest.description,
+        }
+    }
+
+    /// As SVG, with an invisible target for each point that says its values: [`still`] makes it a file's text, [`inline`] a
+    /// part of a page.
+    pub(crate) fn svg(&self, theme: Theme) -> String {
+        match self {
+            Self::Figure(figure) => svg(figure, theme),
+            Self::Forest(forest) => forest::svg(forest, theme),
+        }
+    }
+}
+
+/// What a drawing of `height` begins with.
+fn begin(title: &str, description: &str, height: f64, theme: Theme) -> String {
+    format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{WIDTH}\" height=\"{height}\" \
          viewBox=\"0 0 {WIDTH} {height}\" role=\"img\" aria-labelledby=\"title desc\" \
          font-family=\"{FONTS}\" font-size=\"{FONT}\" fill=\"{}\">\n\
          <title id=\"title\">{}</title>\n<desc id=\"desc\">{}</desc>\n",
         theme.text(),
-        escape(&figure.title),
-        escape(&figure.description),
-    );
+        escape(title),
+        escape(description),
+    )
+}
+
+fn svg(figure: &Figure, theme: Theme) -> String {
+    let height = (ABOVE + PLOT + BELOW) * figure.panels.len() as f64;
+    let mut out = begin(&figure.title, &figure.description, height, theme);
     let right = WIDTH - labels_width(figure);
     let all: Vec<&Line> = figure.panels.iter().flat_map(|panel| &panel.lines).collect();
     for (number, panel) in figure.panels.iter().enumerate() {
@@ -242,8 +277,7 @@ fn draw(
     for (line, curve) in panel.lines.iter().zip(&curves).rev() {
         let dots = if curve.len() <= MOST_DOTS || !line.joined { curve.as_slice() } else { &[] };
         for [x, y, ..] in dots {
-            let _ =
-                writeln!(out, "<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"3.5\" fill=\"{}\"/>", theme.line(line.style));
+            dot(out, *x, *y, theme.line(line.style));
         }
         if !line.joined {
             continue;
@@ -319,10 +353,14 @@ fn labels(out: &mut String, panel: &Panel, curves: &[Curve], (top, right): (f64,
         let colour = theme.line(curve.style);
         let sample = right + LEADER;
         // A line that left the plot has no end to lead from.
-        if (top - 1.0..=top + PLOT + 1.0).contains(&y) {
+        if curve.joined && (top - 1.0..=top + PLOT + 1.0).contains(&y) {
             line(out, (x + 2.0, y), (sample, place), colour, 1.0, "");
         }
-        line(out, (sample, place), (sample + SAMPLE, place), colour, 2.5, &dashes(curve.style));
+        if curve.joined {
+            line(out, (sample, place), (sample + SAMPLE, place), colour, 2.5, &dashes(curve.style));
+        } else {
+            dot(out, sample + SAMPLE - 5.0, place, colour);
+        }
         let parts = in_two(&curve.label);
         let first = place + 5.5 - 9.5 * (parts.len() - 1) as f64;
         for (i, part) in parts.iter().enumerate() {
@@ -359,6 +397,10 @@ fn line(out: &mut String, from: (f64, f64), to: (f64, f64), colour: &str, width:
         "<path d=\"M{:.1} {:.1}L{:.1} {:.1}\" stroke=\"{colour}\" stroke-width=\"{width}\"{more}/>",
         from.0, from.1, to.0, to.1
     );
+}
+
+fn dot(out: &mut String, x: f64, y: f64, colour: &str) {
+    let _ = writeln!(out, "<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"3.5\" fill=\"{colour}\"/>");
 }
 
 fn text(out: &mut String, x: f64, y: f64, anchor: &str, colour: &str, words: &str) {

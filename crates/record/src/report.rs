@@ -1,6 +1,7 @@
 //! The page of a comparison, made from its entries and nothing else.
 
 mod appendix;
+mod conditions;
 mod evidence;
 mod figures;
 mod html;
@@ -21,6 +22,7 @@ pub use pictures::{is_sheet, pictured, sheet};
 
 use crate::choice::Comparison;
 use crate::plot;
+use crate::protocol::Protocol;
 use crate::run::Entry;
 use crate::spec::hex;
 use ranking::Ranking;
@@ -69,13 +71,13 @@ pub struct Rendered {
     pub title: String,
     /// What a reader runs to make it again; the page's markers show it.
     pub command: String,
-    /// The answer, the table and the figures.
+    /// The answer, the differences and the table.
     pub summary: String,
     /// Data, model, training and methods.
     pub setup: String,
     /// What the numbers do not show.
     pub limits: String,
-    /// Every setting and run, cost, norms and provenance.
+    /// The other figures, every setting and run, cost, norms and provenance.
     pub appendix: String,
     /// SVG by file name, for the folder `figures` beside the page.
     pub figures: BTreeMap<String, String>,
@@ -88,10 +90,16 @@ pub struct Rendered {
 /// The report called `name`, a file's stem such as `classification`, on the largest comparison in
 /// `entries`; what is left out is said on the page. `command` is what a reader runs to make it
 /// again; `sheets` are the files in the folder `figures` that are a [`sheet`] of this report.
-pub fn render(name: &str, command: &str, entries: &[Entry], sheets: &[String]) -> Result<Rendered, ReportError> {
+pub fn render(
+    name: &str,
+    command: &str,
+    entries: &[Entry],
+    protocol: &Protocol,
+    sheets: &[String],
+) -> Result<Rendered, ReportError> {
     let empty = || ReportError::Empty { name: name.to_owned() };
-    let comparison = Comparison::of(entries).ok_or_else(empty)?;
-    let ranking = Ranking::of(&comparison);
+    let comparison = Comparison::of(entries, protocol).ok_or_else(empty)?;
+    let ranking = Ranking::of(&comparison, protocol);
     let pictures = pictures::embed(name, &ranking, sheets);
     let (sheet, pictures) = pictures.unzip();
     let drawings = figures::draw(name, &ranking);
@@ -106,7 +114,7 @@ pub fn render(name: &str, command: &str, entries: &[Entry], sheets: &[String]) -
         summary: summary::render(name, &ranking, pictures),
         setup: setup::setup(&ranking),
         limits: setup::limits(&ranking),
-        appendix: appendix::render(&ranking, &digest(entries)),
+        appendix: appendix::render(name, &ranking, &digest(entries)),
         figures: drawings.iter().map(|(file, drawing)| (file.clone(), plot::still(drawing))).collect(),
         drawings,
         sheet,
@@ -121,18 +129,16 @@ fn digest(entries: &[Entry]) -> String {
     hex(&hashes.into_iter().fold(Sha256::new(), Sha256::chain_update).finalize())
 }
 
-/// The main columns of the same report as aligned plain text, with the notes on how to read them;
+/// The table of the same report as aligned plain text, with the notes on how to read it;
 /// one line that says so where there are no entries.
-pub fn table(entries: &[Entry]) -> String {
-    let Some(comparison) = Comparison::of(entries) else {
+pub fn table(entries: &[Entry], protocol: &Protocol) -> String {
+    let Some(comparison) = Comparison::of(entries, protocol) else {
         return "no records\n".to_owned();
     };
-    let ranking = Ranking::of(&comparison);
-    let shown = ..ranking::COLUMNS - 2;
-    let rows: Vec<Vec<String>> = ranking.lines.iter().map(|line| ranking.cells(line)[shown].to_vec()).collect();
-    let header = &ranking.header()[shown];
+    let ranking = Ranking::of(&comparison, protocol);
+    let rows: Vec<Vec<String>> = ranking.lines.iter().map(|line| ranking.cells(line).to_vec()).collect();
     let notes: Vec<String> = summary::notes(&ranking).iter().map(|note| words::unmarked(note)).collect();
-    format!("{}\n{}\n", crate::table::plain(header, &rows), summary::bullets(&notes))
+    format!("{}\n{}\n", crate::table::plain(&ranking.header(), &rows), summary::bullets(&notes))
 }
 
 #[cfg(test)]

@@ -306,9 +306,28 @@ pub struct Entry {
 impl Record {
     /// The headline score on validation after the last epoch; `None` for a run that diverged.
     pub fn validation(&self) -> Option<f64> {
-        match self.outcome {
-            Outcome::Diverged { .. } => None,
-            Outcome::Finished => self.epochs.last()?.validation.get(&self.headline.score).copied(),
-        }
+        self.finished()?.epochs.last()?.validation.get(&self.headline.score).copied()
+    }
+
+    /// Training loss of the last epoch; `None` for a run that diverged.
+    pub fn training_loss(&self) -> Option<f64> {
+        Some(self.finished()?.epochs.last()?.train_loss)
+    }
+
+    /// The training's loss on the validation split after the last epoch; `None` where it is not known.
+    pub fn validation_loss(&self) -> Option<f64> {
+        let last = self.finished()?.epochs.last()?;
+        // Where it is a score anyway.
+        last.validation_loss.or(last.validation.get("loss").copied())
+    }
+
+    /// The norms that were logged nearest to half of training; `None` for a run that diverged or logged none.
+    pub fn midway(&self) -> Option<&NormRow> {
+        let half = self.steps / 2;
+        self.finished()?.norms.iter().min_by_key(|row| row.step.abs_diff(half))
+    }
+
+    fn finished(&self) -> Option<&Self> {
+        (self.outcome == Outcome::Finished).then_some(self)
     }
 }

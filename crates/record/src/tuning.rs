@@ -7,23 +7,33 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 
 /// The `[tuning]` table of a configuration.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Tuning {
     /// Settings of each row, which are drawn where a search gives ranges.
     pub trials: Option<usize>,
-    /// Seeds of the trials, over which validation chooses; the first of the configuration's seeds where it is not given.
+    /// Seeds of the search, over which validation chooses; two that are no seeds of the result where it is not given.
     pub seeds: Option<Vec<u64>>,
+    /// Settings of each row that are tried on more than the first of these seeds: the best on that one.
+    pub finalists: usize,
     /// Whether rows may try different numbers of settings. Reports say so.
     pub unequal: bool,
     /// Successive halving: rungs that trials have to pass before they are trained to the end.
     pub halving: Vec<Rung>,
+    /// The largest difference of headline scores that does not matter, in the table's unit (points of a percentage).
+    pub margin: Option<f64>,
+}
+
+impl Default for Tuning {
+    fn default() -> Self {
+        Self { trials: None, seeds: None, finalists: 3, unequal: false, halving: Vec::new(), margin: None }
+    }
 }
 
 impl Tuning {
     /// `point` as it is run up to each rung.
     pub fn rungs<'a>(&'a self, point: &'a GridPoint) -> impl Iterator<Item = GridPoint> + 'a {
-        self.halving.iter().map(|rung| GridPoint { spec: rung.of(&point.spec), method: point.method })
+        self.halving.iter().map(|rung| GridPoint { spec: rung.of(&point.spec), ..point.clone() })
     }
 }
 

@@ -19,8 +19,10 @@ fn every_configuration_gives_its_rows_equal_budgets() {
         for quick in [false, true] {
             let selection = Selection { quick, ..Selection::default() };
             let grid = Config::read(&path).unwrap().grid(&selection).unwrap();
-            let settings = grid.points.into_iter().map(|point| point.spec).collect();
-            let study = Study::new(settings, grid.seeds, grid.tuning);
+            let (matched, settings): (Vec<_>, Vec<_>) = grid.points.into_iter().partition(|point| point.matched);
+            let [matched, settings] =
+                [matched, settings].map(|points| points.into_iter().map(|point| point.spec).collect());
+            let study = Study::new(settings, matched, grid.seeds, grid.tuning);
             let study = study.unwrap_or_else(|error| panic!("{}: {error}", path.display()));
             assert!(!study.runs(&[]).is_empty(), "{}", path.display());
         }

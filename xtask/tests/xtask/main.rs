@@ -145,9 +145,11 @@ fn fetch_becomes_the_binary_that_fetches() {
 
 #[test]
 fn a_comparison_from_nothing_to_its_report() {
-    let workspace = Workspace::new(CONFIG);
+    let config =
+        CONFIG.replace("[tuning]", "[[method]]\nname = \"wrs\"\noptimizer.lr = \"matched\"\n[tuning]\nmargin = 0.5");
+    let workspace = Workspace::new(&config);
     // Weight decay tries two settings, the others one: that has to be asked for.
-    workspace.write("configs/classification/unasked.toml", &CONFIG.replace("unequal = true", ""));
+    workspace.write("configs/classification/unasked.toml", &config.replace("unequal = true", ""));
     let (code, message) = workspace.fail(&["bench", "classification", "--config", "unasked"]);
     assert!(code == 2 && message.contains("unasked.toml: expected as many settings"), "{message}");
     assert!(
@@ -155,9 +157,10 @@ fn a_comparison_from_nothing_to_its_report() {
         "{message}"
     );
 
-    // Two trials of weight decay on the first seed, and the others on both; what validation chooses follows.
+    // Two trials of weight decay on a seed of the search, and the others on those of the result. On another seed of the search, what
+    // validation chooses of these, and what is matched to it, follow.
     let planned = workspace.run(&["bench", "classification", "--dry-run"]);
-    assert!(String::from_utf8_lossy(&planned.stderr).contains("6 runs, 6 of them to train; 1 more follow"));
+    assert!(String::from_utf8_lossy(&planned.stderr).contains("6 runs, 6 of them to train; 6 more follow"));
     let planned = String::from_utf8(planned.stdout).unwrap();
     assert_eq!(planned.lines().count(), 6);
     assert!(planned.lines().all(|line| line.contains("missing")));
@@ -175,15 +178,20 @@ fn a_comparison_from_nothing_to_its_report() {
     let page = workspace.read("reports/classification.md");
     assert!(page.contains("cargo xtask report classification"), "{page}");
     let records = workspace.read("reports/records/classification.jsonl");
-    assert_eq!(records.lines().count(), 7);
+    assert_eq!(records.lines().count(), 12);
+    let protocol: Value = serde_json::from_str(&workspace.read("reports/records/classification.json")).unwrap();
+    assert_eq!((&protocol["search"], &protocol["seeds"]), (&serde_json::json!([100, 101]), &serde_json::json!([0, 1])));
+    assert_eq!((protocol["matched"].as_array().unwrap().len(), &protocol["margin"]), (2, &serde_json::json!(0.5)));
+    assert!(table.contains("wrs (lr matched)") && table.contains("not searched"), "{table}");
     assert!(page.contains("Rows **tried different numbers of settings**"), "{page}");
-    // Of weight decay only the chosen strength is tested: 3 methods on 2 seeds.
+    // Of weight decay only the chosen strength is tested: 4 rows on 2 seeds.
     let tested = records.lines().filter(|line| !serde_json::from_str::<Value>(line).unwrap()["test"].is_null());
-    assert_eq!(tested.count(), 6);
+    assert_eq!(tested.count(), 8);
 
     let before = workspace.weights();
     let again = workspace.run(&["bench", "classification"]);
-    assert!(String::from_utf8_lossy(&again.stderr).contains("7 runs, 0 of them to train"));
+    assert!(String::from_utf8_lossy(&again.stderr).contains("12 runs, 0 of them to train"));
+    assert!(String::from_utf8_lossy(&again.stderr).contains("undecided (edge): weight-decay: method.decay 0."));
     assert_eq!(String::from_utf8(again.stdout).unwrap(), table);
     assert_eq!(workspace.weights(), before);
     assert_eq!(workspace.read("reports/classification.md"), page);
@@ -265,11 +273,22 @@ fn a_report_is_checked(workspace: &Workspace, page: &str, records: &str) {
     workspace.succeed(&["report", "classification"]);
     assert_eq!(workspace.read("reports/classification.md"), page);
 
+    // One report that fails leaves the others alone.
+    workspace.write("reports/records/other.jsonl", records);
     workspace.write("reports/records/classification.jsonl", &records[..records.len() / 2]);
     let (code, message) = workspace.fail(&["report"]);
     assert_eq!(code, 1);
-    assert!(message.contains("classification.jsonl"), "{message}");
+    assert!(
+        message.contains("error: the report `classification` is left as it is")
+            && message.contains("classification.jsonl"),
+        "{message}"
+    );
+    assert_eq!(workspace.read("reports/classification.md"), page);
+    assert!(workspace.read("reports/other.md").contains("**Answer.**"));
+    assert!(workspace.read("reports/README.md").contains("](other.md)"));
+    std::fs::remove_file(workspace.path("reports/records/other.jsonl")).unwrap();
     workspace.write("reports/records/classification.jsonl", records);
+    workspace.succeed(&["report"]);
     let (code, message) = workspace.fail(&["report", "clasification"]);
     assert_eq!(code, 2);
     assert!(message.contains("did you mean `classification`?"), "{message}");

@@ -5,6 +5,9 @@ use super::{Line, Panel, Scale, Trim};
 /// Share of the points, pooled over lines, that may leave the plot where the ends of lines stay.
 const TRIMMED: f64 = 0.2;
 
+/// Decimals of a label; smaller numbers have an exponent.
+const MOST_DIGITS: usize = 9;
+
 /// Maps numbers to a coordinate of the drawing.
 pub(super) struct Axis {
     scale: Scale,
@@ -52,15 +55,22 @@ impl Axis {
             let room = 0.5 * (most - least);
             match panel.trim {
                 Trim::Neither => {}
-                Trim::Between(from, to) => (low, high) = (from, to),
                 Trim::Low => low = low.max(all[trimmed(TRIMMED)].min(least - room)),
                 Trim::High => high = high.min(all[all.len() - 1 - trimmed(TRIMMED)].max(most + room)),
                 Trim::Lowest(share) => low = all[trimmed(share)],
                 Trim::Highest(share) => high = all[all.len() - 1 - trimmed(share)],
             }
         }
+        let (low, high) = apart(low, high);
         let margin = 0.04 * (high - low);
         Self { scale: panel.scale, low: low - margin, high: high + margin, wanted: 5.0, finest: 0.0, from, to }
+    }
+
+    /// From `low` to `high`, linear.
+    pub(super) fn between(low: f64, high: f64, from: f64, to: f64) -> Self {
+        let (low, high) = apart(low, high);
+        let margin = 0.04 * (high - low);
+        Self { scale: Scale::Linear, low: low - margin, high: high + margin, wanted: 4.0, finest: 0.0, from, to }
     }
 
     pub(super) fn can_show(&self, value: f64) -> bool {
@@ -108,13 +118,19 @@ impl Axis {
         match self.scale {
             Scale::Linear => {
                 let digits = (-libm::log10(self.step()).floor()).max(0.0) as usize;
-                grouped(&format!("{tick:.digits$}"))
+                if digits > MOST_DIGITS { exact(tick) } else { grouped(&format!("{tick:.digits$}")) }
             }
             Scale::Log if self.low >= -3.2 && self.high <= 4.2 => {
                 grouped(format!("{tick:.4}").trim_end_matches('0').trim_end_matches('.'))
             }
             Scale::Log => power(tick),
         }
+    }
+
+    /// A tick's label with its sign, as of a difference.
+    pub(super) fn signed(&self, tick: f64) -> String {
+        let label = self.label(tick);
+        if tick > 0.0 { format!("+{label}") } else { label }
     }
 
     /// The distance of ticks: 1, 2 or 5 times a power of ten.
@@ -173,10 +189,19 @@ pub(super) fn spread(wanted: &[f64], heights: &[f64], top: f64, bottom: f64) -> 
 /// First and last of sorted `values`, drawn apart where they are equal; 0 and 1 of nothing.
 fn ends(values: &[f64]) -> (f64, f64) {
     match (values.first(), values.last()) {
-        (Some(&low), Some(&high)) if high > low => (low, high),
-        (Some(&low), Some(_)) => (low - 0.5 * low.abs().max(1.0), low + 0.5 * low.abs().max(1.0)),
+        (Some(&low), Some(&high)) => apart(low, high),
         _ => (0.0, 1.0),
     }
+}
+
+/// Both ends of an axis with room between them: a flat curve stays flat, and ticks of its axis are told apart.
+fn apart(low: f64, high: f64) -> (f64, f64) {
+    let size = low.abs().max(high.abs());
+    if high - low > 1e-9 * size {
+        return (low, high);
+    }
+    let room = 0.5 * size.max(1.0);
+    (low - room, high + room)
 }
 
 /// Commas between thousands, from 10,000 on, and a true minus.
@@ -253,6 +278,32 @@ mod tests {
         assert_eq!(labels(&axis(Scale::Log, -0.4, 0.8)), "0.5 1 2 5");
         assert_eq!(labels(&axis(Scale::Log, -5.3, -1.2)), "10⁻⁵ 10⁻⁴ 10⁻³ 10⁻²");
         assert_eq!(labels(&axis(Scale::Log, -5.3, -3.9)), "10⁻⁵ 2·10⁻⁵ 5·10⁻⁵ 10⁻⁴");
+    }
+
+    /// All the same, the same but for rounding, and flat but for what a trim leaves out.
+    #[test]
+    fn flat_curves_have_an_axis() {
+        let curves: [&[f64]; 5] = [
+            &[1.0; 8],
+            &[100.0, 100.0 + 1e-13, 100.0],
+            &[0.0; 3],
+            &[0.0, 0.0, 0.0, 1e-300],
+            &[0.1, 100.0, 100.0, 100.0, 100.0],
+        ];
+        let trims = [Trim::Neither, Trim::Low, Trim::High, Trim::Lowest(0.3), Trim::Highest(0.3)];
+        for (values, trim) in curves.iter().flat_map(|values| trims.map(|trim| (values, trim))) {
+            for scale in [Scale::Linear, Scale::Log] {
+                let points = values.iter().map(|y| crate::plot::Point { x: 1.0, y: *y, low: *y, high: *y }).collect();
+                let line = Line { label: String::new(), style: 0, joined: true, points };
+                let (x, y) = (String::new(), String::new());
+                let panel = Panel { y, x, x_scale: Scale::Linear, scale, trim, lines: vec![line] };
+                let lines: Vec<&Line> = panel.lines.iter().collect();
+                let axis = Axis::vertical(&panel, &lines, 100.0, 0.0);
+                assert!(axis.high > axis.low && axis.high.is_finite(), "{values:?} {trim:?}");
+                let labels = labels(&axis);
+                assert!(labels.len() < 100, "{labels}");
+            }
+        }
     }
 
     #[test]

@@ -1,34 +1,34 @@
-//! Every setting and run, norms, cost and provenance.
+//! The other figures, every setting and run, norms, cost and provenance.
 
-use super::evidence;
 use super::ranking::{Line, Ranking, seconds};
 use super::summary::{day, row_anchor, setting_anchor, short};
 use super::words::{NOTHING, anchor, counted, escape, estimate, hyper, link, number, significant};
+use super::{evidence, figures};
 use crate::choice::{Row, Setting, diverged, last};
 use crate::run::{Entry, Outcome, Provenance};
-use crate::statistics::{interval, mean, median};
+use crate::statistics::{interval, mean};
 use crate::table;
+use crate::tuning::stopped;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// `digest` is that of all records.
-pub(super) fn render(ranking: &Ranking<'_>, digest: &str) -> String {
+pub(super) fn render(name: &str, ranking: &Ranking<'_>, digest: &str) -> String {
     let mut parts: Vec<String> =
-        [evidence::comparisons(ranking), evidence::pairs(ranking), evidence::sensitivity(ranking)]
-            .into_iter()
-            .flatten()
-            .collect();
+        [evidence::comparisons(ranking), evidence::regularization(ranking)].into_iter().flatten().collect();
+    parts.extend(figures::embed(name, ranking, &["sensitivity"]));
+    parts.extend(evidence::sensitivity(ranking));
+    parts.extend(figures::embed(name, ranking, &["accuracy", "norms"]));
     parts.push("### Settings and runs".to_owned());
     parts.push(
         "Each run's id is the address of its record: `cargo xtask show <id>` prints it. The chosen setting of a row is in bold. \
-         *Trial* is the mean validation score over the seeds that all of the row's settings were tried on, which chose; *all \
-         seeds* is the mean over the runs that have a score."
+         *Search* is the mean validation score over the seeds of the search that the setting was tried on, which chose among those \
+         that were tried on all; *result* is the mean over the seeds of the result."
             .to_owned(),
     );
     parts.extend(ranking.lines.iter().map(|line| settings(ranking, line)));
     parts.extend(test_scores(ranking));
     parts.push(format!("### {}Where the time went", anchor("cost")));
     parts.push(cost(ranking));
-    parts.extend(evidence::to_target(ranking));
     parts.push(format!("### {}Diverged runs", anchor("diverged")));
     parts.push(diverged_runs(ranking));
     parts.push(format!("### {}Norms at the end of training", anchor("norms")));
@@ -38,7 +38,7 @@ pub(super) fn render(ranking: &Ranking<'_>, digest: &str) -> String {
             .to_owned(),
     );
     parts.extend(ranking.lines.iter().filter_map(norms));
-    parts.extend(rotations(ranking));
+    parts.extend(evidence::rotations(ranking));
     parts.push(format!("### {}Provenance", anchor("provenance")));
     parts.push(provenance(ranking));
     parts.push(format!("Digest of all records, of which a change of any digit makes another: `{digest}`."));
@@ -57,13 +57,14 @@ fn settings(ranking: &Ranking<'_>, line: &Line<'_>) -> String {
             Some(mean) => estimate(mean, interval(&scores), headline),
             None => NOTHING.to_owned(),
         };
-        let trial = setting.trial(&line.row.trial_seeds).map(|score| estimate(score * headline.scale, None, headline));
+        let trial = setting.tried(&line.row.trial_seeds).map(|score| estimate(score * headline.scale, None, headline));
         let words = escape(&hyper(line.row, setting));
         let words = if line.row.choice == Some(i) { format!("**{words}**") } else { words };
         let stopped = setting.rungs.iter().map(|((epochs, seed), entry)| {
             format!("{} (stopped after {})", run(*seed, entry), counted(*epochs as usize, "epoch"))
         });
-        let runs = setting.runs.iter().map(|(seed, entry)| run(*seed, entry)).chain(stopped);
+        let trials = setting.trials.iter().filter(|(seed, _)| !setting.runs.contains_key(seed));
+        let runs = trials.chain(&setting.runs).map(|(seed, entry)| run(*seed, entry)).chain(stopped);
         vec![
             anchor(&setting_anchor(line.number, i)) + &words,
             trial.map_or(NOTHING.to_owned(), |trial| trial.replace(" ± —", "")),
@@ -72,8 +73,8 @@ fn settings(ranking: &Ranking<'_>, line: &Line<'_>) -> String {
             runs.collect::<Vec<_>>().join(", "),
         ]
     });
-    let trial = format!("trial {}", headline.title);
-    let names = header(&["setting", &trial, "all seeds", "state", "runs by seed"]);
+    let [search, result] = ["search", "result"].map(|stage| format!("{stage}: validation {}", headline.title));
+    let names = header(&["setting", &search, &result, "state", "runs by seed"]);
     let table = table::markdown(&names, &rows.collect::<Vec<_>>());
     format!(
         "#### {}{}\n\n{}\n\n{}",
@@ -119,14 +120,14 @@ fn remark(line: &Line<'_>, i: usize, setting: &Setting<'_>) -> String {
     if setting.diverged() > 0 {
         remarks.push(link(&format!("{} diverged", setting.diverged()), "diverged"));
     }
-    let missing: Vec<String> =
-        line.row.trial_seeds.iter().filter(|seed| !setting.runs.contains_key(seed)).map(ToString::to_string).collect();
-    if setting.runs.is_empty() {
-        remarks.push("stopped".to_owned());
-    } else if !missing.is_empty() {
-        remarks.push(format!("seed {} missing", missing.join(", ")));
+    if let Some(share) = setting.collapsed() {
+        remarks.push(format!("{} of filters collapsed", percentage(share)));
     }
-    let without_score = setting.runs.len() - setting.diverged() - setting.validation().len();
+    if setting.entries().all(|entry| stopped(&entry.record.spec.train).is_some()) {
+        remarks.push("stopped".to_owned());
+    }
+    let ended = setting.entries().filter(|entry| stopped(&entry.record.spec.train).is_none() && !diverged(entry));
+    let without_score = ended.filter(|entry| entry.record.validation().is_none()).count();
     if without_score > 0 {
         remarks.push(format!("{} without a validation score", counted(without_score, "run")));
     }
@@ -194,7 +195,7 @@ fn cost(ranking: &Ranking<'_>) -> String {
 fn diverged_runs(ranking: &Ranking<'_>) -> String {
     let rows = ranking.lines.iter().flat_map(|line| {
         line.row.settings.iter().enumerate().flat_map(move |(i, setting)| {
-            let runs = setting.runs.values().chain(setting.rungs.values()).filter(|entry| diverged(entry));
+            let runs = setting.entries().filter(|entry| diverged(entry));
             runs.map(move |entry| {
                 let seed = entry.record.spec.seed;
                 let (epoch, step, reason) = match &entry.record.outcome {
@@ -250,35 +251,9 @@ fn norms(line: &Line<'_>) -> Option<String> {
     ))
 }
 
-/// How fast filters turned, beside what the formulas predict; nothing where no row has a prediction.
-fn rotations(ranking: &Ranking<'_>) -> Option<String> {
-    let row = |line: &Line<'_>| {
-        let later = line.setting?.runs.values().flat_map(|entry| {
-            let steps = entry.record.steps;
-            entry.record.norms.iter().filter(move |row| 2 * row.step >= steps)
-        });
-        let (measured, predicted): (Vec<f64>, Vec<f64>) =
-            later.filter_map(|row| Some((row.rotation, row.equilibrium_rotation?))).unzip();
-        let (measured, predicted) = (median(&measured)?, median(&predicted)?);
-        let ratio = if predicted > 0.0 { significant(measured / predicted) } else { NOTHING.to_owned() };
-        Some(vec![
-            link(&escape(&line.row.label), &setting_anchor(line.number, line.row.choice?)),
-            significant(measured),
-            significant(predicted),
-            ratio,
-        ])
-    };
-    let rows: Vec<Vec<String>> = ranking.lines.iter().filter_map(row).collect();
-    let names = header(&["chosen setting of", "measured", "predicted in equilibrium", "ratio"]);
-    (!rows.is_empty()).then(|| {
-        format!(
-            "### {}Rotation and its equilibrium\n\nMedian rotation per step in radians, over the logged steps in the second \
-             half of training and over seeds. The prediction holds after about (1−μ)/(η·λ) steps at learning rate η, decay λ and \
-             momentum μ (μ = 0 for decoupled decay); before that, and where η falls faster than that, the ratio need not be 1.\n\n{}",
-            anchor("rotation"),
-            table::markdown(&names, &rows).trim_end()
-        )
-    })
+/// `12 %`, with two digits where it is less than that.
+fn percentage(share: f64) -> String {
+    if share >= 0.1 { format!("{:.0} %", 100.0 * share) } else { format!("{:.2} %", 100.0 * share) }
 }
 
 fn provenance(ranking: &Ranking<'_>) -> String {

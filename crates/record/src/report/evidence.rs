@@ -1,42 +1,33 @@
-//! What the answer rests on: every comparison, how much searching it took, and how fast a target was reached.
+//! What the answer rests on: every difference, what each regularizer did, and how much its settings matter.
 
-use super::ranking::{Difference, Line, Ranking, Standing};
-use super::summary::setting_anchor;
-use super::words::{
-    NOTHING, anchor, change, counted, escape, estimate, link, listed, number, probability, significant,
-};
-use crate::choice::{Float, last};
-use crate::run::Record;
-use crate::statistics::{bootstrap, median, welch, wilcoxon};
+use super::conditions::losses;
+use super::ranking::{Line, Ranking, Verdict};
+use super::summary::{power, setting_anchor};
+use super::words::{NOTHING, anchor, change, escape, estimate, link, number, probability, significant};
+use crate::choice::{Float, Setting, diverged, last};
+use crate::run::{NormRow, Record};
+use crate::statistics::{mean, median};
 use crate::table;
 
-/// Seeds below which a bootstrap only repeats what it was given.
-const FEWEST_RESAMPLED: usize = 5;
-
-/// Every difference to weight decay, with the tests that the table does not show.
+/// Every difference to weight decay, with what its verdict rests on.
 pub(super) fn comparisons(ranking: &Ranking<'_>) -> Option<String> {
     let headline = ranking.comparison.headline;
     let row = |line: &Line<'_>| {
         let difference = line.against_reference.as_ref()?;
-        let reference =
-            ranking.lines.iter().find(|other| other.is_reference && other.row.family() == line.row.family())?;
-        let scores =
-            |line: &Line<'_>| line.test.as_ref().map(|test| test.by_seed.values().copied().collect::<Vec<f64>>());
-        let test = |p: Option<f64>| p.map_or(NOTHING.to_owned(), probability);
-        let ends = bootstrap(&difference.by_seed, 0)
-            .map_or(NOTHING.to_owned(), |(low, high)| format!("[{}, {}]", significant(low), significant(high)));
         Some(vec![
             name(line),
-            name(reference),
-            difference.by_seed.len().to_string(),
+            name(ranking.reference_of(line)?),
+            difference.interval.n.to_string(),
             change(difference.interval, headline),
-            ends,
             probability(difference.p),
-            probability(difference.adjusted),
-            format!("± {}", significant(difference.band)),
-            test(wilcoxon(&difference.by_seed)),
-            test(welch(&scores(line)?, &scores(reference)?).map(|welch| welch.p)),
-            standing(line.standing).to_owned(),
+            significant(difference.degrees),
+            difference.correlation.map_or(NOTHING.to_owned(), |value| format!("{value:.2}").replace('-', "−")),
+            line.verdict.words().to_owned(),
+            if line.verdict == Verdict::Undecided {
+                power(difference, ranking.protocol.margin, &headline.title)
+            } else {
+                String::new()
+            },
         ])
     };
     let rows: Vec<Vec<String>> = ranking.lines.iter().filter_map(row).collect();
@@ -44,38 +35,25 @@ pub(super) fn comparisons(ranking: &Ranking<'_>) -> Option<String> {
         "chosen setting of",
         "against",
         "seeds",
-        "difference (t interval)",
-        "bootstrap interval",
-        "p (paired t)",
-        "p (Holm)",
-        "noise band",
-        "p (Wilcoxon)",
-        "p (Welch)",
-        "",
+        "difference",
+        "p",
+        "degrees of freedom",
+        "correlation over seeds",
+        "verdict",
+        "what would decide",
     ];
     (!rows.is_empty()).then(|| {
         format!(
-            "### {}Differences to weight decay\n\nIn test {}, paired by seed. Intervals are of 95 %, each by itself; the bootstrap is \
-             bias-corrected and accelerated (BCa), is too narrow for few seeds, and is left out below {FEWEST_RESAMPLED}. A difference inside its *noise band* is a tie: \
-             the band is the half width of the interval at the level at which Holm's procedure tests it, which is why p after Holm \
-             may be the same for several rows: it never falls from one comparison to the next. Wilcoxon's and Welch's tests \
-             are shown for comparison and decide nothing: with n seeds Wilcoxon's p is at least 2¹⁻ⁿ, and Welch's ignores \
-             the pairing.\n\n{}",
+            "### {}Differences to weight decay\n\nIn test {}. Scores are taken as row + seed + noise; the variance of a row's noise is \
+             estimated from the residuals and drawn towards that of all rows. Intervals are Dunnett's for comparisons with one row: all of \
+             the table hold together with 95 %, and *p* is the probability that any comparison of a table of equal methods has a \
+             difference of so many standard errors. *Correlation* is that of both rows' scores over seeds: what seeds have in common \
+             cancels out.\n\n{}",
             anchor("comparisons"),
             headline.title,
             table::markdown(&names.map(str::to_owned), &rows).trim_end()
         )
     })
-}
-
-pub(super) fn standing(standing: Standing) -> &'static str {
-    match standing {
-        Standing::Reference => "reference",
-        Standing::Better => "better",
-        Standing::Tied => "tie",
-        Standing::Worse => "worse",
-        Standing::Unknown => "unknown",
-    }
 }
 
 /// The line's label, leading to its chosen setting.
@@ -84,39 +62,71 @@ fn name(line: &Line<'_>) -> String {
     line.row.choice.map_or(label.clone(), |choice| link(&label, &setting_anchor(line.number, choice)))
 }
 
-/// The difference of each row to each other, with p after Holm for all of them.
-pub(super) fn pairs(ranking: &Ranking<'_>) -> Option<String> {
-    let tested: Vec<&Line<'_>> = ranking.tested().collect();
-    let cell = |one: usize, other: usize| match one.cmp(&other) {
-        std::cmp::Ordering::Equal => NOTHING.to_owned(),
-        order => {
-            let sought = if order.is_lt() { [one, other] } else { [other, one] };
-            let pair = ranking.pairs.iter().find(|pair| pair.lines == sought);
-            let sign = if order.is_lt() { 1.0 } else { -1.0 };
-            pair.map_or(NOTHING.to_owned(), |pair| {
-                let Difference { interval, adjusted, .. } = &pair.difference;
-                let text = format!("{} (p {})", significant(sign * interval.mean), probability(*adjusted));
-                if pair.difference.is_beyond_noise() { format!("**{text}**") } else { text }
+/// What the chosen setting of each row did to the training.
+pub(super) fn regularization(ranking: &Ranking<'_>) -> Option<String> {
+    let headline = ranking.comparison.headline;
+    let row = |line: &Line<'_>| {
+        let setting = line.setting?;
+        let shown = |value: Option<f64>| value.map_or(NOTHING.to_owned(), significant);
+        let score = |value: Option<f64>| {
+            value.map_or(NOTHING.to_owned(), |value| {
+                estimate(value * headline.scale, None, headline).replace(" ± —", "")
             })
-        }
+        };
+        let [training, validation] = losses(line);
+        let midway = |value: fn(&NormRow) -> f64| setting.mean(|entry| entry.record.midway().map(value));
+        let share = |count: usize, of: usize| format!("{count}/{of}");
+        let collapsed = line.row.entries().filter(|entry| entry.record.collapsed.is_some_and(|share| share > 0.0));
+        Some(vec![
+            name(line),
+            shown(training),
+            shown(validation),
+            shown(training.zip(validation).map(|(training, validation)| validation - training)),
+            score(best(setting, headline.higher_is_better)),
+            score(setting.mean(|entry| entry.record.validation())),
+            shown(setting.mean(|entry| entry.record.decay_efolds)),
+            shown(midway(|row| row.effective_lr)),
+            shown(midway(|row| row.rotation)),
+            share(line.diverged, line.runs),
+            share(collapsed.count(), line.runs),
+        ])
     };
-    let rows = tested.iter().enumerate().map(|(one, line)| {
-        std::iter::once(name(line)).chain((0..tested.len()).map(|other| cell(one, other))).collect::<Vec<_>>()
-    });
-    let rows: Vec<Vec<String>> = rows.collect();
-    let labels = tested.iter().map(|line| escape(&line.row.label));
-    let header: Vec<String> = std::iter::once("less →".to_owned()).chain(labels).collect();
-    (!ranking.pairs.is_empty()).then(|| {
+    let rows: Vec<Vec<String>> = ranking.lines.iter().filter_map(row).collect();
+    let (best, last) =
+        (format!("best epoch's validation {}", headline.title), format!("last epoch's validation {}", headline.title));
+    let names = [
+        "chosen setting of",
+        "training loss",
+        "validation loss",
+        "generalization gap",
+        &best,
+        &last,
+        "e-folds of decay",
+        "effective learning rate midway",
+        "rotation midway",
+        "runs that diverged",
+        "runs with collapsed filters",
+    ];
+    (!rows.is_empty()).then(|| {
         format!(
-            "### {}All pairs\n\nMean paired difference in test {}, the row less the column, and p of the paired t test after Holm for {}. \
-             Bold where it is below 0.05. These pairs were not planned: the first row is first because its score is, so telling \
-             it from the others takes a correction for all of them.\n\n{}",
-            anchor("pairs"),
-            ranking.comparison.headline.title,
-            counted(ranking.pairs.len(), "pair"),
-            table::markdown(&header, &rows).trim_end()
+            "### {}What the regularizers did\n\nOf the chosen settings, means over seeds. Losses are of the last epoch, the training's over \
+             augmented examples as they were learned; the gap is their difference. *E-folds of decay*: how often ‖w‖⁴ could relax by a \
+             factor of e towards its equilibrium, Σ 4ηλ/(1−μ) over steps, with μ = 0 for decoupled decay. *Midway* is halfway through \
+             training, the median over scale-invariant layers. The last two columns count all runs of the row: those whose loss or score \
+             stopped being finite, and those in which filters fell below 10⁻⁶ of the norm that they began with.\n\n{}",
+            anchor("regularization"),
+            table::markdown(&names.map(str::to_owned), &rows).trim_end()
         )
     })
+}
+
+/// Mean over runs of the best validation score of any epoch.
+fn best(setting: &Setting<'_>, higher_is_better: bool) -> Option<f64> {
+    let best = |record: &Record| {
+        let scores = record.epochs.iter().filter_map(|row| row.validation.get(&record.headline.score).copied());
+        scores.reduce(if higher_is_better { f64::max } else { f64::min })
+    };
+    setting.mean(|entry| best(&entry.record).filter(|_| !diverged(entry)))
 }
 
 /// How the rows' scores depend on what was searched.
@@ -144,7 +154,6 @@ pub(super) fn sensitivity(ranking: &Ranking<'_>) -> Option<String> {
                 near.map_or(NOTHING.to_owned(), |(near, of)| {
                     format!("{:.0} % ({near}/{of})", 100.0 * near as f64 / of as f64)
                 }),
-                line.search.to_noise().map_or(NOTHING.to_owned(), |trials| trials.to_string()),
             ]
         })
         .collect()
@@ -153,19 +162,17 @@ pub(super) fn sensitivity(ranking: &Ranking<'_>) -> Option<String> {
     let names = [
         "row",
         "hyper-parameter",
-        "values tried",
+        "positive values tried",
         "best",
         "worst of the decade around it",
         "mean over the logarithm",
-        "trials within 1 % of the best",
-        "trials to within noise",
+        "settings within 1 % of the best",
     ];
     (!rows.is_empty()).then(|| {
         format!(
-            "### {}Sensitivity\n\nValidation {} of the trials. *Worst of the decade* is that of half a decade on each side of the best. *Mean over the logarithm* is the area under the score against the logarithm of \
-             the hyper-parameter, over its length; where several hyper-parameters were drawn together, the others vary along the \
-             way. *Trials to within noise*: after so many of these trials, in random order, the best of them is expected within one \
-             standard deviation of the best of all; that deviation is the chosen setting's, over seeds. Within 1 %, of the score itself.\n\n{}",
+            "### {}Sensitivity\n\nValidation {} in the search. *Worst of the decade* is that of half a decade on each side of the best. \
+             *Mean over the logarithm* is the area under the score against the logarithm of the hyper-parameter, over its length, each \
+             value with the best setting that has it. Within 1 %, of the score itself.\n\n{}",
             anchor("sensitivity"),
             headline.title,
             table::markdown(&names.map(str::to_owned), &rows).trim_end()
@@ -173,90 +180,31 @@ pub(super) fn sensitivity(ranking: &Ranking<'_>) -> Option<String> {
     })
 }
 
-/// What the chosen settings are timed against, and how long they took.
-pub(super) struct Target {
-    /// Validation score, in the task's unit.
-    pub(super) score: f64,
-    higher_is_better: bool,
-}
-
-/// How a line's runs came to the target.
-pub(super) struct Reached {
-    pub(super) runs: usize,
-    pub(super) of: usize,
-    /// Medians over runs of steps, and of seconds of training; `None` where half of them missed it.
-    pub(super) steps: Option<f64>,
-    pub(super) seconds: Option<f64>,
-}
-
-impl Target {
-    /// Within 1 % of what the reference ends with on validation.
-    pub(super) fn of(ranking: &Ranking<'_>) -> Option<Self> {
-        let headline = ranking.comparison.headline;
-        let score = ranking.reference()?.validation.as_ref()?.mean / headline.scale;
-        let slack = 0.01 * score.abs();
-        let score = if headline.higher_is_better { score - slack } else { score + slack };
-        Some(Self { score, higher_is_better: headline.higher_is_better })
-    }
-
-    /// Steps after which `record` first had the target's score at an evaluation.
-    fn steps(&self, record: &Record) -> Option<u64> {
-        let reached = |score: &f64| if self.higher_is_better { *score >= self.score } else { *score <= self.score };
-        let row = record.epochs.iter().find(|row| row.validation.get(&record.headline.score).is_some_and(reached));
-        row.map(|row| row.step)
-    }
-
-    pub(super) fn reached(&self, line: &Line<'_>) -> Option<Reached> {
-        let runs: Vec<(&Record, Option<u64>)> =
-            line.setting?.runs.values().map(|entry| (&entry.record, self.steps(&entry.record))).collect();
-        let seconds =
-            |record: &Record, steps: u64| record.seconds.training() * steps as f64 / record.steps.max(1) as f64;
-        // A missed target is infinitely far.
-        let steps: Vec<f64> = runs.iter().map(|(_, steps)| steps.map_or(f64::INFINITY, |steps| steps as f64)).collect();
-        let times: Vec<f64> =
-            runs.iter().map(|(record, steps)| steps.map_or(f64::INFINITY, |steps| seconds(record, steps))).collect();
-        let finite = |values: &[f64]| median(values).filter(|value| value.is_finite());
-        Some(Reached {
-            runs: runs.iter().filter(|(_, steps)| steps.is_some()).count(),
-            of: runs.len(),
-            steps: finite(&steps),
-            seconds: finite(&times),
-        })
-    }
-}
-
-/// How fast the chosen settings came within reach of weight decay's score.
-pub(super) fn to_target(ranking: &Ranking<'_>) -> Option<String> {
-    let headline = ranking.comparison.headline;
-    let target = Target::of(ranking)?;
+/// How fast filters turned, beside what the formulas predict; nothing where no row has a prediction.
+pub(super) fn rotations(ranking: &Ranking<'_>) -> Option<String> {
     let row = |line: &Line<'_>| {
-        let reached = target.reached(line)?;
-        Some(vec![
-            name(line),
-            format!("{}/{}", reached.runs, reached.of),
-            reached.steps.map_or(NOTHING.to_owned(), |steps| format!("{steps:.0}")),
-            reached.seconds.map_or(NOTHING.to_owned(), significant),
-        ])
+        let later = line.setting?.runs.values().flat_map(|entry| {
+            let steps = entry.record.steps;
+            entry.record.norms.iter().filter(move |row| 2 * row.step >= steps)
+        });
+        let (measured, predicted): (Vec<f64>, Vec<f64>) =
+            later.filter_map(|row| Some((row.rotation, row.equilibrium_rotation?))).unzip();
+        let (measured, predicted) = (median(&measured)?, median(&predicted)?);
+        let ratio = if predicted > 0.0 { significant(measured / predicted) } else { NOTHING.to_owned() };
+        let efolds = line.setting?.runs.values().filter_map(|entry| entry.record.decay_efolds).collect::<Vec<_>>();
+        let efolds = mean(&efolds).map_or(NOTHING.to_owned(), significant);
+        Some(vec![name(line), significant(measured), significant(predicted), ratio, efolds])
     };
     let rows: Vec<Vec<String>> = ranking.lines.iter().filter_map(row).collect();
-    let names = ["chosen setting of", "runs that reached it", "median steps", "median seconds of training"];
-    let reference = ranking.reference()?;
-    Some(format!(
-        "### {}Time to target\n\nUntil an evaluation on validation had {} {}: within 1 % of the mean that `{}` ends with. A run that missed it counts \
-         as infinitely slow. Settings were chosen for their last score, not for speed{}.\n\n{}",
-        anchor("target"),
-        headline.title,
-        estimate(target.score * headline.scale, None, headline).replace(" ± —", ""),
-        reference.row.label,
-        evaluations(ranking),
-        table::markdown(&names.map(str::to_owned), &rows).trim_end()
-    ))
-}
-
-/// How fine the times are.
-fn evaluations(ranking: &Ranking<'_>) -> String {
-    let counts = ranking.lines.iter().filter_map(|line| line.setting).flat_map(|setting| setting.runs.values());
-    let counts: std::collections::BTreeSet<usize> = counts.map(|entry| entry.record.epochs.len()).collect();
-    let counts: Vec<String> = counts.iter().map(ToString::to_string).collect();
-    format!("; there were {} evaluations in a training", listed(&counts))
+    let names = ["chosen setting of", "measured", "predicted in equilibrium", "ratio", "e-folds of decay"];
+    (!rows.is_empty()).then(|| {
+        format!(
+            "### {}Rotation and its equilibrium\n\nMedian rotation per step in radians, over the logged steps in the second \
+             half of training and over seeds. The prediction holds after some e-folding times of ‖w‖⁴, (1−μ)/(4ηλ) steps each at learning \
+             rate η, decay λ and momentum μ (μ = 0 for decoupled decay); before that, and where η falls faster, the ratio need not be \
+             1.\n\n{}",
+            anchor("rotation"),
+            table::markdown(&names.map(str::to_owned), &rows).trim_end()
+        )
+    })
 }

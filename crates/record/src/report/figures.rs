@@ -1,14 +1,15 @@
 //! The report's figures, and their place on the page.
 
-use super::ranking::{Line, Ranking};
-use super::words::{escape, listed};
-use crate::choice::{Setting, last};
-use crate::plot::{self, Figure, Panel, Point, Scale, Theme, Trim, svg};
+use super::ranking::{Line, Ranking, Verdict};
+use super::words::{escape, listed, number};
+use crate::choice::{Float, Setting, last};
+use crate::plot::{self, Drawing, Effect, Effects, Figure, Forest, Panel, Point, Scale, Theme, Tone, Trim};
 use crate::run::{NormRow, Record};
+use crate::statistics::median;
 use std::collections::BTreeMap;
 
 /// What names of files tell figures apart by, in their order on the page.
-const KINDS: [&str; 4] = ["search", "sensitivity", "accuracy", "norms"];
+const KINDS: [&str; 5] = ["forest", "rates", "sensitivity", "accuracy", "norms"];
 /// Largest over smallest norm from which on the axis is logarithmic.
 const WIDE: f64 = 8.0;
 
@@ -22,13 +23,14 @@ type Plot<'r> = (Option<&'r str>, Vec<plot::Line>);
 
 /// The figures' files: name and SVG.
 pub(super) fn draw(name: &str, ranking: &Ranking<'_>) -> BTreeMap<String, String> {
-    let mut files = BTreeMap::new();
-    for (kind, figure) in figures(ranking) {
-        for (theme, suffix) in [(Theme::Light, "light"), (Theme::Dark, "dark")] {
-            files.insert(format!("{name}-{kind}-{suffix}.svg"), svg(&figure, theme));
-        }
-    }
-    files
+    let drawings = drawings(ranking).into_iter();
+    drawings.flat_map(|(kind, drawing)| files(&format!("{name}-{kind}"), &drawing)).collect()
+}
+
+/// The files of a drawing that begin with `stem`, in both colour schemes.
+pub(super) fn files(stem: &str, drawing: &Drawing) -> [(String, String); 2] {
+    [(Theme::Light, "light"), (Theme::Dark, "dark")]
+        .map(|(theme, suffix)| (format!("{stem}-{suffix}.svg"), drawing.svg(theme)))
 }
 
 /// Whether `file` is the name of a figure of the report `name`.
@@ -38,16 +40,19 @@ pub fn is_figure(name: &str, file: &str) -> bool {
     kind.is_some_and(|kind| KINDS.contains(&kind))
 }
 
-/// The markdown that shows them, one item a figure.
-pub(super) fn embed(name: &str, ranking: &Ranking<'_>) -> Vec<String> {
-    let show = |(kind, figure): (&str, Figure)| {
-        format!("{}\n\n{}", picture(&format!("{name}-{kind}"), &figure.title), escape(&figure.description))
-    };
-    figures(ranking).into_iter().map(show).collect()
+/// The markdown that shows those of the `kinds`, one item a figure.
+pub(super) fn embed(name: &str, ranking: &Ranking<'_>, kinds: &[&str]) -> Vec<String> {
+    let drawings = drawings(ranking).into_iter().filter(|(kind, _)| kinds.contains(kind));
+    drawings.map(|(kind, drawing)| shown_as(&format!("{name}-{kind}"), &drawing)).collect()
+}
+
+/// The markdown that shows `drawing`, whose files begin with `stem`, and says what it shows.
+pub(super) fn shown_as(stem: &str, drawing: &Drawing) -> String {
+    format!("{}\n\n{}", picture(stem, drawing.title()), escape(drawing.description()))
 }
 
 /// The markdown that shows the figure whose files begin with `stem`, in the colours that the reader prefers.
-pub(super) fn picture(stem: &str, alt: &str) -> String {
+fn picture(stem: &str, alt: &str) -> String {
     let alt = escape(alt).replace('"', "&quot;");
     format!(
         "<picture>\n  <source media=\"(prefers-color-scheme: dark)\" srcset=\"figures/{stem}-dark.svg\">\n  \
@@ -55,41 +60,110 @@ pub(super) fn picture(stem: &str, alt: &str) -> String {
     )
 }
 
-fn figures(ranking: &Ranking<'_>) -> Vec<(&'static str, Figure)> {
-    let figures = [search(ranking), sensitivity(ranking), accuracy(ranking), norms(ranking)];
-    KINDS.into_iter().zip(figures).filter_map(|(kind, figure)| Some((kind, figure?))).collect()
+fn drawings(ranking: &Ranking<'_>) -> Vec<(&'static str, Drawing)> {
+    let figures = [rates(ranking), sensitivity(ranking), accuracy(ranking), norms(ranking)];
+    let figures = figures.into_iter().map(|figure| figure.map(Drawing::Figure));
+    let all = std::iter::once(forest(ranking).map(Drawing::Forest)).chain(figures);
+    KINDS.into_iter().zip(all).filter_map(|(kind, drawing)| Some((kind, drawing?))).collect()
+}
+
+/// The differences of rows to the reference of their family, in panels of their own.
+fn forest(ranking: &Ranking<'_>) -> Option<Forest> {
+    let panels = ranking.families.iter().filter_map(|(family, _)| {
+        let lines: Vec<&Line<'_>> = ranking.lines.iter().filter(|line| line.row.family() == *family).collect();
+        let reference = lines.iter().find(|line| line.is_reference)?;
+        effects(ranking, &lines, format!("Difference to {}", reference.row.label))
+    });
+    let panels: Vec<Effects> = panels.collect();
+    let title = &ranking.comparison.headline.title;
+    let margin = ranking.protocol.margin.map(|margin| {
+        format!(" The band is the margin of ± {}: differences inside of it do not matter.", number(Float(margin)))
+    });
+    (!panels.is_empty()).then(|| Forest {
+        title: format!("Differences to weight decay in test {title}"),
+        description: format!(
+            "Differences to weight decay in test {title}, better at the right, with intervals that hold together with 95 %, and \
+             verdicts.{}",
+            margin.unwrap_or_default()
+        ),
+        panels,
+    })
+}
+
+/// The differences of `lines` that are compared, best first; `None` where there are none.
+pub(super) fn effects(ranking: &Ranking<'_>, lines: &[&Line<'_>], heading: String) -> Option<Effects> {
+    let headline = ranking.comparison.headline;
+    let effect = |line: &&Line<'_>| {
+        let interval = line.against_reference.as_ref()?.interval;
+        let tone = match line.verdict {
+            Verdict::Better => Tone::Better,
+            Verdict::Worse => Tone::Worse,
+            Verdict::Equivalent => Tone::Equivalent,
+            _ => Tone::Undecided,
+        };
+        let verdict = line.verdict.words().to_owned();
+        let (low, high) = (interval.low(), interval.high());
+        Some(Effect { label: line.row.label.clone(), mean: interval.mean, low, high, verdict, tone })
+    };
+    let effects: Vec<Effect> = lines.iter().filter_map(effect).collect();
+    (!effects.is_empty()).then(|| Effects {
+        heading,
+        unit: format!("test {}", headline.title),
+        reversed: !headline.higher_is_better,
+        margin: ranking.protocol.margin,
+        effects,
+    })
 }
 
 /// Fewer settings make no curve.
 const FEWEST_SETTINGS: usize = 3;
 
-fn search(ranking: &Ranking<'_>) -> Option<Figure> {
+/// Of every setting that was tried, the score against how fast its filters turned halfway through training.
+fn rates(ranking: &Ranking<'_>) -> Option<Figure> {
     let headline = ranking.comparison.headline;
-    let values = |line: &Line<'_>| {
-        let curve = (1..).map(f64::from).zip(line.search.expected.iter().copied());
-        // Where all of the first trials could be without a score, nothing is expected.
-        let curve: Vec<(f64, f64)> = curve.filter(|(_, best)| best.is_finite()).collect();
-        if line.row.settings.len() < FEWEST_SETTINGS { Vec::new() } else { curve }
+    let against = |value: fn(&NormRow) -> f64| {
+        let values = move |line: &Line<'_>| {
+            let point = |(setting, score): (&Setting<'_>, &Option<f64>)| {
+                let values =
+                    setting.searched().map(|entry| entry.record.midway().map(value)).collect::<Option<Vec<_>>>()?;
+                Some((median(&values)?, (*score)?))
+            };
+            let mut points: Vec<(f64, f64)> =
+                line.row.settings.iter().zip(&line.search.scores).filter_map(point).collect();
+            points.sort_by(|one, other| one.0.total_cmp(&other.0));
+            exact(points)
+        };
+        plots(ranking, &values)
     };
-    let plots = plots(ranking, &|line| exact(values(line)));
-    let shown = shown(ranking, &plots)?;
-    let panel = |(family, lines): Plot<'_>| Panel {
-        y: titled(&format!("expected best validation {}", headline.title), family),
-        x: "trials".to_owned(),
-        x_scale: Scale::Linear,
-        scale: Scale::Linear,
-        trim: if headline.higher_is_better { Trim::Low } else { Trim::High },
-        lines,
+    let panel = |x: &str, (family, mut lines): Plot<'_>| {
+        lines.iter_mut().for_each(|line| line.joined = false);
+        Panel {
+            y: titled(&format!("validation {}", headline.title), family),
+            x: x.to_owned(),
+            x_scale: Scale::Log,
+            scale: Scale::Linear,
+            trim: if headline.higher_is_better { Trim::Lowest(WORST_TRIALS) } else { Trim::Highest(WORST_TRIALS) },
+            lines,
+        }
     };
-    Some(Figure {
-        title: format!("Expected best validation {} after k trials", headline.title),
+    let (rates, rotations) = (against(|row| row.effective_lr), against(|row| row.rotation));
+    let tried: usize = rates.iter().flat_map(|(_, lines)| lines).map(|line| line.points.len()).sum();
+    let panels = rates.into_iter().zip(rotations).flat_map(|(rate, rotation)| {
+        [
+            panel("effective learning rate halfway through training", rate),
+            panel("rotation of filters in a step, in radians, halfway through training", rotation),
+        ]
+    });
+    (tried >= FEWEST_SETTINGS).then(|| Figure {
+        title: format!("Validation {} against effective learning rate and rotation", headline.title),
         description: format!(
-            "Expected best validation {} after k of the trials of {shown}, in random order: who searches less is at the left. The first \
-             trials may lie outside of the plot.{}",
+            "Validation {} of each setting that was tried, against the effective learning rate and the rotation (logarithmic) that its \
+             filters had halfway through training: where rows lie on one curve, the rate is what they differ in. The worst settings \
+             may lie outside of the plot.{}",
             headline.title,
             hidden(ranking)
         ),
-        panels: plots.into_iter().map(panel).collect(),
+        panels: panels.collect(),
         same_height: true,
     })
 }

@@ -3,14 +3,15 @@
 use super::ranking::Ranking;
 use super::words::{escape, link};
 use crate::choice::Comparison;
+use crate::protocol::Protocol;
 use crate::run::Entry;
 use crate::spec::RunId;
 
 /// The run that a report on `entries` shows pictures of: the one with the lowest seed of the first row's chosen setting.
 /// `None` where no setting could be chosen.
-pub fn pictured(entries: &[Entry]) -> Option<RunId> {
-    let comparison = Comparison::of(entries)?;
-    let ranking = Ranking::of(&comparison);
+pub fn pictured(entries: &[Entry], protocol: &Protocol) -> Option<RunId> {
+    let comparison = Comparison::of(entries, protocol)?;
+    let ranking = Ranking::of(&comparison, protocol);
     let (_, entry) = ranking.lines.first()?.setting?.runs.first_key_value()?;
     Some(entry.record.id.clone())
 }

@@ -1,29 +1,33 @@
-//! The rows of a comparison in the order of their scores, and what can be told apart.
+//! The rows of a comparison in the order of their scores, and what their differences to weight decay say.
 
 use super::search::Search;
-use super::words::{NOTHING, change, counted, estimate, hyper, listed, probability};
-use crate::choice::{Comparison, Row, Setting, diverged};
+use super::words::{NOTHING, change, counted, estimate, hyper, listed};
+use crate::choice::{Comparison, Edge, Row, Setting, diverged};
+use crate::protocol::Protocol;
 use crate::run::Seconds;
-use crate::statistics::{Interval, holm, interval, interval_at, mean, paired_t};
+use crate::statistics::{Contrast, Dunnett, Interval, Noise, correlation, interval, mean};
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The method that others are compared with.
-pub(super) const REFERENCE: &str = "weight-decay";
-/// Probability of calling any row of a table better or worse where none is.
-pub(super) const LEVEL: f64 = 0.05;
-/// Seeds in common below which nothing is called a difference or a tie: of two, the spread is a guess.
+pub(super) use crate::choice::REFERENCE;
+
+/// Probability that all intervals of a table hold what they estimate.
+pub(super) const LEVEL: f64 = 0.95;
+/// Seeds in common below which nothing is said of a difference: of two, the spread is a guess.
 pub(super) const FEWEST_SEEDS: usize = 3;
+/// Seeds above which no number of them is promised to decide.
+const MOST_SEEDS: usize = 200;
+/// The quantile of the normal distribution for 80 % power.
+const POWER: f64 = 0.841_621_233_572_914_3;
 
 pub(super) struct Ranking<'a> {
     pub(super) comparison: &'a Comparison<'a>,
+    pub(super) protocol: &'a Protocol,
     /// Best test score first; then those without one, best validation score first; then those
     /// without a chosen setting.
     pub(super) lines: Vec<Line<'a>>,
     /// Name and optimizers of each family, that of the first line first.
     pub(super) families: Vec<(&'a str, String)>,
-    /// Better score first.
-    pub(super) pairs: Vec<Pair>,
 }
 
 pub(super) struct Line<'a> {
@@ -35,16 +39,16 @@ pub(super) struct Line<'a> {
     pub(super) validation: Option<Score>,
     /// Only where each run of the setting has one.
     pub(super) test: Option<Score>,
-    /// Whether the rows of its family are compared with it: the [`REFERENCE`] row with the best validation
-    /// score.
+    /// Whether the rows of its family are compared with it.
     pub(super) is_reference: bool,
     /// Difference in test score to the reference of its family.
     pub(super) against_reference: Option<Difference>,
-    pub(super) standing: Standing,
-    /// One more than the rows that are better beyond noise; only where there is a test score.
-    pub(super) rank: Option<usize>,
+    pub(super) verdict: Verdict,
+    /// Where its choice lies at an end of what was tried.
+    pub(super) edges: Vec<Edge>,
     pub(super) search: Search,
-    pub(super) cost: Option<Cost>,
+    /// Time of the step of optimizer and method, of a training step.
+    pub(super) update_share: Option<f64>,
     pub(super) diverged: usize,
     pub(super) runs: usize,
 }
@@ -56,89 +60,54 @@ pub(super) struct Score {
     pub(super) interval: Option<Interval>,
 }
 
-/// A difference between two lines, over the seeds that both have.
+/// A difference to the reference, over the seeds that all compared rows have.
 pub(super) struct Difference {
-    /// In the order of seeds, in the table's unit.
-    pub(super) by_seed: Vec<f64>,
-    /// Mean and 95 % interval.
+    /// With all others of the table 95 % of the time at once.
     pub(super) interval: Interval,
-    /// p of the paired t test.
+    /// Probability that any comparison of a table of equal methods has a difference that large, by its error.
     pub(super) p: f64,
-    /// p after Holm, over all comparisons of its kind in the table.
-    pub(super) adjusted: f64,
-    /// The least difference that would have been called one: half the width of the interval at the level that Holm sets.
-    pub(super) band: f64,
+    /// Of the error.
+    pub(super) degrees: f64,
+    /// Between the scores of both rows over seeds.
+    pub(super) correlation: Option<f64>,
+    /// Seeds with which a difference of `decides` would be found in 80 % of tables; `None` where it is more than 200.
+    pub(super) seeds: Option<usize>,
+    /// The observed difference, or the margin where that is more.
+    pub(super) decides: f64,
 }
 
-impl Difference {
-    pub(super) fn is_beyond_noise(&self) -> bool {
-        self.adjusted < LEVEL
-    }
-
-    /// The mean with the noise band around it: it reaches 0 in a tie.
-    pub(super) fn banded(&self) -> Interval {
-        Interval { half: self.band, ..self.interval }
-    }
-
-    /// `ours − theirs`; `None` for fewer than [`FEWEST_SEEDS`] in common.
-    fn of(ours: &Score, theirs: &Score) -> Option<Self> {
-        let pairs = ours.by_seed.iter().filter_map(|(seed, our)| Some(our - theirs.by_seed.get(seed)?));
-        let by_seed: Vec<f64> = pairs.collect();
-        if by_seed.len() < FEWEST_SEEDS {
-            return None;
-        }
-        let (interval, p) = (interval(&by_seed)?, paired_t(&by_seed)?);
-        Some(Self { band: interval.half, by_seed, interval, p, adjusted: p })
-    }
-
-    /// Corrects for the number of `differences` that are tested.
-    fn correct(differences: &mut [&mut Self]) {
-        let p: Vec<f64> = differences.iter().map(|difference| difference.p).collect();
-        let mut order: Vec<usize> = (0..p.len()).collect();
-        order.sort_by(|one, other| p[*one].total_cmp(&p[*other]));
-        let adjusted = holm(&p);
-        // Holm tests the smallest p at the level over n, the next over n − 1, and stops at the first that fails.
-        let failed = order.iter().position(|index| adjusted[*index] >= LEVEL).unwrap_or(p.len());
-        for (rank, index) in order.into_iter().enumerate() {
-            let level = 1.0 - LEVEL / (p.len() - rank.min(failed)) as f64;
-            let difference = &mut differences[index];
-            difference.adjusted = adjusted[index];
-            difference.band = interval_at(&difference.by_seed, level).map_or(f64::NAN, |interval| interval.half);
-        }
-    }
-}
-
-/// How a line's test score compares with the reference of its family.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Standing {
+/// What a line's difference to the reference of its family says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Verdict {
     /// It is the reference.
     Reference,
     Better,
-    /// The difference is inside its noise band.
-    Tied,
     Worse,
+    /// Its whole interval lies within the margin.
+    Equivalent,
+    Undecided,
+    /// The choice of either row lies at an end of what was tried.
+    Edge,
     /// No test score, no reference, or too few seeds in common with it.
     Unknown,
 }
 
-/// Two lines with test scores.
-pub(super) struct Pair {
-    /// Indices of lines, that of the better score first.
-    pub(super) lines: [usize; 2],
-    /// The first less the second.
-    pub(super) difference: Difference,
-}
-
-/// Time spent in the step of optimizer and method.
-pub(super) struct Cost {
-    /// Of a training step.
-    pub(super) share: f64,
-    /// Microseconds a step.
-    pub(super) micros: f64,
+impl Verdict {
+    pub(super) fn words(self) -> &'static str {
+        match self {
+            Self::Reference => "reference",
+            Self::Better => "better",
+            Self::Worse => "worse",
+            Self::Equivalent => "equivalent",
+            Self::Undecided => "undecided",
+            Self::Edge => "undecided (edge)",
+            Self::Unknown => NOTHING,
+        }
+    }
 }
 
 impl<'a> Ranking<'a> {
-    pub(super) fn of(comparison: &'a Comparison<'a>) -> Self {
+    pub(super) fn of(comparison: &'a Comparison<'a>, protocol: &'a Protocol) -> Self {
         let mut lines: Vec<Line<'a>> =
             comparison.rows.iter().enumerate().map(|(number, row)| Line::of(number, row, comparison)).collect();
         let by =
@@ -158,97 +127,98 @@ impl<'a> Ranking<'a> {
                 families.push((family, listed(&Vec::from_iter(optimizers))));
             }
         }
-        for (family, _) in &families {
-            let reference = lines
-                .iter()
-                .enumerate()
-                .filter(|(_, line)| line.row.family() == *family)
-                .filter(|(_, line)| line.row.method == REFERENCE && line.setting.is_some())
-                .min_by(|(_, one), (_, other)| by(validation, one, other));
-            if let Some((index, _)) = reference {
-                lines[index].is_reference = true;
-                let theirs = lines[index].test.as_ref();
-                let differences: Vec<Option<Difference>> = lines
-                    .iter()
-                    .map(|line| Difference::of(line.test.as_ref().filter(|_| line.row.family() == *family)?, theirs?))
-                    .collect();
-                for (i, difference) in differences.into_iter().enumerate().filter(|(i, _)| *i != index) {
-                    lines[i].against_reference = difference.or(lines[i].against_reference.take());
-                }
-            }
-        }
-        Difference::correct(
-            &mut lines.iter_mut().filter_map(|line| line.against_reference.as_mut()).collect::<Vec<_>>(),
-        );
         for line in &mut lines {
-            line.standing = match &line.against_reference {
-                _ if line.is_reference && line.test.is_some() => Standing::Reference,
-                None => Standing::Unknown,
-                Some(difference) if !difference.is_beyond_noise() => Standing::Tied,
-                Some(difference) => match comparison.order(difference.interval.mean, 0.0) {
-                    Ordering::Less => Standing::Better,
-                    _ => Standing::Worse,
-                },
-            };
+            let reference = comparison.reference(line.row.family());
+            line.is_reference = reference.is_some_and(|row| std::ptr::eq(row, line.row));
         }
-        let mut ranking = Self { comparison, lines, families, pairs: Vec::new() };
-        ranking.pairs = ranking.pairs();
-        let compared = if ranking.pairs.is_empty() { 0 } else { ranking.tested().count() };
-        for index in 0..compared {
-            ranking.lines[index].rank = Some(1 + ranking.ahead(index));
-        }
+        let mut ranking = Self { comparison, protocol, lines, families };
+        ranking.compare();
+        ranking.judge();
         ranking
     }
 
-    /// All pairs of lines with test scores and common seeds.
-    fn pairs(&self) -> Vec<Pair> {
-        let tested: Vec<&Score> = self.tested().filter_map(|line| line.test.as_ref()).collect();
-        let pair = |first: usize, second: usize| {
-            Some(Pair { lines: [first, second], difference: Difference::of(tested[first], tested[second])? })
-        };
-        let second = |first: usize| (first + 1..tested.len()).filter_map(move |second| pair(first, second));
-        let mut pairs: Vec<Pair> = (0..tested.len()).flat_map(second).collect();
-        Difference::correct(&mut pairs.iter_mut().map(|pair| &mut pair.difference).collect::<Vec<_>>());
-        pairs
-    }
-
-    /// How many lines are better than line `index` beyond noise.
-    fn ahead(&self, index: usize) -> usize {
-        (0..index).filter(|other| self.is_told(*other, index)).count()
-    }
-
-    /// Whether line `first`, which has the better score, is better than line `second` beyond noise: as the planned comparison
-    /// with weight decay says where one of them is the other's reference, or else the test of all pairs.
-    fn is_told(&self, first: usize, second: usize) -> bool {
-        let [ours, theirs] = [first, second].map(|index| &self.lines[index]);
-        let related = ours.row.family() == theirs.row.family();
-        let planned = (ours.standing == Standing::Better && theirs.is_reference)
-            || (ours.is_reference && theirs.standing == Standing::Worse);
-        if related && planned {
-            return true;
+    /// Fills in the differences to the references: one model of the noise for all rows.
+    fn compare(&mut self) {
+        let seeds_of =
+            |line: &Line<'_>| line.test.iter().flat_map(|test| test.by_seed.keys().copied()).collect::<BTreeSet<_>>();
+        // Pairs of a row and its reference, by their places.
+        let pairs = self.lines.iter().enumerate().filter_map(|(index, line)| {
+            let is_its = |other: &Line<'_>| other.is_reference && other.row.family() == line.row.family();
+            let reference = self.lines.iter().position(is_its).filter(|reference| *reference != index)?;
+            let common = seeds_of(line).intersection(&seeds_of(&self.lines[reference])).count();
+            (common >= FEWEST_SEEDS).then_some((index, reference))
+        });
+        let pairs: Vec<(usize, usize)> = pairs.collect();
+        let compared: BTreeSet<usize> = pairs.iter().flat_map(|(line, reference)| [*line, *reference]).collect();
+        let seeds = compared.iter().map(|index| seeds_of(&self.lines[*index]));
+        let seeds = seeds.reduce(|one, other| one.intersection(&other).copied().collect()).unwrap_or_default();
+        if seeds.len() < FEWEST_SEEDS {
+            return;
         }
-        let pair = self.pairs.iter().find(|pair| pair.lines == [first, second]);
-        pair.is_some_and(|pair| {
-            pair.difference.is_beyond_noise()
-                && self.comparison.order(pair.difference.interval.mean, 0.0) == Ordering::Less
-        })
+        let scores = |index: usize| -> Vec<f64> {
+            let by_seed = self.lines[index].test.as_ref().map(|test| &test.by_seed);
+            seeds.iter().filter_map(|seed| by_seed?.get(seed).copied()).collect()
+        };
+        let compared: Vec<usize> = compared.into_iter().collect();
+        let rows: Vec<Vec<f64>> = compared.iter().map(|index| scores(*index)).collect();
+        let place = |index: usize| compared.iter().position(|other| *other == index).unwrap_or_default();
+        let Some(noise) = Noise::of(&rows) else { return };
+        let differences = pairs.iter().filter_map(|(line, reference)| {
+            let (one, other) = (place(*line), place(*reference));
+            let family = pairs.iter().filter(|(_, of)| of == reference).count();
+            let share = family as f64 / pairs.len() as f64;
+            let both: Vec<(f64, f64)> = rows[one].iter().copied().zip(rows[other].iter().copied()).collect();
+            let mut difference =
+                Difference::of(noise.contrast(one, other)?, family, share, seeds.len(), self.protocol.margin)?;
+            difference.correlation = correlation(&both);
+            Some((*line, difference))
+        });
+        for (line, difference) in differences.collect::<Vec<_>>() {
+            self.lines[line].against_reference = Some(difference);
+        }
     }
 
-    /// The lines with test scores that the first line is not better than beyond noise.
-    pub(super) fn not_behind_first(&self) -> Vec<&Line<'a>> {
-        self.tested().enumerate().skip(1).filter(|(other, _)| !self.is_told(0, *other)).map(|(_, line)| line).collect()
+    fn judge(&mut self) {
+        let verdicts = self.lines.iter().map(|line| match &line.against_reference {
+            _ if line.is_reference && line.test.is_some() => Verdict::Reference,
+            None => Verdict::Unknown,
+            Some(_) if !self.edges(line).is_empty() => Verdict::Edge,
+            Some(Difference { interval, .. }) => {
+                let reach = interval.low().abs().max(interval.high().abs());
+                let is_better = self.comparison.order(interval.mean, 0.0) == Ordering::Less;
+                match self.protocol.margin {
+                    Some(margin) if reach <= margin => Verdict::Equivalent,
+                    _ if interval.low() <= 0.0 && 0.0 <= interval.high() => Verdict::Undecided,
+                    _ if is_better => Verdict::Better,
+                    _ => Verdict::Worse,
+                }
+            }
+        });
+        let verdicts: Vec<Verdict> = verdicts.collect();
+        for (line, verdict) in self.lines.iter_mut().zip(verdicts) {
+            line.verdict = verdict;
+        }
+    }
+
+    /// The edges of the line's choice and of that of its reference, or of the reference that a matched rate is taken from.
+    pub(super) fn edges<'l>(&'l self, line: &'l Line<'a>) -> Vec<&'l Edge> {
+        let reference = self.reference_of(line).filter(|reference| reference.number != line.number);
+        line.edges.iter().chain(reference.iter().flat_map(|reference| &reference.edges)).collect()
+    }
+
+    /// The reference of the line's family.
+    pub(super) fn reference_of(&self, line: &Line<'_>) -> Option<&Line<'a>> {
+        self.lines.iter().find(|other| other.is_reference && other.row.family() == line.row.family())
+    }
+
+    /// The lines that the others are compared with.
+    pub(super) fn references(&self) -> impl Iterator<Item = &Line<'a>> {
+        self.lines.iter().filter(|line| line.is_reference)
     }
 
     /// The lines with test scores.
     pub(super) fn tested(&self) -> impl Iterator<Item = &Line<'a>> {
         self.lines.iter().filter(|line| line.test.is_some())
-    }
-
-    /// The reference row with the best validation score.
-    pub(super) fn reference(&self) -> Option<&Line<'a>> {
-        let references = self.lines.iter().filter(|line| line.is_reference);
-        let score = |line: &Line<'_>| line.validation.as_ref().map_or(f64::NAN, |score| score.mean);
-        references.min_by(|one, other| self.comparison.order(score(one), score(other)))
     }
 
     /// The optimizers of the line's family in words, where there are several families.
@@ -269,65 +239,86 @@ impl<'a> Ranking<'a> {
         let headline = self.comparison.headline;
         let direction = if headline.higher_is_better { "" } else { ", lower is better" };
         [
-            "rank".to_owned(),
             "method".to_owned(),
             format!("test {}{direction}", headline.title),
-            format!("vs weight decay{} (paired, Holm)", if self.families.len() > 1 { " of the family" } else { "" }),
-            "p (Holm)".to_owned(),
-            "chosen".to_owned(),
-            "update per step".to_owned(),
-            "diverged".to_owned(),
-            "trials to within noise".to_owned(),
-            "trials within 1 %".to_owned(),
+            "difference to weight decay".to_owned(),
+            "verdict".to_owned(),
+            "chosen setting".to_owned(),
         ]
     }
 
     /// The cells of `line` under [`Self::header`], without markup.
     pub(super) fn cells(&self, line: &Line<'_>) -> [String; COLUMNS] {
         let headline = self.comparison.headline;
-        let score = |score: &Option<Score>| match score {
-            Some(score) => estimate(score.mean, score.interval, headline),
-            None => NOTHING.to_owned(),
-        };
-        let (difference, p) = match &line.against_reference {
-            _ if line.is_reference => {
-                let of = self.family(line).map_or(String::new(), |family| format!(" of {family}"));
-                (format!("reference{of}"), NOTHING.to_owned())
-            }
-            Some(difference) => {
-                let tie = if line.standing == Standing::Tied { " (tie)" } else { "" };
-                (change(difference.banded(), headline) + tie, probability(difference.adjusted))
-            }
-            None => (NOTHING.to_owned(), NOTHING.to_owned()),
-        };
+        let score = line.test.as_ref().map(|score| estimate(score.mean, score.interval, headline));
+        let difference = line.against_reference.as_ref().map(|difference| change(difference.interval, headline));
+        let of =
+            self.family(line).filter(|_| line.is_reference).map_or(String::new(), |family| format!(" of {family}"));
+        let tried = line.row.settings.len();
         let chosen = match line.setting {
-            Some(setting) => {
-                let tried = line.row.settings.len();
-                let effort = if tried == 1 { "only one tried".to_owned() } else { format!("best of {tried}") };
-                format!("{} ({effort})", hyper(line.row, setting))
-            }
-            None => format!("none of {}", counted(line.row.settings.len(), "setting")),
+            Some(setting) if line.row.is_matched() => format!("{}, not searched", hyper(line.row, setting)),
+            Some(setting) if tried == 1 => format!("{} (only one tried)", hyper(line.row, setting)),
+            Some(setting) => format!("{} (best of {tried})", hyper(line.row, setting)),
+            None => format!("none of {}", counted(tried, "setting")),
         };
-        let cost = line.cost.as_ref().map(|cost| format!("{:.1} % ({:.0} µs)", 100.0 * cost.share, cost.micros));
         [
-            line.rank.map_or(NOTHING.to_owned(), |rank| rank.to_string()),
             line.row.label.clone(),
-            score(&line.test),
-            difference,
-            p,
+            score.unwrap_or_else(|| NOTHING.to_owned()),
+            difference.unwrap_or_else(|| NOTHING.to_owned()),
+            line.verdict.words().to_owned() + &of + &line.needs(),
             chosen,
-            cost.unwrap_or_else(|| NOTHING.to_owned()),
-            format!("{}/{}", line.diverged, line.runs),
-            line.search.to_noise().map_or(NOTHING.to_owned(), |trials| trials.to_string()),
-            line.search.share_near_best().map_or(NOTHING.to_owned(), |(near, of)| format!("{near}/{of}")),
         ]
     }
 }
 
-/// Columns of the table; the last two are not shown on a terminal.
-pub(super) const COLUMNS: usize = 10;
+/// Columns of the table.
+pub(super) const COLUMNS: usize = 5;
+
+impl Difference {
+    /// Of one of `family` comparisons with a reference, which are this `share` of the table's; references of several families are
+    /// independent, so each family's intervals hold with a part of the level.
+    fn of(contrast: Contrast, family: usize, share: f64, seeds: usize, margin: Option<f64>) -> Option<Self> {
+        let level = libm::pow(LEVEL, share);
+        let dunnett = |degrees: f64| Dunnett { comparisons: family, degrees };
+        let Contrast { difference, error, degrees } = contrast;
+        let half = if error == 0.0 { 0.0 } else { dunnett(degrees).critical(level)? * error };
+        let within = dunnett(degrees).within(contrast.statistic().abs());
+        let decides = difference.abs().max(margin.unwrap_or(0.0));
+        // With n seeds, the difference is found where it is this many errors.
+        let needed = |n: f64| {
+            let degrees = degrees * (n - 1.0) / (seeds - 1) as f64;
+            let errors = dunnett(degrees).critical(level).unwrap_or(f64::INFINITY) + POWER;
+            let one = error * (seeds as f64).sqrt() * errors / decides;
+            one * one
+        };
+        // The more seeds, the fewer are needed, as their errors are better known.
+        let mut enough = if decides > 0.0 && error > 0.0 { needed(seeds as f64) } else { f64::INFINITY };
+        for _ in 0..6 {
+            enough = if enough <= MOST_SEEDS as f64 { needed(enough.max(FEWEST_SEEDS as f64)) } else { enough };
+        }
+        Some(Self {
+            interval: Interval { mean: difference, half, n: seeds },
+            p: 1.0 - libm::pow(within, 1.0 / share),
+            degrees,
+            correlation: None,
+            seeds: (enough <= MOST_SEEDS as f64).then(|| (enough.ceil() as usize).max(FEWEST_SEEDS)),
+            decides,
+        })
+    }
+}
 
 impl<'a> Line<'a> {
+    /// ` (9 seeds would decide)`, where that is what is missing.
+    fn needs(&self) -> String {
+        match &self.against_reference {
+            Some(Difference { seeds: Some(seeds), .. }) if self.verdict == Verdict::Undecided => {
+                format!(" ({seeds} seeds would decide)")
+            }
+            Some(_) if self.verdict == Verdict::Undecided => format!(" (over {MOST_SEEDS} seeds would decide)"),
+            _ => String::new(),
+        }
+    }
+
     fn of(number: usize, row: &'a Row<'a>, comparison: &Comparison<'_>) -> Self {
         let setting = row.chosen();
         let scale = comparison.headline.scale;
@@ -342,10 +333,10 @@ impl<'a> Line<'a> {
             test: setting.and_then(|setting| complete(setting.test(), setting)),
             is_reference: false,
             against_reference: None,
-            standing: Standing::Unknown,
-            rank: None,
+            verdict: Verdict::Unknown,
+            edges: row.edges(),
             search: Search::of(row, comparison),
-            cost: setting.and_then(Cost::of),
+            update_share: setting.and_then(update_share),
             diverged: row.entries().filter(|entry| diverged(entry)).count(),
             runs: row.entries().count(),
         }
@@ -360,16 +351,13 @@ impl Score {
     }
 }
 
-impl Cost {
-    fn of(setting: &Setting<'_>) -> Option<Self> {
-        let (seconds, steps) = seconds(setting);
-        let training = seconds.training();
-        (training > 0.0 && steps > 0)
-            .then(|| Self { share: seconds.update / training, micros: 1e6 * seconds.update / steps as f64 })
-    }
+fn update_share(setting: &Setting<'_>) -> Option<f64> {
+    let (seconds, _) = seconds(setting);
+    let training = seconds.training();
+    (training > 0.0).then_some(seconds.update / training)
 }
 
-/// Seconds and steps of all runs of `setting`.
+/// Seconds and steps of all runs of `setting` on the seeds of the result.
 pub(super) fn seconds(setting: &Setting<'_>) -> (Seconds, u64) {
     let mut sum = Seconds::default();
     let mut steps = 0;

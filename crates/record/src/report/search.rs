@@ -1,22 +1,17 @@
-//! How much searching a row took, and how much its settings matter.
+//! How much a row's settings matter.
 
 use crate::choice::{Comparison, Row};
-use crate::statistics::{area, deviation, expected_best};
+use crate::statistics::area;
 use std::collections::BTreeMap;
 
 /// A setting within this share of the best score is near it.
 const NEAR: f64 = 0.01;
 
-/// The trials of a row.
+/// The search of a row.
 pub(super) struct Search {
-    /// Validation score of each setting over the row's trial seeds, in the table's unit; none where a trial diverged or was
-    /// stopped at a rung.
+    /// Validation score of each setting over the seeds of the search that it was tried on, in the table's unit; none where one
+    /// diverged or was stopped at a rung.
     pub(super) scores: Vec<Option<f64>>,
-    /// Expected best of k trials, k from 1; NaN where all k could be without a score. Empty where only some were
-    /// trained to the end.
-    pub(super) expected: Vec<f64>,
-    /// Standard deviation over seeds of the chosen setting's validation score.
-    noise: Option<f64>,
     higher_is_better: bool,
 }
 
@@ -37,15 +32,8 @@ pub(super) struct Sensitivity {
 impl Search {
     pub(super) fn of(row: &Row<'_>, comparison: &Comparison<'_>) -> Self {
         let headline = comparison.headline;
-        let score = |score: f64| score * headline.scale;
-        let scores: Vec<Option<f64>> =
-            row.settings.iter().map(|setting| setting.trial(&row.trial_seeds).map(score)).collect();
-        let stopped = row.settings.iter().any(|setting| setting.runs.is_empty());
-        let or_nan: Vec<f64> = scores.iter().map(|score| score.unwrap_or(f64::NAN)).collect();
-        let expected = if stopped { Vec::new() } else { expected_best(&or_nan, headline.higher_is_better) };
-        let over_seeds = row.chosen().map(|setting| setting.validation().into_values().map(score).collect::<Vec<_>>());
-        let noise = over_seeds.and_then(|scores| deviation(&scores));
-        Self { scores, expected, noise, higher_is_better: headline.higher_is_better }
+        let scores = row.settings.iter().map(|setting| Some(setting.tried(&row.trial_seeds)? * headline.scale));
+        Self { scores: scores.collect(), higher_is_better: headline.higher_is_better }
     }
 
     fn better<'s>(&self, one: &'s f64, other: &'s f64) -> bool {
@@ -55,14 +43,6 @@ impl Search {
     pub(super) fn best(&self) -> Option<f64> {
         let scores = self.scores.iter().flatten();
         scores.copied().reduce(|best, score| if self.better(&score, &best) { score } else { best })
-    }
-
-    /// After how many trials the best of them is expected within the noise of one run of the best of all: within a standard deviation
-    /// over seeds.
-    pub(super) fn to_noise(&self) -> Option<usize> {
-        let (noise, last) = (self.noise?, *self.expected.last()?);
-        let near = |best: &f64| (last - best).abs() <= noise;
-        (self.expected.len() > 1).then(|| self.expected.iter().position(near).map(|index| index + 1)).flatten()
     }
 
     /// How many of the row's trials are near the best, and of how many; `None` for a single one.

@@ -1,9 +1,9 @@
 //! How the runs were made, and what they cannot show.
 
-use super::ranking::{Line, Ranking};
+use super::ranking::Ranking;
 use super::summary::bullets;
-use super::words::{count, counted, escape, is_percentage, listed, number};
-use crate::choice::{Comparison, Row, last};
+use super::words::{count, counted, escape, is_percentage, listed};
+use crate::choice::{Comparison, Row};
 use crate::run::About;
 use crate::table;
 use std::collections::{BTreeMap, BTreeSet};
@@ -31,7 +31,7 @@ pub(super) fn setup(ranking: &Ranking<'_>) -> String {
         format!("Model: {}, {} trainable parameters.", escape(&about.model), count(about.parameters)),
         format!("Training: {}.", escape(&about.recipe)),
         format!(
-            "Parameters that are not scale-invariant decay with {} in every row{}, coupled or not as the row's optimizer has it.",
+            "Parameters that are not scale-invariant decay with {} in every row{}.",
             comparison.common.get("rest_decay").map_or("0", String::as_str),
             if everything { ", but with the row's own decay where that is of everything" } else { "" }
         ),
@@ -86,14 +86,13 @@ pub(super) fn limits(ranking: &Ranking<'_>) -> String {
         limits.push("One seed says nothing about noise: another seed may turn any order around.".to_owned());
     } else {
         limits.push(format!(
-            "The intervals rest on {} and on Student's t. A tie is not the same as no difference. The chosen setting's \
-             trial is one of its runs, so its scores are a little flattered.",
+            "The intervals rest on {} and on normal noise. They are of the settings that were chosen: another search might choose \
+             others. *Undecided* is not the same as no difference.",
             counted(seeds.len(), "seed")
         ));
     }
     limits.extend(sampling_error(ranking));
     limits.extend(unequal_search(ranking));
-    limits.extend(ranking.lines.iter().flat_map(at_the_edge));
     limits.push(
         "Costs are wall-clock times of these runs on their hosts; on other hardware the shares are others.".to_owned(),
     );
@@ -137,36 +136,11 @@ fn sampling_error(ranking: &Ranking<'_>) -> Option<String> {
 }
 
 fn unequal_search(ranking: &Ranking<'_>) -> Option<String> {
-    let tried: BTreeSet<usize> = ranking.lines.iter().map(|line| line.row.settings.len()).collect();
+    let searched = || ranking.lines.iter().filter(|line| !line.row.is_matched());
+    let tried: BTreeSet<usize> = searched().map(|line| line.row.settings.len()).collect();
     (tried.len() > 1).then(|| {
-        let tried: Vec<String> = ranking
-            .lines
-            .iter()
-            .map(|line| format!("{} for {}", line.row.settings.len(), escape(&line.row.label)))
-            .collect();
+        let tried: Vec<String> =
+            searched().map(|line| format!("{} for {}", line.row.settings.len(), escape(&line.row.label))).collect();
         format!("The rows were not searched equally: settings tried are {}. More tries help.", listed(&tried))
     })
-}
-
-/// Searched hyper-parameters whose chosen value is the smallest or largest that was tried.
-fn at_the_edge(line: &Line<'_>) -> Vec<String> {
-    let Some(setting) = line.setting else {
-        return Vec::new();
-    };
-    let edge = |key: &str| {
-        let tried: BTreeSet<_> = line.row.settings.iter().filter_map(|setting| setting.hyper.get(key)).collect();
-        let chosen = setting.hyper.get(key)?;
-        let which = match (tried.first() == Some(&chosen), tried.last() == Some(&chosen)) {
-            (true, false) => "smallest",
-            (false, true) => "largest",
-            _ => return None,
-        };
-        Some(format!(
-            "The {} chosen for {}, {}, is the {which} that was tried: a better one may lie beyond.",
-            last(key),
-            escape(&line.row.label),
-            number(*chosen)
-        ))
-    };
-    line.row.searched().into_iter().filter_map(edge).collect()
 }

@@ -1,27 +1,27 @@
 //! The answer, the table, and what a reader must know to read it.
 
-use super::figures;
-use super::ranking::{COLUMNS, FEWEST_SEEDS, Line, REFERENCE, Ranking, Standing};
-use super::words::{change, count, counted, escape, estimate, link, listed, probability, significant};
-use crate::choice::Comparison;
+use super::ranking::{Difference, FEWEST_SEEDS, Line, REFERENCE, Ranking, Verdict};
+use super::words::{change, count, counted, escape, estimate, link, listed, number, significant};
+use super::{conditions, figures};
+use crate::choice::{Comparison, Float};
 use crate::run::{BASELINE, Provenance};
 use crate::table;
 use std::collections::BTreeSet;
 
 pub(super) fn render(name: &str, ranking: &Ranking<'_>, pictures: Option<String>) -> String {
     let rows: Vec<Vec<String>> = ranking.lines.iter().map(|line| linked(ranking, line)).collect();
-    let mut parts = vec![
-        opening(ranking),
-        format!("**Answer.** {}", answer(ranking)),
-        table::markdown(&ranking.header(), &rows).trim_end().to_owned(),
-        bullets(&notes(ranking)),
-    ];
-    parts.extend(figures::embed(name, ranking));
+    let mut parts = vec![format!("**Answer.** {}", answer(ranking))];
+    parts.extend(figures::embed(name, ranking, &["forest"]));
+    parts.push(table::markdown(&ranking.header(), &rows).trim_end().to_owned());
+    parts.extend(conditions::render(ranking));
+    parts.push(opening(ranking));
+    parts.push(bullets(&notes(ranking)));
+    parts.extend(figures::embed(name, ranking, &["rates"]));
     parts.extend(pictures);
     parts.join("\n\n") + "\n"
 }
 
-/// What was run, in two lines.
+/// What was run, in a line.
 fn opening(ranking: &Ranking<'_>) -> String {
     let comparison = ranking.comparison;
     let Some(entry) = comparison.entries.first() else {
@@ -80,82 +80,106 @@ pub(super) fn short(commit: &str) -> String {
     }
 }
 
-fn answer(ranking: &Ranking<'_>) -> String {
-    let (seeds, _) = ranking.seeds();
-    let holds =
-        format!("This holds for this model, data and length of training, from {}.", counted(seeds.len(), "seed"));
-    let answer = short_answer(ranking);
-    if ranking.pairs.is_empty() { answer } else { format!("{answer} {holds}") }
-}
-
-/// Who is better and worse than weight decay, who ties with it, and how sure the first place is.
-pub(super) fn short_answer(ranking: &Ranking<'_>) -> String {
+/// Of a report: what it says about regularizers, in one sentence.
+pub(super) fn answer(ranking: &Ranking<'_>) -> String {
     let headline = ranking.comparison.headline;
-    let title = &headline.title;
-    let name = |line: &Line<'_>| format!("`{}`", line.row.label);
-    let score = |line: &Line<'_>| {
-        let score = line.test.as_ref().map(|score| estimate(score.mean, score.interval, headline));
-        format!("{} {}", name(line), score.unwrap_or_default())
-    };
-    let difference = |line: &Line<'_>| match &line.against_reference {
-        Some(difference) => {
-            let (change, p) = (change(difference.banded(), headline), probability(difference.adjusted));
-            format!("{} {change} (p {p})", name(line))
-        }
-        None => name(line),
-    };
     let tested: Vec<&Line<'_>> = ranking.tested().collect();
     let Some(first) = tested.first() else {
         return without_test_scores(ranking);
     };
-    if tested.len() == 1 {
-        return format!("No comparison: only one row has test scores, {} test {title}.", score(first));
+    if ranking.lines.iter().all(|line| line.against_reference.is_none()) {
+        let score = |line: &&Line<'_>| {
+            let test = line.test.as_ref().map(|test| estimate(test.mean, test.interval, headline));
+            format!("{} {}", name(line), test.unwrap_or_default())
+        };
+        let scores: Vec<String> = tested.iter().map(score).collect();
+        let why = match ranking.references().next() {
+            _ if tested.len() == 1 => format!("only {} has test scores", name(first)),
+            None => format!("no `{REFERENCE}` row has a chosen setting to compare with"),
+            Some(_) => format!("with fewer than {FEWEST_SEEDS} seeds in common, a difference is not told from noise"),
+        };
+        return format!("Undecided, because {why}: test {} of {}.", headline.title, listed(&scores));
     }
-    let of = |standing: Standing, words: &dyn Fn(&Line<'_>) -> String| -> Vec<String> {
-        tested.iter().filter(|line| line.standing == standing).map(|line| words(line)).collect()
-    };
-    if ranking.pairs.is_empty() {
-        let all: Vec<String> = tested.iter().map(|line| score(line)).collect();
-        let scores = format!("Test {title}: {}.", listed(&all));
-        return format!(
-            "Undecided: with fewer than {FEWEST_SEEDS} seeds in common, a difference cannot be told from noise. {scores}"
-        );
+    let clauses = clauses(ranking).join("; ");
+    let about = ranking.comparison.entries.first().map(|entry| &entry.record.about);
+    let on = about.map_or(String::new(), |about| format!(" ({} on {})", escape(&about.model), escape(&about.dataset)));
+    match unable(ranking) {
+        None => format!("{}{on}.", capital(&clauses)),
+        Some(unable) => format!("{unable}; as far as it goes, {clauses}{on}."),
     }
-    let (better, worse) = (of(Standing::Better, &difference), of(Standing::Worse, &difference));
-    let (tied, unknown) = (of(Standing::Tied, &name), of(Standing::Unknown, &score));
-    let mut sentences = Vec::new();
-    let reference =
-        if ranking.families.len() > 1 { "weight decay under the same family of optimizers" } else { "weight decay" };
-    let none = || format!("No row is better or worse than {reference} beyond noise in test {title}");
-    match (better.is_empty(), worse.is_empty()) {
-        (true, true) if tied.is_empty() => {}
-        (true, true) => {
-            sentences.push(format!("{}; the {} that were compared tie.", none(), counted(tied.len(), "row")));
-        }
-        (false, _) => {
-            sentences.push(format!("Better than {reference} in test {title}, beyond noise: {}.", listed(&better)));
-        }
-        (true, false) => sentences.push(format!("No row is better than {reference} in test {title} beyond noise.")),
-    }
-    if !worse.is_empty() {
-        sentences.push(format!("Worse: {}.", listed(&worse)));
-    }
-    let decided = !better.is_empty() || !worse.is_empty();
-    if decided && !tied.is_empty() {
-        sentences.push(format!("{}: {}.", if tied.len() == 1 { "A tie" } else { "Ties" }, listed(&tied)));
-    }
-    let others: Vec<String> = ranking.not_behind_first().iter().map(|line| name(line)).collect();
-    let best = score(first);
-    sentences.push(match others.len() {
-        0 => format!("{best} is best, beyond noise of every other row."),
-        all if all + 1 == tested.len() => format!("The best score is {best}, which is not told from any other row."),
-        few if few <= 3 => format!("The best score is {best}, which is not told from {}.", listed(&others)),
-        many => format!("The best score is {best}, which is not told from {many} [other rows](#pairs)."),
+}
+
+/// Why nothing can be said about regularizers, under which optimizers.
+fn unable(ranking: &Ranking<'_>) -> Option<String> {
+    let unmet = ranking.references().zip(conditions::of(ranking)).filter_map(|(line, (_, conditions))| {
+        let unmet = conditions.into_iter().filter(|condition| condition.is_met == Some(false));
+        let reasons: Vec<String> = unmet.map(|condition| condition.because).collect();
+        let under = ranking.family(line).map_or(String::new(), |optimizers| format!("under {optimizers}, "));
+        (!reasons.is_empty()).then(|| format!("{under}{}", listed(&reasons)))
     });
-    if !unknown.is_empty() {
-        sentences.push(format!("Not compared with weight decay: {}.", listed(&unknown)));
+    let unmet: Vec<String> = unmet.collect();
+    (!unmet.is_empty())
+        .then(|| format!("This comparison cannot say anything about regularizers, because {}", unmet.join(", and ")))
+}
+
+/// What is said of the rows, by verdict.
+fn clauses(ranking: &Ranking<'_>) -> Vec<String> {
+    let headline = ranking.comparison.headline;
+    let title = &headline.title;
+    let with_difference = |line: &Line<'_>| {
+        let difference = line.against_reference.as_ref().map(|difference| change(difference.interval, headline));
+        format!("{} ({})", name(line), difference.unwrap_or_default())
+    };
+    let of = |verdict: Verdict, words: &dyn Fn(&Line<'_>) -> String| -> Vec<String> {
+        ranking.lines.iter().filter(|line| line.verdict == verdict).map(words).collect()
+    };
+    let is = |names: &[String]| if names.len() == 1 { "is" } else { "are" };
+    let (seeds, _) = ranking.seeds();
+    let mut clauses = Vec::new();
+    let family = if ranking.families.len() > 1 { " under the same kind of optimizer" } else { "" };
+    for (verdict, word) in [(Verdict::Better, "better"), (Verdict::Worse, "worse")] {
+        let names = of(verdict, &with_difference);
+        if !names.is_empty() {
+            clauses.push(format!("{} {} {word} than weight decay{family} in test {title}", listed(&names), is(&names)));
+        }
     }
-    sentences.join(" ")
+    let equivalent = of(Verdict::Equivalent, &name);
+    if let (false, Some(margin)) = (equivalent.is_empty(), ranking.protocol.margin) {
+        let (names, is, margin) = (listed(&equivalent), is(&equivalent), number(Float(margin)));
+        clauses.push(format!("{names} {is} as good as weight decay{family}, to within {margin} {title}"));
+    }
+    let undecided = of(Verdict::Undecided, &name);
+    if !undecided.is_empty() {
+        let seeds = counted(seeds.len(), "seed");
+        let names = listed(&undecided);
+        clauses.push(format!("{seeds} do not tell {names} from weight decay{family} in test {title}"));
+    }
+    let edge = of(Verdict::Edge, &name);
+    if !edge.is_empty() {
+        let names = listed(&edge);
+        clauses
+            .push(format!("of {names} nothing can be said before more settings are tried, as the best are at an edge"));
+    }
+    let unknown: Vec<String> = ranking.tested().filter(|line| line.verdict == Verdict::Unknown).map(name).collect();
+    if !unknown.is_empty() {
+        clauses.push(format!("{} {} not compared with weight decay", listed(&unknown), is(&unknown)));
+    }
+    clauses
+}
+
+/// What the line is called in a sentence.
+fn name(line: &Line<'_>) -> String {
+    let label = &line.row.label;
+    match line.row.method {
+        "none" => format!("no decay (`{label}`)"),
+        "wrs" => format!("weight rescaling (`{label}`)"),
+        _ => format!("`{label}`"),
+    }
+}
+
+fn capital(text: &str) -> String {
+    let mut characters = text.chars();
+    characters.next().map_or(String::new(), |first| first.to_uppercase().chain(characters).collect())
 }
 
 fn without_test_scores(ranking: &Ranking<'_>) -> String {
@@ -175,22 +199,16 @@ fn without_test_scores(ranking: &Ranking<'_>) -> String {
 
 /// The table's cells, each leading to its runs.
 fn linked(ranking: &Ranking<'_>, line: &Line<'_>) -> Vec<String> {
-    let cells = ranking.cells(line).map(|cell| escape(&cell));
-    let [rank, method, test, difference, p, chosen, cost, diverged, trials, near]: &[String; COLUMNS] = &cells;
-    let bold = |cell: &str| if line.standing == Standing::Better { format!("**{cell}**") } else { cell.to_owned() };
+    let [method, test, difference, verdict, chosen] = ranking.cells(line).map(|cell| escape(&cell));
     let row = row_anchor(line.number);
     let setting = line.row.choice.map_or(row.clone(), |choice| setting_anchor(line.number, choice));
+    let is_decided = matches!(line.verdict, Verdict::Better | Verdict::Worse | Verdict::Equivalent);
     vec![
-        link(rank, "pairs"),
-        bold(&link(method, &row)),
-        link(test, &setting),
-        bold(&link(difference, "comparisons")),
-        link(p, "comparisons"),
-        link(chosen, &setting),
-        link(cost, "cost"),
-        if line.diverged > 0 { link(diverged, "diverged") } else { link(diverged, &row) },
-        link(trials, "sensitivity"),
-        link(near, "sensitivity"),
+        link(&method, &row),
+        link(&test, &setting),
+        link(&difference, "comparisons"),
+        if is_decided { format!("**{verdict}**") } else { verdict },
+        link(&chosen, &setting),
     ]
 }
 
@@ -207,21 +225,17 @@ pub(super) fn notes(ranking: &Ranking<'_>) -> Vec<String> {
     let (seeds, same) = ranking.seeds();
     let mut notes = Vec::new();
     let several = if same { "" } else { " (not each row has all of them)" };
-    let unit = &ranking.comparison.headline.title;
     if seeds.len() > 1 {
         let seeds: Vec<String> = seeds.iter().map(ToString::to_string).collect();
-        notes.push(format!(
-            "± are 95 % t intervals over seeds {}{several}. Differences are paired by seed, in the unit of {unit}; their intervals \
-             are at the level at which Holm's procedure tests them, and reach 0 in a tie.",
-            listed(&seeds)
-        ));
+        notes.push(format!("± of a score is its 95 % t interval over seeds {}{several}.", listed(&seeds)));
     } else if let Some(seed) = seeds.first() {
         notes.push(format!("One seed, {seed}: there are no intervals, and no row can be called better."));
     }
+    notes.extend(verdicts(ranking));
     notes.push(tuning(ranking));
     notes.extend(guesses(ranking));
     notes.extend(references(ranking));
-    notes.extend(noise(ranking));
+    notes.extend(ranking.lines.iter().filter_map(|line| edges(ranking, line)));
     notes.extend(ranking.lines.iter().filter_map(missing_tests));
     notes.extend(
         ranking
@@ -230,29 +244,31 @@ pub(super) fn notes(ranking: &Ranking<'_>) -> Vec<String> {
             .filter(|line| line.setting.is_none())
             .map(|line| format!("`{}` has no setting whose runs all finished, so none is chosen.", line.row.label)),
     );
-    notes.extend(incomplete(ranking));
     notes.extend(ranking.comparison.left_out.iter().map(left_out));
     notes
 }
 
 /// How settings were chosen, and whether all rows had the same budget.
 fn tuning(ranking: &Ranking<'_>) -> String {
-    let rows = &ranking.comparison.rows;
+    let rows: Vec<_> = ranking.comparison.rows.iter().filter(|row| !row.is_matched()).collect();
     let most = rows.iter().map(|row| row.settings.len()).max().unwrap_or_default();
     let equal = rows.iter().all(|row| row.settings.len() == most);
     let budget = match most {
         1 if equal => "Nothing was searched: each row has one setting".to_owned(),
         most if equal => format!("Each row tried {most} settings"),
-        _ => "Rows **tried different numbers of settings** (see *chosen*; more tries help)".to_owned(),
+        _ => "Rows **tried different numbers of settings** (see *chosen setting*; more tries help)".to_owned(),
     };
     let seeds: BTreeSet<u64> =
         rows.iter().filter(|row| row.settings.len() > 1).flat_map(|row| &row.trial_seeds).copied().collect();
-    let seeds: Vec<String> = seeds.iter().map(ToString::to_string).collect();
-    let trials = match seeds.as_slice() {
+    let all: Vec<String> = seeds.iter().map(ToString::to_string).collect();
+    let trials = match all.as_slice() {
         [] => String::new(),
         [seed] => format!(" on seed {seed}"),
         seeds => format!(" on seeds {}", listed(seeds)),
     };
+    let finalists = rows.iter().any(|row| row.settings.iter().any(|setting| setting.trials.len() == 1))
+        && rows.iter().any(|row| row.trial_seeds.len() > 1 && row.settings.len() > 1);
+    let finalists = if finalists { ", all on the first of them and the best on the others too" } else { "" };
     let rungs: BTreeSet<u64> =
         rows.iter().flat_map(|row| &row.settings).flat_map(|setting| setting.rungs.keys()).map(|rung| rung.0).collect();
     let rungs: Vec<String> = rungs.iter().map(ToString::to_string).collect();
@@ -263,26 +279,68 @@ fn tuning(ranking: &Ranking<'_>) -> String {
         format!("; **successive halving** stopped the worse ones after {} epoch{s}", listed(&rungs))
     };
     let chose = if seeds.is_empty() { "" } else { "; validation chose" };
-    format!("{budget}{trials}{halving}{chose}. The test split is read for the runs of chosen settings only.")
+    let overlap = seeds.intersection(&ranking.protocol.seeds).count() > 0;
+    let overlap =
+        if overlap { " Settings were **chosen on seeds of the result**, which flatters them a little." } else { "" };
+    let matched = ranking.lines.iter().filter(|line| line.row.is_matched());
+    let matched: Vec<String> = matched.map(|line| format!("`{}`", line.row.label)).collect();
+    let matched = if matched.is_empty() {
+        String::new()
+    } else {
+        format!(
+            " Nothing was searched for {}: the learning rate is the effective one that the reference of the family has halfway \
+             through training, over the schedule's factor there.",
+            listed(&matched)
+        )
+    };
+    format!(
+        "{budget}{trials}{finalists}{halving}{chose}.{overlap} The test split is read for the chosen settings only.{matched}"
+    )
 }
 
-/// What *p*, *tie* and *rank* mean.
-fn noise(ranking: &Ranking<'_>) -> Option<String> {
-    let headline = ranking.comparison.headline;
-    let bands: Vec<f64> = ranking.lines.iter().filter_map(|line| Some(line.against_reference.as_ref()?.band)).collect();
-    let (least, most) = (bands.iter().copied().reduce(f64::min)?, bands.iter().copied().reduce(f64::max)?);
-    let band = if bands.len() == 1 || significant(least) == significant(most) {
-        format!("± {}", significant(most))
-    } else {
-        format!("from ± {} to ± {}", significant(least), significant(most))
+/// What the four verdicts mean.
+fn verdicts(ranking: &Ranking<'_>) -> Option<String> {
+    let compared = ranking.lines.iter().filter(|line| line.against_reference.is_some()).count();
+    let margin = match ranking.protocol.margin {
+        Some(margin) => {
+            let (margin, title) = (number(Float(margin)), &ranking.comparison.headline.title);
+            format!(
+                "*equivalent*, where the whole interval is within ± {margin} {title}, the margin that the configuration names; "
+            )
+        }
+        None => "*equivalent* is no row, as the configuration names no margin; ".to_owned(),
     };
-    Some(format!(
-        "*p* is of the paired t test against weight decay, after Holm for {}; at 0.05 or more the difference is inside its noise \
-         band, here {band} {}, and is a *tie*. *Rank* is one more than the rows that are better beyond noise, against weight decay or in the test of \
-         [all pairs](#pairs). *Update* is the time of optimizer and method; what a method does to weights on their way to the network is not in it.",
-        counted(bands.len(), "comparison"),
-        headline.title
-    ))
+    (compared > 0).then(|| {
+        format!(
+            "The intervals of the {} hold together with 95 %. Verdicts follow from them: *better* and *worse*, where an interval \
+             leaves out 0; {margin}*undecided (edge)*, where the best setting of the row or of weight decay is at an end of what was \
+             tried; else *undecided*, with the number of seeds that would find the observed difference, or one as large as the margin, in \
+             80 % of tables.",
+            counted(compared, "difference")
+        )
+    })
+}
+
+/// Which settings would take a row from the edge.
+fn edges(ranking: &Ranking<'_>, line: &Line<'_>) -> Option<String> {
+    let edges = ranking.edges(line).into_iter().map(|edge| format!("`{}`: {}", edge.row, conditions::edge(edge)));
+    let edges: Vec<String> = edges.collect();
+    (line.verdict == Verdict::Edge).then(|| format!("`{}` is undecided (edge): {}.", line.row.label, listed(&edges)))
+}
+
+/// `12 seeds would find a difference of 0.5 AP % in 80 % of tables`.
+pub(super) fn power(difference: &Difference, margin: Option<f64>, title: &str) -> String {
+    let decides = if margin == Some(difference.decides) {
+        number(Float(difference.decides))
+    } else {
+        significant(difference.decides)
+    };
+    match difference.seeds {
+        Some(seeds) => format!("{seeds} seeds would find a difference of {decides} {title} with a power of 80 %"),
+        None => {
+            format!("no practical number of seeds would find a difference of {decides} {title} with a power of 80 %")
+        }
+    }
 }
 
 /// What guesses without a look at the image score on the same test split.
@@ -306,7 +364,10 @@ fn references(ranking: &Ranking<'_>) -> Vec<String> {
         return match reference(family) {
             Some(line) if line.row.label == REFERENCE => Vec::new(),
             Some(line) => {
-                vec![format!("Weight decay is {}, the `{REFERENCE}` row with the best validation score.", label(line))]
+                vec![format!(
+                    "Weight decay is {}, the `{REFERENCE}` row with the best score in the search.",
+                    label(line)
+                )]
             }
             None => vec![format!("No `{REFERENCE}` row has a chosen setting, so nothing is compared with it.")],
         };
@@ -320,8 +381,8 @@ fn references(ranking: &Ranking<'_>) -> Vec<String> {
     }
     if !with.is_empty() {
         without.insert(0, format!(
-            "A row is compared with weight decay under optimizers of its own family, the `{REFERENCE}` row with the best validation score \
-             there: {}. Only scores, ranks and the test of all pairs compare across families.",
+            "A row is compared with weight decay under optimizers of its own family, the `{REFERENCE}` row with the best score in the search \
+             there: {}. Scores alone compare across families.",
             listed(&with)
         ));
     }
@@ -339,20 +400,6 @@ fn missing_tests(line: &Line<'_>) -> Option<String> {
             counted(setting.runs.len(), "run"),
             if missing == 1 { "has" } else { "have" }
         )
-    })
-}
-
-/// Settings that could not be chosen because seeds are missing.
-fn incomplete(ranking: &Ranking<'_>) -> Option<String> {
-    let settings = ranking.comparison.rows.iter().flat_map(|row| {
-        row.settings.iter().filter(|setting| {
-            !setting.runs.is_empty() && !row.trial_seeds.iter().all(|seed| setting.runs.contains_key(seed))
-        })
-    });
-    let number = settings.count();
-    (number > 0).then(|| {
-        let (have, were) = if number == 1 { ("lacks", "was") } else { ("lack", "were") };
-        format!("{} {have} seeds that others of the row have, and {were} not considered.", counted(number, "setting"))
     })
 }
 

@@ -4,7 +4,7 @@ use crate::report::{render, splice};
 use std::collections::BTreeSet;
 
 fn report(name: &str) -> (Rendered, String) {
-    let rendered = render(name, "cargo xtask report", &fixture::entries(), &[]).unwrap();
+    let rendered = render(name, "cargo xtask report", &fixture::entries(), &fixture::protocol(), &[]).unwrap();
     let page = splice(None, &rendered).unwrap();
     (rendered, page)
 }
@@ -88,7 +88,7 @@ fn texts_of_records_stay_texts() {
     for entry in &mut entries {
         entry.record.about.title = Some("<script>alert(\"1\")</script> & 'co'".into());
     }
-    let rendered = render("classification", "cargo xtask report", &entries, &[]).unwrap();
+    let rendered = render("classification", "cargo xtask report", &entries, &fixture::protocol(), &[]).unwrap();
     let title = rendered.title.clone();
     let page = html(&[(rendered, "# Title\n".to_owned())], &no_image).unwrap();
     assert!(title.contains("<script>"));
