@@ -10,7 +10,8 @@ use candle_core::{DType, Device::Cpu, Result, Tensor, Var};
 use criterion::{BenchmarkId, Criterion, Throughput};
 use rayon::prelude::*;
 use regularize::{
-    Adam, AdamP, Base, Granularity, Method, Muon, Nero, Normalization, Optimizer, Params, Role, Rotational, Sgd, Sgdp, Wrs,
+    Adam, AdamP, Base, Granularity, Method, Muon, Nero, Normalization, Optimizer, Params, Role, Rotational, Sgd, Sgdp,
+    Wrs,
 };
 use std::time::Duration;
 
