@@ -122,7 +122,7 @@ fn simulate(scenario: Scenario, critical: &Critical) -> Errors {
         counts.missed_each += missed.iter().filter(|missed| **missed).count() as f64 / (rows - 1) as f64;
         for (margin, count) in MARGINS.iter().zip(&mut equivalent) {
             // Half of the rows are better by the margin, and half are worse.
-            let sign = |row: usize| if row % 2 == 0 { 1.0 } else { -1.0 };
+            let sign = |row: usize| if row.is_multiple_of(2) { 1.0 } else { -1.0 };
             let at_margin = judged(&|row| if row == 0 { 0.0 } else { sign(row) * margin });
             *count += share(at_margin.iter().any(|(contrast, half)| contrast.difference.abs() + half <= *margin));
         }

@@ -115,6 +115,8 @@ pub(super) fn effects(ranking: &Ranking<'_>, lines: &[&Line<'_>], heading: Strin
     })
 }
 
+/// Ratio to the usual rate from which on a setting has no place in the plot.
+const FAR: f64 = 1e3;
 /// Fewer settings make no curve.
 const FEWEST_SETTINGS: usize = 3;
 
@@ -122,12 +124,17 @@ const FEWEST_SETTINGS: usize = 3;
 fn rates(ranking: &Ranking<'_>) -> Option<Figure> {
     let headline = ranking.comparison.headline;
     let against = |value: fn(&NormRow) -> f64| {
-        let values = move |line: &Line<'_>| {
-            let point = |(setting, score): (&Setting<'_>, &Option<f64>)| {
-                let values =
-                    setting.searched().map(|entry| entry.record.midway().map(value)).collect::<Option<Vec<_>>>()?;
-                Some((median(&values)?, (*score)?))
-            };
+        let midway = |setting: &Setting<'_>| {
+            let values = setting.searched().map(|entry| entry.record.midway().map(value));
+            median(&values.collect::<Option<Vec<_>>>()?)
+        };
+        // Filters that collapsed turn at rates that leave no room for the others.
+        let settings = ranking.lines.iter().flat_map(|line| &line.row.settings);
+        let usual = median(&settings.filter_map(midway).collect::<Vec<_>>()).unwrap_or_default();
+        let is_usual = |value: &f64| (usual / FAR..=usual * FAR).contains(value);
+        let values = |line: &Line<'_>| {
+            let point =
+                |(setting, score): (&Setting<'_>, &Option<f64>)| Some((midway(setting).filter(is_usual)?, (*score)?));
             let mut points: Vec<(f64, f64)> =
                 line.row.settings.iter().zip(&line.search.scores).filter_map(point).collect();
             points.sort_by(|one, other| one.0.total_cmp(&other.0));
@@ -149,17 +156,14 @@ fn rates(ranking: &Ranking<'_>) -> Option<Figure> {
     let (rates, rotations) = (against(|row| row.effective_lr), against(|row| row.rotation));
     let tried: usize = rates.iter().flat_map(|(_, lines)| lines).map(|line| line.points.len()).sum();
     let panels = rates.into_iter().zip(rotations).flat_map(|(rate, rotation)| {
-        [
-            panel("effective learning rate halfway through training", rate),
-            panel("rotation of filters in a step, in radians, halfway through training", rotation),
-        ]
+        [panel("effective learning rate, halfway", rate), panel("rotation in a step, radians, halfway", rotation)]
     });
     (tried >= FEWEST_SETTINGS).then(|| Figure {
         title: format!("Validation {} against effective learning rate and rotation", headline.title),
         description: format!(
             "Validation {} of each setting that was tried, against the effective learning rate and the rotation (logarithmic) that its \
-             filters had halfway through training: where rows lie on one curve, the rate is what they differ in. The worst settings \
-             may lie outside of the plot.{}",
+             filters had halfway through training: where rows lie on one curve, the rate is what they differ in. The worst settings, \
+             and rates that are over a thousand times others, are not shown.{}",
             headline.title,
             hidden(ranking)
         ),

@@ -96,7 +96,9 @@ pub(super) fn answer(ranking: &Ranking<'_>) -> String {
         let why = match ranking.references().next() {
             _ if tested.len() == 1 => format!("only {} has test scores", name(first)),
             None => format!("no `{REFERENCE}` row has a chosen setting to compare with"),
-            Some(_) => format!("with fewer than {FEWEST_SEEDS} seeds in common, a difference is not told from noise"),
+            Some(_) => format!(
+                "with fewer than {FEWEST_SEEDS} seeds in common, a difference cannot be distinguished from noise"
+            ),
         };
         return format!("Undecided, because {why}: test {} of {}.", headline.title, listed(&scores));
     }
@@ -151,8 +153,10 @@ fn clauses(ranking: &Ranking<'_>) -> Vec<String> {
     let undecided = of(Verdict::Undecided, &name);
     if !undecided.is_empty() {
         let seeds = counted(seeds.len(), "seed");
-        let names = listed(&undecided);
-        clauses.push(format!("{seeds} do not tell {names} from weight decay{family} in test {title}"));
+        let (names, is) = (listed(&undecided), is(&undecided));
+        clauses.push(format!(
+            "with {seeds}, {names} {is} statistically indistinguishable from weight decay{family} in test {title}"
+        ));
     }
     let edge = of(Verdict::Edge, &name);
     if !edge.is_empty() {
