@@ -46,6 +46,14 @@ images = {
     "progressive.jpg": encode(rgb, "JPEG", progressive=True),
     "grey.jpg": encode(rgb.convert("L"), "JPEG"),
     "cmyk.jpg": encode(rgb.convert("CMYK"), "JPEG"),
+    "trailing.jpg": encode(rgb, "JPEG") + encode(rgb, "JPEG")[:200],
+    "lossy.webp": encode(rgb, "WEBP"),
+    "lossless.webp": encode(rgb, "WEBP", lossless=True),
+    "two.gif": encode(rgb, "GIF", save_all=True, append_images=[rgb.convert("L")]),
+    "rgb.bmp": encode(rgb, "BMP"),
+    "palette.bmp": encode(palette, "BMP"),
+    "rgb.tif": encode(rgb, "TIFF"),
+    "lzw.tif": encode(rgb, "TIFF", compression="tiff_lzw"),
 }
 masks = {
     "grey.png": encode(indices, "PNG"),
@@ -71,7 +79,8 @@ tables = {
 structs = pa.array([[{"bbox": box, "category": 1} for box in b] for b in boxes],
                    pa.list_(pa.struct({"bbox": pa.list_(pa.float32()), "category": pa.int64()})))
 for task, columns in tables.items():
-    for suffix, options in (("plain", {"compression": "none"}), ("snappy", {"compression": "snappy", "row_group_size": 1})):
+    for suffix, options in (("plain", {"compression": "none"}), ("snappy", {"compression": "snappy", "row_group_size": 1}),
+                            ("gzip", {"compression": "gzip"}), ("lz4", {"compression": "lz4"})):
         file = io.BytesIO()
         table = pa.table({"image": pa.array(image, image_type), **columns})
         features = {"label": {"names": ["a", "b", "c"], "_type": "ClassLabel"}}
@@ -119,3 +128,8 @@ save("archive", "name", b"./set//a.txt")
 
 for fixture in sorted((SEEDS.parent.parent / "crates/import/tests/fixtures").glob("*.mat")):
     save("mat", fixture.name, fixture.read_bytes())
+
+save("text", "marked", b"\xef\xbb\xbfcat\n")
+save("text", "utf-16", "\ufeffcat\n".encode("utf-16-le"))
+save("text", "gbk.xml", '<?xml version="1.0" encoding="GBK"?><name>\u732b</name>'.encode("gbk"))
+save("text", "results.json", b'[{"image_id": 1.0, "category_id": 1, "bbox": [0, 1, 2, 3.5], "score": 0.5}]')

@@ -1,8 +1,7 @@
-//! Annotations of COCO.
+//! Annotations and results of COCO.
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|json: &[u8]| {
-    if let Ok(instances) = import::coco::parse(json) {
-        let _ = instances.classes();
-    }
+    let _ = data::coco::instances(json);
+    let _ = data::coco::detections(json);
 });

@@ -1,4 +1,4 @@
-//! From JPEG and PNG files to pixels.
+//! From image files to pixels.
 
 use std::io::Cursor;
 use std::panic::{UnwindSafe, catch_unwind};
@@ -6,7 +6,13 @@ use std::panic::{UnwindSafe, catch_unwind};
 use image::metadata::Orientation;
 use image::{ColorType, DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader};
 
-use crate::{Channels, Image};
+use crate::{Channels, Image, jpeg, kind};
+
+/// What kinds of image files are read, in words. Of several pictures in a GIF or TIFF file it is the first.
+pub const READ: &str = "a JPEG, PNG, WebP, BMP, GIF or TIFF image";
+
+const FORMATS: [ImageFormat; 6] =
+    [ImageFormat::Jpeg, ImageFormat::Png, ImageFormat::WebP, ImageFormat::Bmp, ImageFormat::Gif, ImageFormat::Tiff];
 
 /// Bytes that an image may decode to. A file of a few bytes can claim to be larger than any memory.
 pub const LARGEST_IMAGE: u64 = 200_000_000;
@@ -15,8 +21,8 @@ pub const LARGEST_IMAGE: u64 = 200_000_000;
 ///
 /// # Errors
 ///
-/// What the decoder says of bytes that are no JPEG or PNG file, or of one that is too large; and where the end of a JPEG
-/// is missing.
+/// What the bytes are where they are not [what is read](READ), and what the decoder says of a file that is damaged or too
+/// large; and where the end of a JPEG is missing.
 pub fn header(file: &[u8]) -> Result<(usize, usize, Channels), String> {
     caught(|| {
         let mut decoder = decoder(file)?;
@@ -26,7 +32,14 @@ pub fn header(file: &[u8]) -> Result<(usize, usize, Channels), String> {
     })
 }
 
-/// Decodes a JPEG or PNG file of any colour type to 8 bits a channel, upright as its EXIF data say. So does the
+/// The number by which the EXIF data of an image say that it is not upright as its pixels are stored, 2 to 8; from 5 on,
+/// its rows become columns.
+pub fn exif_orientation(file: &[u8]) -> Option<u8> {
+    let orientation = caught(|| Ok(orientation(&mut decoder(file)?))).ok()?;
+    Some(orientation.to_exif()).filter(|_| orientation != Orientation::NoTransforms)
+}
+
+/// Decodes an image file ([`READ`]) of any colour type to 8 bits a channel, upright as its EXIF data say. So does the
 /// `datasets` library, whose users made the labels. Colours become grey by the weights of ITU-R BT.709, as the `image`
 /// crate has it.
 ///
@@ -71,7 +84,10 @@ fn decode(file: &[u8], channels: Channels) -> Result<Image, String> {
 fn decoder(file: &[u8]) -> Result<impl ImageDecoder + '_, String> {
     // The name in the `path` column may be missing or wrong: only the bytes tell the format.
     let mut reader = ImageReader::new(Cursor::new(file)).with_guessed_format().map_err(|cause| cause.to_string())?;
-    if reader.format() == Some(ImageFormat::Jpeg) && !has_end(file) {
+    if !reader.format().is_some_and(|format| FORMATS.contains(&format)) {
+        return Err(kind::found(file));
+    }
+    if reader.format() == Some(ImageFormat::Jpeg) && !jpeg::has_end(file) {
         return Err("a JPEG that lacks its end".to_owned());
     }
     let mut limits = image::Limits::default();
@@ -94,14 +110,6 @@ fn orientation(decoder: &mut impl ImageDecoder) -> Orientation {
 fn turned(orientation: Orientation) -> bool {
     use Orientation::{Rotate90, Rotate90FlipH, Rotate270, Rotate270FlipH};
     matches!(orientation, Rotate90 | Rotate270 | Rotate90FlipH | Rotate270FlipH)
-}
-
-/// Whether the end of a JPEG follows its last scan. The decoder makes pixels that are missing grey, without an error.
-/// What follows the end does no harm.
-fn has_end(file: &[u8]) -> bool {
-    const SCAN: &[u8] = &[0xff, 0xda];
-    const END: &[u8] = &[0xff, 0xd9];
-    file.windows(2).rfind(|marker| [SCAN, END].contains(marker)) == Some(END)
 }
 
 /// Some decoders end their texts with a new line.
@@ -134,6 +142,9 @@ pub struct MaskPixels {
 /// Where the file is no PNG file of this kind, or damaged.
 pub fn mask(file: &[u8]) -> Result<MaskPixels, String> {
     let text = |cause: png::DecodingError| cause.to_string();
+    if ::image::guess_format(file).ok() != Some(ImageFormat::Png) {
+        return Err(format!("expected a PNG, found {}", kind::found(file)));
+    }
     let mut decoder = png::Decoder::new_with_limits(Cursor::new(file), png::Limits { bytes: LARGEST_IMAGE as usize });
     // As they are in the file: a palette is not looked up, and few bits are not stretched to eight.
     decoder.set_transformations(png::Transformations::IDENTITY);
@@ -269,7 +280,45 @@ mod tests {
         }
         let whole = image(&file, Channels::Grey).unwrap();
         assert_eq!((whole.height, whole.width), (40, 40));
-        file.extend(b"what follows");
-        assert_eq!(image(&file, Channels::Grey), Ok(whole));
+        // Phones put a second picture or a video behind the end, with any bytes.
+        for behind in [b"what follows".as_slice(), b"\xff\xda\x01", b"\xff\xd8\xff\xe1\x12", &jpeg(8), &jpeg(8)[..200]]
+        {
+            assert_eq!(image(&[file.as_slice(), behind].concat(), Channels::Grey), Ok(whole.clone()), "{behind:?}");
+        }
+    }
+
+    #[test]
+    fn all_usual_kinds_of_images_are_read() {
+        let pixels = ::image::RgbImage::from_fn(5, 4, |x, y| ::image::Rgb([(x * 40) as u8, (y * 50) as u8, 9]));
+        for format in [ImageFormat::Png, ImageFormat::WebP, ImageFormat::Bmp, ImageFormat::Gif, ImageFormat::Tiff] {
+            let mut file = Cursor::new(Vec::new());
+            // GIF has transparency, and no more than 256 colours: here there are 20.
+            let image_of = DynamicImage::ImageRgb8(pixels.clone());
+            let image_of =
+                if format == ImageFormat::Gif { DynamicImage::ImageRgba8(image_of.to_rgba8()) } else { image_of };
+            image_of.write_to(&mut file, format).unwrap();
+            let file = file.into_inner();
+            assert_eq!(header(&file), Ok((4, 5, Channels::Rgb)), "{format:?}");
+            assert_eq!(image(&file, Channels::Rgb).unwrap().pixels, *pixels.as_raw(), "{format:?}");
+        }
+        for (file, expected) in [
+            (b"version https://git-lfs.github.com/spec/v1\n".as_slice(), "a Git LFS pointer"),
+            (b"\0\0\0\x18ftypheic\0\0\0\0", "a HEIC image\n  hint: convert it"),
+            (b"qoif\0\0\0\x01\0\0\0\x01\x03\0", "a file that begins with the bytes 71 6f 69 66"),
+        ] {
+            assert!(image(file, Channels::Rgb).unwrap_err().starts_with(expected));
+            assert!(mask(file).unwrap_err().contains(expected));
+        }
+    }
+
+    #[test]
+    fn orientations_are_told() {
+        let mut file = Cursor::new(Vec::new());
+        ::image::RgbImage::new(16, 8).write_to(&mut file, ImageFormat::Jpeg).unwrap();
+        let file = file.into_inner();
+        assert_eq!(exif_orientation(&file), None);
+        let exif = b"Exif\0\0MM\0\x2a\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0";
+        let segment = [b"\xff\xe1", (exif.len() as u16 + 2).to_be_bytes().as_slice(), exif].concat();
+        assert_eq!(exif_orientation(&[&file[..2], &segment, &file[2..]].concat()), Some(6));
     }
 }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use record::fs::FileError;
 
+use crate::plausible::Implausible;
 use crate::resize::LARGEST_SIDE;
 use crate::scenes::WrongSetting;
 use crate::{BoxForm, Channels, Resize, Split, TaskKind};
@@ -144,6 +145,20 @@ pub enum Error {
         reason: String,
     },
 
+    /// A compression that is not read.
+    #[error(
+        "{}: expected a parquet file that is not compressed, or with Snappy, Zstandard, gzip or LZ4, found {found}\n  hint: \
+         write it anew; in Python, `pyarrow.parquet.write_table(pyarrow.parquet.read_table(OLD), NEW, \
+         compression=\"zstd\")`",
+        file.display()
+    )]
+    Compression {
+        /// The file.
+        file: PathBuf,
+        /// What it is compressed with.
+        found: String,
+    },
+
     /// A column that the manifest names does not exist.
     #[error(
         "{}: there is no column {column:?}, the columns are {}\n  hint: name it in `[columns]` of \
@@ -214,24 +229,13 @@ pub enum Error {
         found: String,
     },
 
-    /// Boxes that are right only when read in another form.
-    #[error(
-        "data set {name:?}: {wrong} of {total} boxes make no sense as {form}, and {wrong_as_other} as {other}\n  hint: say \
-         `form = \"{other}\"` in the manifest"
-    )]
+    /// Boxes or points that are right only when read another way.
+    #[error("data set {name:?}: {cause}\n  hint: {}", form_hint(cause))]
     Form {
         /// The data set.
         name: String,
-        /// What the manifest says.
-        form: BoxForm,
-        /// What fits.
-        other: BoxForm,
-        /// Boxes without area, or outside of their image.
-        wrong: usize,
-        /// The same in the other form.
-        wrong_as_other: usize,
-        /// All boxes.
-        total: usize,
+        /// How they are read, and how they make sense.
+        cause: Box<Implausible>,
     },
 
     /// A set for counting that does not say where anything is.
@@ -282,7 +286,7 @@ pub enum Error {
         found: String,
     },
 
-    /// Bytes that are no JPEG or PNG file.
+    /// Bytes that are no image that is read.
     #[error("{place}: cannot decode the image ({bytes} bytes): {reason}")]
     Image {
         /// Where.
@@ -437,6 +441,13 @@ fn files_hint(name: &str, external: Option<&PathBuf>, hub: bool) -> String {
         format!("`cargo xtask import {name} DIR` makes it of an official release")
     };
     format!("{get}; or {own}")
+}
+
+fn form_hint(cause: &Implausible) -> String {
+    match cause.meaning.and_then(BoxForm::of) {
+        Some(form) => format!("say `form = \"{form}\"` in the manifest"),
+        None => format!("write the files anew with {} that are {}", cause.what, cause.meant),
+    }
 }
 
 fn quoted(names: &[String]) -> String {

@@ -8,7 +8,7 @@ use crate::reading::{Reading, Row};
 use crate::scenes::Scene;
 use crate::spool::{Span, Spool};
 use crate::table::Table;
-use crate::{BoxForm, Columns, Error, Fault, Mask, Object, Point, Result, TaskKind, VOID};
+use crate::{BoxForm, Columns, Error, Fault, Mask, Object, Point, Result, TaskKind, VOID, plausible};
 
 /// The label of an example: a class (`u32`), objects ([`Vec<Object>`]), a [`Mask`], or points ([`Vec<Point>`]).
 ///
@@ -189,22 +189,17 @@ impl Label for Vec<Object> {
     }
 }
 
-/// Refuses boxes of which many make no sense as the manifest reads them, and nearly all do as the other form.
+/// Refuses boxes of which many make no sense as the manifest reads them, and nearly all do another way.
 fn check_form(reading: &Reading<'_>, form: BoxForm, rows: &[Row<Vec<Object>>]) -> Result<()> {
-    let other = |[left, top, right, bottom]: [f32; 4]| match form {
-        BoxForm::Xywh => [left, top, right - left, bottom - top],
-        BoxForm::Xyxy => [left, top, left + right, top + bottom],
+    let numbers = |[left, top, right, bottom]: [f32; 4]| {
+        let [left, top, right, bottom] = [left, top, right, bottom].map(f64::from);
+        match form {
+            BoxForm::Xywh => [left, top, right - left, bottom - top],
+            BoxForm::Xyxy => [left, top, right, bottom],
+        }
     };
-    let objects = || rows.iter().flat_map(|row| row.raw.iter().map(move |object| (object.corners, row.size)));
-    let faults = |of: &dyn Fn([f32; 4]) -> [f32; 4]| {
-        objects().filter(|&(corners, size)| box_fault(of(corners), size).is_some()).count()
-    };
-    let (total, wrong, wrong_as_other) = (objects().count(), faults(&|corners| corners), faults(&other));
-    if wrong * 20 > total && wrong_as_other * 10 < wrong {
-        let other = if form == BoxForm::Xywh { BoxForm::Xyxy } else { BoxForm::Xywh };
-        return Err(Error::Form { name: reading.name.to_owned(), form, other, wrong, wrong_as_other, total });
-    }
-    Ok(())
+    let objects = rows.iter().flat_map(|row| row.raw.iter().map(move |object| (numbers(object.corners), row.size)));
+    plausible::boxes(form.meaning(), objects).map_err(|cause| Error::Form { name: reading.name.to_owned(), cause })
 }
 
 /// Pixels that a box or a point may be outside by: annotations are rounded.
@@ -377,6 +372,8 @@ impl Label for Vec<Point> {
 
     fn check(reading: &Reading<'_>, rows: &mut [Row<Vec<Point>>]) -> Result<()> {
         let Columns::CrowdCounting { points: column, .. } = &reading.manifest.columns else { return Ok(()) };
+        let points = rows.iter().flat_map(|row| row.raw.iter().map(move |point| (point.map(f64::from), row.size)));
+        plausible::points(points).map_err(|cause| Error::Form { name: reading.name.to_owned(), cause })?;
         for row in rows {
             let (height, width) = (row.size[0] as f32, row.size[1] as f32);
             let inside = |value: f32, end: f32| value >= -ROUNDING && value <= end + ROUNDING;

@@ -16,16 +16,22 @@
 
 pub mod augment;
 mod carve;
+pub mod coco;
 mod columns;
 mod dataset;
 pub mod decode;
 pub mod error;
 mod example;
 mod guard;
+mod jpeg;
+mod json;
+pub mod kind;
 mod label;
 mod lock;
+mod malformed;
 mod manifest;
 mod pattern;
+pub mod plausible;
 mod reading;
 mod resize;
 mod root;
@@ -37,6 +43,7 @@ mod spool;
 mod statistics;
 mod stored;
 mod table;
+pub mod text;
 mod written;
 
 pub use dataset::{Dataset, sha256_of};
@@ -44,6 +51,7 @@ pub use error::{Error, Result};
 pub use example::{Example, Image, Mask, Object, Point, VOID};
 pub use label::Label;
 pub use lock::{ExpectedFile, Lock};
+pub use malformed::Malformed;
 pub use manifest::{Manifest, Source, TaskKind};
 pub use pattern::fits;
 pub use reading::Warning;

@@ -7,6 +7,7 @@ use serde::Deserialize;
 use serde::de::{self, Deserializer, MapAccess, Visitor, value::MapAccessDeserializer};
 
 use crate::pattern::fits;
+use crate::plausible::{Form, Meaning, Unit};
 use crate::{ExpectedFile, Split, TaskKind};
 
 /// Parquet files, and how they are read.
@@ -102,7 +103,7 @@ impl Stored {
 }
 
 /// Names of the parquet columns, and how their values are meant. A field of a struct is named with
-/// a dot: `objects.bbox`. Images are JPEG or PNG files, as `struct<bytes: binary, path: string>` or
+/// a dot: `objects.bbox`. Images are JPEG, PNG, WebP, BMP, GIF or TIFF files, as `struct<bytes: binary, path: string>` or
 /// `binary`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Columns {
@@ -183,6 +184,21 @@ pub enum BoxForm {
     Xywh,
     /// Left, top, right, bottom.
     Xyxy,
+}
+
+impl BoxForm {
+    pub(crate) fn meaning(self) -> Meaning {
+        let form = match self {
+            Self::Xywh => Form::Xywh,
+            Self::Xyxy => Form::Xyxy,
+        };
+        Meaning { form, unit: Unit::Pixels }
+    }
+
+    /// The form that a manifest can have for what numbers mean.
+    pub(crate) fn of(meaning: Meaning) -> Option<Self> {
+        [Self::Xywh, Self::Xyxy].into_iter().find(|form| form.meaning() == meaning)
+    }
 }
 
 impl fmt::Display for BoxForm {

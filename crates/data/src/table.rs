@@ -1,6 +1,7 @@
 //! The rows of a parquet file, streamed.
 
 use std::fs::File;
+use std::io::{self, Read, Seek};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::mpsc::sync_channel;
@@ -8,11 +9,12 @@ use std::thread;
 
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
+use parquet::basic::Compression;
 use parquet::file::metadata::RowGroupMetaData;
 use record::fs::FileError;
 
 use crate::columns::{Batch, root};
-use crate::{Error, Result, guard};
+use crate::{Error, Result, guard, kind};
 
 /// Rows that are decompressed at once.
 const ROWS: usize = 128;
@@ -32,7 +34,9 @@ impl<'a> Table<'a> {
         guarded(file, || {
             let unread = |cause| FileError::new("read", file, cause);
             let mut handle = File::open(file).map_err(unread)?;
-            guard::footer(&mut handle).map_err(unread)?.map_err(|reason| damaged(file, reason))?;
+            if let Err(reason) = guard::footer(&mut handle).map_err(unread)? {
+                return Err(damaged(file, kind_of(&mut handle).map_err(unread)?.unwrap_or(reason)));
+            }
             let bytes = handle.metadata().map_err(unread)?.len();
             // The Arrow schema that some writers add turns the same bytes into many types; without
             // it the parquet type alone decides.
@@ -132,12 +136,23 @@ fn project(
     for column in builder.metadata().row_groups().iter().flat_map(RowGroupMetaData::columns) {
         let name = column.column_path().parts().first();
         if columns.iter().any(|column| name.is_some_and(|name| name == root(column))) {
+            if let found @ (Compression::BROTLI(_) | Compression::LZO) = column.compression() {
+                return Err(Error::Compression { file: file.to_path_buf(), found: found.to_string() });
+            }
             let (start, length) = column.byte_range();
             guard::pages(&mut handle, start, length).map_err(unread)?.map_err(|reason| damaged(file, reason))?;
         }
     }
     let mask = ProjectionMask::roots(builder.parquet_schema(), wanted);
     builder.with_batch_size(ROWS).with_projection(mask).build().map_err(|cause| damaged(file, cause))
+}
+
+/// What a file is that does not end as a parquet file does, where its first bytes tell another kind.
+fn kind_of(file: &mut File) -> io::Result<Option<String>> {
+    file.rewind()?;
+    let mut first = Vec::new();
+    file.take(512).read_to_end(&mut first)?;
+    Ok(kind::of(&first).filter(|_| !first.starts_with(b"PAR1")).map(|kind| format!("it is {}", kind.found())))
 }
 
 /// The parquet crate asserts some of what a damaged file can break (a negative offset of a column). Nothing that it

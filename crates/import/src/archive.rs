@@ -25,6 +25,7 @@ impl<R: Read + Seek + Send> Source for R {}
 /// The files of an archive.
 pub struct Archive {
     kind: Kind,
+    folders: Vec<String>,
 }
 
 enum Kind {
@@ -59,7 +60,7 @@ impl Archive {
         } else if first.get(257..262) == Some(b"ustar") {
             tar(source)
         } else {
-            Err(Malformed::new("", "a zip, tar or gzipped tar archive", "other first bytes"))
+            Err(Malformed::new("", "a folder, or a zip, tar or gzipped tar archive", data::kind::found(&first)))
         }
     }
 
@@ -69,6 +70,11 @@ impl Archive {
             Kind::Zip { members, .. } => members.keys().map(String::as_str).collect(),
             Kind::Tar { members, .. } => members.keys().map(String::as_str).collect(),
         }
+    }
+
+    /// The folders that are members of their own, as most archives have them.
+    pub fn folders(&self) -> &[String] {
+        &self.folders
     }
 
     /// The bytes of the file `name`.
@@ -132,11 +138,12 @@ pub fn member_name(raw: &[u8]) -> Result<Option<String>, Malformed> {
 
 fn zip(source: Box<dyn Source>) -> Result<Archive, Malformed> {
     let mut zip = ZipArchive::new(source).map_err(damaged)?;
-    let mut members = BTreeMap::new();
+    let (mut members, mut folders) = (BTreeMap::new(), Vec::new());
     for index in 0..zip.len() {
         let member = zip.by_index_raw(index).map_err(damaged)?;
         let Some(name) = member_name(member.name_raw())? else { continue };
         if member.is_dir() {
+            folders.push(name);
             continue;
         }
         // The kind of file in the upper bits of a Unix mode: none, or a regular file.
@@ -146,20 +153,24 @@ fn zip(source: Box<dyn Source>) -> Result<Archive, Malformed> {
         }
         insert(&mut members, name, index)?;
     }
-    Ok(Archive { kind: Kind::Zip { zip: Mutex::new(zip), members } })
+    Ok(Archive { kind: Kind::Zip { zip: Mutex::new(zip), members }, folders })
 }
 
 fn tar(mut source: Box<dyn Source>) -> Result<Archive, Malformed> {
     let end = source.seek(SeekFrom::End(0)).map_err(unreadable)?;
     source.rewind().map_err(unreadable)?;
     let mut archive = tar::Archive::new(source);
-    let mut members = BTreeMap::new();
+    let (mut members, mut folders) = (BTreeMap::new(), Vec::new());
     for entry in archive.entries_with_seek().map_err(unreadable)? {
         let entry = entry.map_err(unreadable)?;
         let name = member_name(&entry.path_bytes())?;
         let kind = entry.header().entry_type();
         let Some(name) = name else { continue };
-        if kind.is_dir() || kind.is_pax_global_extensions() {
+        if kind.is_dir() {
+            folders.push(name);
+            continue;
+        }
+        if kind.is_pax_global_extensions() {
             continue;
         }
         if !kind.is_file() && !kind.is_contiguous() {
@@ -176,7 +187,7 @@ fn tar(mut source: Box<dyn Source>) -> Result<Archive, Malformed> {
         insert(&mut members, name, extent)?;
     }
     let file = Mutex::new(archive.into_inner());
-    Ok(Archive { kind: Kind::Tar { file, members } })
+    Ok(Archive { kind: Kind::Tar { file, members }, folders })
 }
 
 fn insert<T>(members: &mut BTreeMap<String, T>, name: String, value: T) -> Result<(), Malformed> {

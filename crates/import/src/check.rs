@@ -1,5 +1,6 @@
 //! Labels against the image that they are of, and in the pixels of the image that is written.
 
+use data::plausible::Meaning;
 use data::{Fault, Mask};
 
 use crate::error::Malformed;
@@ -35,17 +36,15 @@ pub(crate) struct Written {
 pub(crate) fn boxes(
     objects: &[Boxed],
     counted: &str,
-    relative: bool,
+    meant: Meaning,
     from: Size,
     to: Size,
 ) -> (Vec<Written>, Vec<(Malformed, usize)>) {
     let (mut written, mut complaints) = (Vec::with_capacity(objects.len()), Vec::new());
     let (width, height) = (f64::from(from.width), f64::from(from.height));
-    let unit = if relative { [width, height] } else { [1.0, 1.0] };
     for object in objects {
         let at = || format!("{counted} {}", object.number);
-        let [left, top, right, bottom] = object.corners;
-        let [left, top, right, bottom] = [left * unit[0], top * unit[1], right * unit[0], bottom * unit[1]];
+        let [left, top, right, bottom] = meant.corners(object.numbers, [from.height as usize, from.width as usize]);
         let found = format!("columns {left} to {right}, rows {top} to {bottom}");
         let (x, w) = span(left, right, from.width, to.width);
         let (y, h) = span(top, bottom, from.height, to.height);

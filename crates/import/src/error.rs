@@ -2,32 +2,23 @@
 
 use std::path::PathBuf;
 
+use data::plausible::Implausible;
 use data::{Fault, Resize};
 use record::fs::FileError;
+
+pub use data::Malformed;
 
 /// The result of an import.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// What is wrong inside of a file.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{}expected {expected}, found {found}", if at.is_empty() { String::new() } else { format!("{at}: ") })]
-pub struct Malformed {
-    /// The line, object, variable or byte; empty where it is the whole file.
-    pub at: String,
-    /// What can be read.
-    pub expected: String,
-    /// What is there.
-    pub found: String,
+/// The file that something is wrong in.
+pub(crate) trait InFile {
+    /// The same as an error of a place in `file`.
+    fn of(self, file: impl Into<String>) -> Error;
 }
 
-impl Malformed {
-    /// At `at`, `found` where there should be `expected`.
-    pub fn new(at: impl Into<String>, expected: impl Into<String>, found: impl Into<String>) -> Self {
-        Self { at: at.into(), expected: expected.into(), found: found.into() }
-    }
-
-    /// The same, of a place in `file`.
-    pub(crate) fn of(self, file: impl Into<String>) -> Error {
+impl InFile for Malformed {
+    fn of(self, file: impl Into<String>) -> Error {
         Error::Malformed { file: file.into(), cause: self }
     }
 }
@@ -66,8 +57,8 @@ pub enum Error {
     },
 
     /// A folder with the structure of no known release.
-    #[error("{}: the structure of no known release; looked for\n{looked_for}\n  found {found}\n  hint: give the \
-             folder that has one of these in it", path.display())]
+    #[error("{}: the structure of no known release; looked for\n{looked_for}\n  found {found}{}\n  hint: give the \
+             folder that has one of these in it", path.display(), nearest(near))]
     UnknownLayout {
         /// The folder or archive.
         path: PathBuf,
@@ -75,15 +66,46 @@ pub enum Error {
         looked_for: String,
         /// The first names in the folder.
         found: String,
+        /// Structures that the folder nearly has, and what does not fit.
+        near: Vec<String>,
     },
 
     /// A folder with the structure of several releases.
-    #[error("{}: the structure of {}\n  hint: choose with `--format`", path.display(), formats.join(" and of "))]
+    #[error("{}: the structure of {}\n{looked_for}\n  hint: choose with `--format`", path.display(),
+            formats.join(" and of "))]
     Ambiguous {
         /// The folder or archive.
         path: PathBuf,
         /// What it could be.
         formats: Vec<&'static str>,
+        /// What each looks like, one on a line.
+        looked_for: String,
+    },
+
+    /// Boxes or points that are right only when read another way.
+    #[error("{place}: {cause}\n  hint: write the annotations anew with {} that are {}", cause.what, cause.meant)]
+    Implausible {
+        /// A file or folder of annotations.
+        place: String,
+        /// How they are read, and how they make sense.
+        cause: Box<Implausible>,
+    },
+
+    /// An annotation that counts pixels from 0 where the format counts from 1.
+    #[error(
+        "{file}: {object}: expected a box that begins at pixel 1 or later, as Pascal VOC counts, found {found}: {count} \
+             boxes of the release begin at 0\n  hint: `--first-pixel 0` where the release counts pixels from 0, which \
+             moves each box by a pixel; `--first-pixel 1` where these are mistakes, which are cut off"
+    )]
+    FirstPixel {
+        /// The first such file.
+        file: String,
+        /// Which object of it.
+        object: String,
+        /// Its corners.
+        found: String,
+        /// How many boxes begin at 0.
+        count: usize,
     },
 
     /// A name that can be no file name of a manifest.
@@ -154,6 +176,10 @@ impl Error {
             _ => false,
         }
     }
+}
+
+fn nearest(near: &[String]) -> String {
+    near.iter().map(|near| format!("\n  nearly {near}")).collect()
 }
 
 fn tolerate_hint(fault: Fault) -> String {

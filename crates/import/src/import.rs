@@ -3,18 +3,20 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use data::{Fault, Resize, Root, Source, Stored, TaskKind};
 use rayon::prelude::*;
-use record::fs::{NewFolder, create_folder, hold, write_atomic};
+use record::fs::{FileError, NewFolder, create_folder, hold, write_atomic};
 
 use crate::check::Complaint;
 use crate::error::{Error, Result};
 use crate::files::Files;
+use crate::layout::Given;
 use crate::prepare::{Row, RowLabel, Rules, prepare};
 use crate::release::{Item, Release, Size};
 use crate::tree::Tree;
-use crate::{layout, manifest, pinned};
+use crate::{layout, manifest, pinned, sense};
 
 /// Rows of a row group.
 const GROUP_ROWS: usize = 100;
@@ -25,6 +27,9 @@ const GROUP_BYTES: usize = 1 << 26;
 /// Images that are in memory decoded or waiting.
 const AT_ONCE: usize = 20;
 
+/// How names begin that files and folders have while they are written; see [`record::fs`].
+const WRITING: &str = ".writing-";
+
 /// How a release is imported.
 #[derive(Debug, Clone)]
 pub struct Options {
@@ -34,6 +39,9 @@ pub struct Options {
     pub resize: Option<Resize>,
     /// What is left out and counted, where there is no manifest that says so.
     pub tolerate: Vec<Fault>,
+    /// What annotations of Pascal VOC call the first pixel: 0 or 1. Where nothing is said it is 1, as in the official
+    /// releases, and an annotation that begins at 0 is an error.
+    pub first_pixel: Option<u8>,
     /// Bytes from which a parquet file ends.
     pub file_bytes: usize,
 }
@@ -41,7 +49,7 @@ pub struct Options {
 impl Default for Options {
     /// A recognised structure, images as they are, nothing tolerated, files of 500 MB.
     fn default() -> Self {
-        Self { format: None, resize: None, tolerate: Vec::new(), file_bytes: 500_000_000 }
+        Self { format: None, resize: None, tolerate: Vec::new(), first_pixel: None, file_bytes: 500_000_000 }
     }
 }
 
@@ -66,8 +74,11 @@ pub struct Summary {
 /// `datasets/.cache/<name>/default`, and `datasets/<name>.toml` where there is none. The same release
 /// gives the same bytes.
 ///
-/// Images keep the bytes of their files. Where they get another size, a JPEG is made anew with quality
-/// 95, and a PNG as PNG.
+/// JPEG and PNG images keep the bytes of their files; others that are read ([`data::decode::READ`]) become PNG, of
+/// the same pixels. Where images get another size, a JPEG is made anew with quality 95, and others as PNG.
+///
+/// What an import that was killed left behind is removed by the next one of the same name. Of two at once, the second
+/// waits.
 ///
 /// # Errors
 ///
@@ -76,7 +87,13 @@ pub struct Summary {
 pub fn import(root: &Root, name: &str, source: &Path, options: &Options) -> Result<Summary> {
     let folder = check_name(root, name)?;
     let waiting = || eprintln!("{name}: another process makes it; waiting for that to end");
-    let _held = hold(folder.parent().unwrap_or(&folder), waiting)?;
+    let above = folder.parent().unwrap_or(&folder);
+    let _held = hold(above, waiting)?;
+    // The other process may have made it.
+    check_name(root, name)?;
+    remove_left_over(above, Duration::ZERO)?;
+    // Here others may be writing, for milliseconds.
+    remove_left_over(&root.manifests(), Duration::from_secs(3600))?;
     let manifest_path = root.manifests().join(format!("{name}.toml"));
     let known = if manifest_path.is_file() { Some(known(root, name, &manifest_path)?) } else { None };
     if known.is_some() && !options.tolerate.is_empty() {
@@ -89,8 +106,14 @@ pub fn import(root: &Root, name: &str, source: &Path, options: &Options) -> Resu
     create_folder(&scratch)?;
     let tree = Tree::open(source, &scratch)?;
     let classes = known.as_ref().map(|known| known.classes.as_slice()).unwrap_or_default();
-    let (format, tree, release) = layout::read(&tree, options.format.as_deref(), classes)?;
+    let given = Given { classes, first_pixel: options.first_pixel };
+    let (format, tree, release) = layout::read(&tree, options.format.as_deref(), &given)?;
+    if options.first_pixel.is_some() && format != "voc" {
+        let reason = format!("expected a release of the structure voc for `--first-pixel`, found {format}");
+        return Err(Error::Release { place: tree.shown(""), reason });
+    }
     check_classes(&tree, &release)?;
+    sense::check(&tree, &release)?;
     if let Some(reason) = known.as_ref().and_then(|known| manifest::contradiction(known, &release)) {
         return Err(Error::Disagrees { manifest: manifest_path, reason });
     }
@@ -130,11 +153,12 @@ pub fn import(root: &Root, name: &str, source: &Path, options: &Options) -> Resu
         TaskKind::CrowdCounting => Some("points"),
         TaskKind::Classification | TaskKind::Segmentation => None,
     };
-    let mut warnings = counts.warnings(&rules.tolerate);
+    let mut warnings = counts.warnings(&rules.tolerate, release.task);
     if release.task == TaskKind::Classification && counts.sizes.len() > 1 {
         let sizes = "images have several sizes, and classification needs one: import again with `--size`";
         warnings.push(sizes.to_owned());
     }
+    warnings.extend(release.notes);
     Ok(Summary { format, folder, manifest: text.map(|_| manifest_path), items, splits, warnings })
 }
 
@@ -203,9 +227,33 @@ fn check_classes(tree: &Tree, release: &Release) -> Result<()> {
     Err(Error::Release { place: tree.shown(""), reason })
 }
 
+/// Removes what killed imports were writing to `folder`, unless it is younger than `age`.
+fn remove_left_over(folder: &Path, age: Duration) -> Result<()> {
+    let unlisted = |cause| FileError::new("list", folder, cause);
+    for entry in std::fs::read_dir(folder).map_err(unlisted)? {
+        let path = entry.map_err(unlisted)?.path();
+        if !path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(WRITING)) {
+            continue;
+        }
+        let written = path.symlink_metadata().and_then(|metadata| Ok((metadata.is_dir(), metadata.modified()?)));
+        // Who writes it may have ended just now.
+        let Ok((is_folder, modified)) = written else { continue };
+        if modified.elapsed().unwrap_or_default() >= age {
+            #[expect(clippy::disallowed_methods, reason = "a program made it that was killed, and nobody can read it")]
+            let removed = if is_folder { std::fs::remove_dir_all(&path) } else { std::fs::remove_file(&path) };
+            removed.map_err(|cause| FileError::new("remove", &path, cause))?;
+        }
+    }
+    Ok(())
+}
+
 /// What was seen over all splits.
 #[derive(Default)]
 struct Counts {
+    /// Images that were neither JPEG nor PNG.
+    converted: usize,
+    /// Images that EXIF data turn.
+    turned: usize,
     /// Whether any image had colours.
     coloured: bool,
     /// The first two sizes of written images.
@@ -218,6 +266,8 @@ impl Counts {
     fn see(&mut self, row: Option<&Row>, complaints: Vec<Complaint>) {
         if let Some(row) = row {
             self.coloured |= row.coloured;
+            self.converted += usize::from(row.converted);
+            self.turned += usize::from(row.turned);
             if self.sizes.len() < 2 && !self.sizes.contains(&row.size) {
                 self.sizes.push(row.size);
             }
@@ -233,9 +283,9 @@ impl Counts {
         if self.coloured { 3 } else { 1 }
     }
 
-    fn warnings(&self, tolerate: &[Fault]) -> Vec<String> {
+    fn warnings(&self, tolerate: &[Fault], task: TaskKind) -> Vec<String> {
         let seen = tolerate.iter().filter_map(|fault| self.tolerated.get(&fault.to_string()));
-        seen.map(|(count, first)| {
+        let tolerated = seen.map(|(count, first)| {
             let what = match first.fault {
                 Fault::Image => "images were left out",
                 Fault::Box => "boxes were cut off or left out",
@@ -243,8 +293,18 @@ impl Counts {
                 Fault::Point => "points were left out",
             };
             format!("{count} {what}; the first: {}: {}", first.file, first.cause)
-        })
-        .collect()
+        });
+        let mut warnings: Vec<String> = tolerated.collect();
+        if self.converted > 0 {
+            let kinds = "neither JPEG nor PNG, and were stored as PNG: of 8 bits a channel, without transparency, and of \
+                         several pictures in a file the first";
+            warnings.push(format!("{} images are {kinds}", self.converted));
+        }
+        if self.turned > 0 && task != TaskKind::Classification {
+            let turned = "turned by their EXIF data: their annotations must be of the upright images";
+            warnings.push(format!("{} images are {turned}", self.turned));
+        }
+        warnings
     }
 }
 

@@ -9,10 +9,12 @@ mod idx;
 mod voc;
 mod yolo;
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use data::Split;
 
 use crate::error::{Error, Result};
-use crate::release::{Part, Release};
+use crate::release::{Item, Label, Part, Picture, Release};
 use crate::tree::Tree;
 
 /// A structure of folders.
@@ -22,11 +24,22 @@ pub struct Layout {
     /// What it looks like, in words.
     pub looks_like: &'static str,
     matches: fn(&Tree) -> bool,
-    read: fn(&Tree, &[String]) -> Result<Release>,
+    /// What does not fit where a folder nearly has the structure.
+    near: fn(&Tree) -> Option<String>,
+    read: fn(&Tree, &Given<'_>) -> Result<Release>,
+}
+
+/// What the user says of a release beside its structure.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Given<'a> {
+    /// The classes of the manifest; empty where there is none, or it has none.
+    pub classes: &'a [String],
+    /// What annotations of Pascal VOC call the first pixel, 0 or 1.
+    pub first_pixel: Option<u8>,
 }
 
 /// All structures that are known.
-pub static LAYOUTS: [Layout; 12] = [
+pub static LAYOUTS: [Layout; 13] = [
     crowd::SHANGHAITECH_A,
     crowd::SHANGHAITECH_B,
     crowd::SHANGHAITECH,
@@ -39,18 +52,19 @@ pub static LAYOUTS: [Layout; 12] = [
     cifar::CIFAR100,
     idx::IDX,
     folders::FOLDERS,
+    folders::NESTED_FOLDERS,
 ];
 
 /// Reads the annotations of the release in `tree`: of the structure `format` where one is given, else
-/// of the one that it has. `classes` are those of the manifest, where there is one that has any. The
-/// tree that is returned is of the folder that has the structure, as the release names its files.
+/// of the one that it has. The tree that is returned is of the folder that has the structure, as the release names its
+/// files.
 ///
 /// # Errors
 ///
-/// Where it has no known structure, or several; where a file is missing or malformed.
-pub fn read(tree: &Tree, format: Option<&str>, classes: &[String]) -> Result<(&'static str, Tree, Release)> {
+/// Where it has no known structure, or several; where a file is missing or malformed, or an image comes twice.
+pub fn read(tree: &Tree, format: Option<&str>, given: &Given<'_>) -> Result<(&'static str, Tree, Release)> {
     let (tree, layout) = recognise(tree, format)?;
-    let release = (layout.read)(&tree, classes)?;
+    let mut release = (layout.read)(&tree, given)?;
     let missing = |reason: &str| Error::Release { place: tree.shown(""), reason: reason.to_owned() };
     for part in &release.parts {
         if part.items.is_empty() {
@@ -62,7 +76,63 @@ pub fn read(tree: &Tree, format: Option<&str>, classes: &[String]) -> Result<(&'
         let found: Vec<&str> = release.parts.iter().map(|part| part.split.name()).collect();
         return Err(missing(&format!("expected a train and a validation or test split, found {}", found.join(", "))));
     }
+    once(&tree, &release)?;
+    let notes = [unread(&tree, &release), unused_classes(&release)];
+    release.notes.extend(notes.into_iter().flatten());
     Ok((layout.name, tree, release))
+}
+
+/// That no image is in the release twice, in a split or in two.
+fn once(tree: &Tree, release: &Release) -> Result<()> {
+    let mut seen = BTreeMap::new();
+    for part in &release.parts {
+        for item in &part.items {
+            let Picture::File(file) = &item.picture else { continue };
+            if let Some((split, id)) = seen.insert(file, (part.split, item.id)) {
+                let here = format!("image {id} of the {split} split and image {} of the {} split", item.id, part.split);
+                let reason = format!("expected each image once, found it as {here}\n  hint: leave only one of them");
+                return Err(Error::Release { place: tree.shown(file), reason });
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Image files that the release does not use.
+fn unread(tree: &Tree, release: &Release) -> Option<String> {
+    let items = || release.parts.iter().flat_map(|part| &part.items);
+    let pictures = items().filter_map(|item| match &item.picture {
+        Picture::File(file) => Some(file.as_str()),
+        Picture::Pixels { .. } => None,
+    });
+    let masks = items().filter_map(|item| if let Label::Mask(file) = &item.label { Some(file.as_str()) } else { None });
+    let used: BTreeSet<&str> = pictures.chain(masks).collect();
+    let others: Vec<&str> = tree.files().filter(|file| is_image(file) && !used.contains(file)).collect();
+    let first = others.first()?;
+    let shown = tree.shown(first);
+    Some(format!("{} image files are in no split, and not read; the first: {shown}", others.len()))
+}
+
+/// Classes of boxes that no training box has.
+fn unused_classes(release: &Release) -> Option<String> {
+    let train = release.parts.iter().find(|part| part.split == Split::Train)?;
+    let used: BTreeSet<u32> = train
+        .items
+        .iter()
+        .flat_map(|item| if let Label::Objects { objects, .. } = &item.label { objects.as_slice() } else { &[] })
+        .map(|object| object.class)
+        .collect();
+    let has_boxes = train.items.iter().any(|item| matches!(item.label, Label::Objects { .. }));
+    let unused = release.classes.iter().zip(0..).filter(|(_, class)| !used.contains(class));
+    let unused: Vec<String> = unused.map(|(name, _)| format!("{name:?}")).collect();
+    (has_boxes && !unused.is_empty()).then(|| format!("no training image has an object of {}", some(&unused)))
+}
+
+/// The first of many.
+fn some(all: &[impl AsRef<str>]) -> String {
+    let first: Vec<&str> = all.iter().map(AsRef::as_ref).take(5).collect();
+    let rest = all.len() - first.len();
+    first.join(", ") + &if rest > 0 { format!(" and {rest} more") } else { String::new() }
 }
 
 /// The structure, and the folder that has it: often an archive has one folder with all in it.
@@ -76,18 +146,27 @@ fn recognise(tree: &Tree, format: Option<&str>) -> Result<(Tree, &'static Layout
             ([layout], _) => return Ok((inner, layout)),
             ([], [folder]) if inner.files_in("").is_empty() => inner = inner.inside(folder),
             ([], folders) => {
-                let lines: Vec<String> =
-                    wanted.map(|layout| format!("    {}: {}", layout.name, layout.looks_like)).collect();
+                let near =
+                    wanted.clone().filter_map(|layout| Some(format!("{}: {}", layout.name, (layout.near)(&inner)?)));
+                let near = near.collect();
+                let looked_for = lines(wanted);
                 let names: Vec<&str> = folders.iter().copied().chain(inner.files_in("")).take(8).collect();
                 let found = if names.is_empty() { "nothing".to_owned() } else { names.join(", ") };
-                return Err(Error::UnknownLayout { path: path(), looked_for: lines.join("\n"), found });
+                return Err(Error::UnknownLayout { path: path(), looked_for, found, near });
             }
             (several, _) => {
                 let formats = several.iter().map(|layout| layout.name).collect();
-                return Err(Error::Ambiguous { path: path(), formats });
+                let looked_for = lines(several.iter().copied());
+                return Err(Error::Ambiguous { path: path(), formats, looked_for });
             }
         }
     }
+}
+
+/// What structures look like, one on a line.
+fn lines<'a>(layouts: impl Iterator<Item = &'a Layout>) -> String {
+    let lines: Vec<String> = layouts.map(|layout| format!("    {}: {}", layout.name, layout.looks_like)).collect();
+    lines.join("\n")
 }
 
 /// The split that a folder or list is of: `train`, `val`, `valid`, `validation` or `test`, in any case
@@ -115,22 +194,31 @@ fn splits<'a>(place: &str, names: impl IntoIterator<Item = &'a str>) -> Result<V
 }
 
 /// Reads each split.
-fn parts(
-    splits: Vec<(Split, &str)>,
-    mut items: impl FnMut(&str) -> Result<Vec<crate::release::Item>>,
-) -> Result<Vec<Part>> {
+fn parts(splits: Vec<(Split, &str)>, mut items: impl FnMut(&str) -> Result<Vec<Item>>) -> Result<Vec<Part>> {
     splits.into_iter().map(|(split, name)| Ok(Part { split, items: items(name)? })).collect()
 }
 
-/// Whether a file's name is that of an image.
+/// Whether a file's name is that of an image, even of a kind that is not read: then it is named.
 fn is_image(name: &str) -> bool {
-    let extension = name.rsplit_once('.').map(|(_, extension)| extension.to_ascii_lowercase());
-    matches!(extension.as_deref(), Some("jpg" | "jpeg" | "png"))
+    const KINDS: [&str; 25] = [
+        "jpg", "jpeg", "jpe", "jfif", "pjpeg", "pjp", "png", "webp", "bmp", "dib", "gif", "tif", "tiff", "heic",
+        "heif", "avif", "jxl", "jp2", "j2k", "ppm", "pgm", "pbm", "tga", "psd", "exr",
+    ];
+    name.rsplit_once('.').is_some_and(|(_, extension)| KINDS.contains(&extension.to_ascii_lowercase().as_str()))
 }
 
-/// The names of the images right in `folder`, and their ids, in order.
-fn images<'a>(tree: &'a Tree, folder: &str) -> Vec<(&'a str, i64)> {
-    tree.files_in(folder).into_iter().filter(|name| is_image(name)).zip(0..).collect()
+/// The names of the images in `folder` and in the folders in it, and their ids, in order. Each has a name of its own
+/// without the extension, since its annotation has that name.
+fn images<'a>(tree: &'a Tree, folder: &str) -> Result<Vec<(&'a str, i64)>> {
+    let images: Vec<&str> = tree.files_under(folder).into_iter().filter(|name| is_image(name)).collect();
+    let mut stems: BTreeMap<&str, &str> = BTreeMap::new();
+    for &image in &images {
+        if let Some(other) = stems.insert(stem(image), image) {
+            let reason = format!("expected one image for each annotation, found {other} and {image} for the same");
+            return Err(Error::Release { place: tree.shown(folder), reason });
+        }
+    }
+    Ok(images.into_iter().zip(0..).collect())
 }
 
 /// A name without its extension.
@@ -143,14 +231,20 @@ fn names(text: &str) -> Vec<String> {
     text.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned).collect()
 }
 
-/// That each file of `folder` with the extension belongs to one of `stems`.
-fn no_others(tree: &Tree, folder: &str, extension: &str, stems: &[&str]) -> Result<()> {
-    let with = |name: &&str| name.rsplit_once('.').is_some_and(|(_, found)| found == extension);
-    match tree.files_in(folder).into_iter().filter(with).find(|name| !stems.contains(&stem(name))) {
-        Some(name) => Err(Error::Release {
-            place: tree.shown(&format!("{folder}/{name}")),
-            reason: "expected an image that it belongs to, found none".to_owned(),
-        }),
-        None => Ok(()),
-    }
+/// That each file of `folder` and of the folders in it that is an annotation is one of those `expected`.
+fn no_others(tree: &Tree, folder: &str, is_annotation: impl Fn(&str) -> bool, expected: &[String]) -> Result<()> {
+    let expected: BTreeSet<&str> = expected.iter().map(String::as_str).collect();
+    let files = tree.files_under(folder).into_iter().map(|name| format!("{folder}/{name}"));
+    let others: Vec<String> = files.filter(|file| is_annotation(file) && !expected.contains(file.as_str())).collect();
+    let Some(first) = others.first() else { return Ok(()) };
+    let count = if others.len() > 1 { format!("; so are {} in all", others.len()) } else { String::new() };
+    Err(Error::Release {
+        place: tree.shown(first),
+        reason: format!("expected an image that the annotation belongs to, found none{count}"),
+    })
+}
+
+/// Nothing: there is no way in which a folder nearly has the structure.
+fn never_near(_: &Tree) -> Option<String> {
+    None
 }

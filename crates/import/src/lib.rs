@@ -1,6 +1,6 @@
 //! Official releases of vision data sets, read and written as this project's sets.
 //!
-//! A parser is a function from bytes to values ([`mat`], [`voc`], [`coco`], [`yolo`], [`cifar`],
+//! A parser is a function from bytes to values ([`mat`], [`voc`], [`yolo`], [`cifar`],
 //! [`idx`], [`archive`]): it neither panics nor uses much memory for a small input, whatever
 //! the bytes. [`layout`] knows which file of a release is what, and makes a [`release::Release`] of
 //! it. [`import`] checks that against the images and writes parquet and a manifest.
@@ -8,7 +8,6 @@
 pub mod archive;
 mod check;
 pub mod cifar;
-pub mod coco;
 pub mod crowd;
 pub mod error;
 mod files;
@@ -20,6 +19,7 @@ pub mod mat;
 mod pinned;
 mod prepare;
 pub mod release;
+mod sense;
 mod table;
 pub mod tree;
 pub mod voc;

@@ -18,9 +18,9 @@ const LONGEST: i64 = 1 << 14;
     name = "cargo xtask import",
     bin_name = "cargo xtask import",
     about = "Makes a data set of an official release: datasets/.cache/NAME, and datasets/NAME.toml where there is none",
-    after_help = "Images keep the bytes of their files. Where they get another size, boxes, masks and points follow; a \
-                  JPEG is made anew with quality 95, a PNG as PNG. Points of MATLAB files, which count pixels from 1, \
-                  stay as they are."
+    after_help = "JPEG and PNG images keep the bytes of their files; WebP, BMP, GIF and TIFF images become PNG of the same \
+                  pixels. Where images get another size, boxes, masks and points follow; a JPEG is made anew with quality \
+                  95, others as PNG. Points of MATLAB files, which count pixels from 1, stay as they are."
 )]
 struct Cli {
     /// Name of the set
@@ -35,6 +35,9 @@ struct Cli {
     /// Leave out and count such faults: image, box, mask, point. A manifest decides where there is one
     #[arg(long, value_delimiter = ',', value_name = "FAULT,…", value_parser = fault)]
     tolerate: Vec<Fault>,
+    /// What Pascal VOC's annotations call the first pixel: 1 in the official releases, 0 in those of some programs
+    #[arg(long, value_name = "0|1", value_parser = clap::value_parser!(u8).range(0..=1))]
+    first_pixel: Option<u8>,
     /// Folder of the project
     #[arg(long, default_value = ".", hide = true)]
     project: PathBuf,
@@ -83,6 +86,7 @@ fn run(cli: &Cli) -> anyhow::Result<()> {
         format: cli.format.clone(),
         resize: cli.size.resize(),
         tolerate: cli.tolerate.clone(),
+        first_pixel: cli.first_pixel,
         ..Options::default()
     };
     let summary = import(&root, &cli.name, &cli.dir, &options)?;

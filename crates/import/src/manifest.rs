@@ -45,9 +45,13 @@ pub(crate) fn text(name: &str, format: &str, release: &Release, options: &Option
         "citation = \"unknown\"".to_owned(),
         "home = \"unknown\"".to_owned(),
     ];
-    if let Some(resize) = options.resize {
+    let resized = options.resize.map(|resize| format!("images resized to {resize}"));
+    let counted =
+        options.first_pixel.filter(|_| format == "voc").map(|first| format!("boxes count pixels from {first}"));
+    let caveats: Vec<String> = resized.into_iter().chain(counted).collect();
+    if !caveats.is_empty() {
         lines.push("# What a reader must know before comparing numbers.".to_owned());
-        lines.push(format!("caveat = {}", quoted(&format!("images resized to {resize}"))));
+        lines.push(format!("caveat = {}", quoted(&caveats.join("; "))));
     }
     if !release.classes.is_empty() {
         lines.push(format!("classes = {}", toml::Value::from(release.classes.clone())));

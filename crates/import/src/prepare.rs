@@ -1,14 +1,14 @@
 //! From an item of a release to a row: decoded, checked, resized.
 
 use data::augment::{Follow, Transform, View};
-use data::decode::{LARGEST_IMAGE, MaskPixels};
+use data::decode::{LARGEST_IMAGE, MaskPixels, READ, exif_orientation};
 use data::{Fault, Image, Mask, Resize};
 use image::codecs::jpeg::JpegEncoder;
 use image::codecs::png::{CompressionType, FilterType, PngEncoder};
 use image::{ExtendedColorType, ImageEncoder, ImageFormat};
 
 use crate::check::{self, Complaint, Written};
-use crate::error::{Error, Malformed, Result};
+use crate::error::{Error, InFile, Malformed, Result};
 use crate::release::{Item, Label, Picture, Size};
 use crate::tree::Tree;
 
@@ -32,6 +32,10 @@ pub(crate) struct Row {
     pub(crate) size: Size,
     pub(crate) original: Size,
     pub(crate) coloured: bool,
+    /// Whether it was neither JPEG nor PNG.
+    pub(crate) converted: bool,
+    /// Whether EXIF data say that it is not upright as its pixels are stored.
+    pub(crate) turned: bool,
     pub(crate) label: RowLabel,
 }
 
@@ -65,18 +69,24 @@ pub(crate) fn prepare(tree: &Tree, item: &Item, rules: &Rules) -> Result<(Option
     let (image, format) = match decoded {
         Ok(decoded) => decoded,
         Err(found) => {
-            let cause = Malformed::new("", "a JPEG or PNG image", found);
+            let cause = Malformed::new("", READ, found);
             let complaint = Complaint { fault: Fault::Image, file: place, cause, count: 1 };
             return Ok((None, tolerated(vec![complaint], rules)?));
         }
     };
     let source = [image.height, image.width];
     let original = size(source);
+    let orientation = file.as_ref().and_then(|(_, bytes)| exif_orientation(bytes));
     if let Some(expected) = item.size
         && expected != original
     {
+        let mut found = original.to_string();
+        let turned = orientation.filter(|_| [expected.width, expected.height] == [original.height, original.width]);
+        if let Some(orientation) = turned {
+            found.push_str(&turned_hint(orientation));
+        }
         let expected = format!("an image of {expected} as its annotation says");
-        return Err(Malformed::new("", expected, original.to_string()).of(place));
+        return Err(Malformed::new("", expected, found).of(place));
     }
     let view = rules.resize.map_or(View::identity(source), |resize| resize.view(source));
     let resized = size(view.size);
@@ -85,19 +95,36 @@ pub(crate) fn prepare(tree: &Tree, item: &Item, rules: &Rules) -> Result<(Option
         let reason = format!("expected at most {LARGEST_IMAGE} bytes of pixels when resized, found {resized}");
         return Err(Error::Release { place, reason });
     }
-    let (label, complaints) = label(tree, &item.label, &view, rules)?;
+    let (label, complaints) = label(tree, &item.label, &view, orientation, rules)?;
     let coloured = image.channels == 3;
-    let name = file.as_ref().map(|(file, _)| base(file).to_owned());
+    let kept = matches!(format, ImageFormat::Jpeg | ImageFormat::Png);
+    let name = file.as_ref().map(|(file, _)| if kept { base(file).to_owned() } else { as_png(base(file)) });
     let bytes = match file {
-        Some((_, bytes)) if resized == original => bytes,
+        Some((_, bytes)) if resized == original && kept => bytes,
         _ => encode(&Transform::from(view).image(&image), format)
             .map_err(|reason| Error::Release { place: place.clone(), reason })?,
     };
-    let row = Row { id: item.id, image: Encoded { bytes, name }, size: resized, original, coloured, label };
+    let row = Row {
+        id: item.id,
+        image: Encoded { bytes, name },
+        size: resized,
+        original,
+        coloured,
+        converted: !kept,
+        turned: orientation.is_some(),
+        label,
+    };
     Ok((Some(row), tolerated(complaints, rules)?))
 }
 
-fn label(tree: &Tree, label: &Label, view: &View, rules: &Rules) -> Result<(RowLabel, Vec<Complaint>)> {
+/// The label for the image of `view`, which EXIF data may say is stored in another `orientation`.
+fn label(
+    tree: &Tree,
+    label: &Label,
+    view: &View,
+    orientation: Option<u8>,
+    rules: &Rules,
+) -> Result<(RowLabel, Vec<Complaint>)> {
     let (from, to) = (size(view.source), size(view.size));
     let complain = |fault: Fault, file: &str, causes: Vec<(Malformed, usize)>| {
         let complaint = |(cause, count)| Complaint { fault, file: file.to_owned(), cause, count };
@@ -105,8 +132,8 @@ fn label(tree: &Tree, label: &Label, view: &View, rules: &Rules) -> Result<(RowL
     };
     Ok(match label {
         Label::Class(class) => (RowLabel::Class(*class), Vec::new()),
-        Label::Objects { place, counted, relative, objects } => {
-            let (objects, causes) = check::boxes(objects, counted, *relative, from, to);
+        Label::Objects { place, counted, meant, objects } => {
+            let (objects, causes) = check::boxes(objects, counted, *meant, from, to);
             (RowLabel::Objects(objects), complain(Fault::Box, place, causes))
         }
         Label::Points { place, points } => {
@@ -125,8 +152,10 @@ fn label(tree: &Tree, label: &Label, view: &View, rules: &Rules) -> Result<(RowL
             let mask = Mask { height, width, classes: pixels };
             let found = size([height, width]);
             if found != from {
+                let turned = orientation.filter(|_| [found.width, found.height] == [from.height, from.width]);
+                let hint = turned.map(turned_hint).unwrap_or_default();
                 let expected = format!("a mask of {from} as its image");
-                return Err(Malformed::new("", expected, found.to_string()).of(place));
+                return Err(Malformed::new("", expected, format!("{found}{hint}")).of(place));
             }
             let causes = check::mask(&mask, &rules.mask_bytes).into_iter().collect();
             if to != from {
@@ -151,15 +180,14 @@ fn tolerated(complaints: Vec<Complaint>, rules: &Rules) -> Result<Vec<Complaint>
     }
 }
 
-/// Grey or RGB pixels; without transparency, and of 8 bits a channel.
+/// Grey or RGB pixels, and the kind of file; without transparency, and of 8 bits a channel.
 fn decode(file: &[u8]) -> Result<(Image, ImageFormat), String> {
-    let format = image::guess_format(file).ok().filter(|format| matches!(format, ImageFormat::Jpeg | ImageFormat::Png));
-    let format = format.ok_or("other first bytes")?;
     let (_, _, channels) = data::decode::header(file)?;
+    let format = image::guess_format(file).map_err(|cause| cause.to_string())?;
     Ok((data::decode::image(file, channels)?, format))
 }
 
-/// A file of the same kind as it was, so that JPEG stays small and PNG exact.
+/// A JPEG file of what was one, so that it stays small, else PNG, which is exact.
 fn encode(image: &Image, format: ImageFormat) -> Result<Vec<u8>, String> {
     let mut file = Vec::new();
     let colour = if image.channels == 1 { ExtendedColorType::L8 } else { ExtendedColorType::Rgb8 };
@@ -173,6 +201,20 @@ fn encode(image: &Image, format: ImageFormat) -> Result<Vec<u8>, String> {
     }
     .map_err(|cause| cause.to_string())?;
     Ok(file)
+}
+
+/// Why an image and its annotation have each other's width and height.
+fn turned_hint(orientation: u8) -> String {
+    format!(
+        "\n  hint: the EXIF data of the image turn it (orientation {orientation}), and here images are upright: where the \
+         annotation is of the pixels as they are stored, take the orientation out of the file (`exiftool -Orientation= \
+         FILE`); where it is of the upright image, exchange width and height in the annotation"
+    )
+}
+
+/// The name of a file that is stored as PNG.
+fn as_png(name: &str) -> String {
+    format!("{}.png", name.rsplit_once('.').map_or(name, |(stem, _)| stem))
 }
 
 fn size([height, width]: [usize; 2]) -> Size {

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use data::plausible::Meaning;
 use data::{Image, Split, TaskKind};
 
 /// A release.
@@ -15,6 +16,8 @@ pub struct Release {
     pub void: Vec<u8>,
     /// The splits that it has, in the order train, validation, test.
     pub parts: Vec<Part>,
+    /// What was read in another way than one might think, or not at all.
+    pub notes: Vec<String>,
 }
 
 /// A split.
@@ -42,7 +45,7 @@ pub struct Item {
 /// Where the pixels of an image are.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Picture {
-    /// In a JPEG or PNG file of the release.
+    /// In an image file of the release.
     File(String),
     /// In a file of many.
     Pixels {
@@ -64,8 +67,8 @@ pub enum Label {
         place: String,
         /// What an object's `number` counts: `line`, `object`, `annotation`.
         counted: &'static str,
-        /// Whether corners are parts of the image's width and height, not pixels.
-        relative: bool,
+        /// How the numbers of boxes are meant.
+        meant: Meaning,
         /// The objects.
         objects: Vec<Boxed>,
     },
@@ -89,8 +92,8 @@ pub struct Boxed {
     pub number: i64,
     /// Index into the classes.
     pub class: u32,
-    /// Left, top, right, bottom: the pixel in column x spans `[x, x + 1)`.
-    pub corners: [f64; 4],
+    /// The numbers of its box: the pixel in column x spans `[x, x + 1)`.
+    pub numbers: [f64; 4],
     /// Pixels of its outline; of its box where nothing is said.
     pub area: Option<f64>,
     /// Whether detections of it are not judged.

@@ -1,5 +1,6 @@
 //! Rows as parquet in the layout of the Hugging Face hub.
 
+use std::collections::HashMap;
 use std::fs::File;
 use std::sync::Arc;
 
@@ -7,28 +8,34 @@ use arrow_array::builder::{
     BooleanBuilder, FixedSizeListBuilder, Float32Builder, Float64Builder, Int64Builder, ListBuilder,
 };
 use arrow_array::{ArrayRef, BinaryArray, Int32Array, Int64Array, RecordBatch, StringArray, StructArray};
+use arrow_schema::Schema;
 use data::TaskKind;
 use parquet::arrow::ArrowWriter;
 use parquet::basic::Compression;
-use parquet::errors::Result;
+use parquet::errors::{ParquetError, Result};
 use parquet::file::metadata::KeyValue;
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
-use serde_json::{Value, json};
+use serde::ser::{Serialize, SerializeMap, Serializer};
 
 use crate::prepare::{Encoded, Row, RowLabel};
 
+/// The key of the types that `datasets` gives to columns.
+const KEY: &str = "huggingface";
+
 /// A writer of one file; each batch becomes a row group.
 pub(crate) fn writer(file: File, batch: &RecordBatch, task: TaskKind, classes: &[String]) -> Result<ArrowWriter<File>> {
-    let features = json!({"info": {"features": features(task, classes)}});
+    let features = features(task, classes)?;
     let properties = WriterProperties::builder()
         .set_compression(Compression::SNAPPY)
         // No image comes twice, and smallest and largest images mean nothing.
         .set_dictionary_enabled(false)
         .set_statistics_enabled(EnabledStatistics::None)
         .set_offset_index_disabled(true)
-        .set_key_value_metadata(Some(vec![KeyValue::new("huggingface".to_owned(), features.to_string())]))
+        .set_key_value_metadata(Some(vec![KeyValue::new(KEY.to_owned(), features.clone())]))
         .build();
-    ArrowWriter::try_new(file, batch.schema(), Some(properties))
+    // `datasets` looks for the key in the Arrow schema, others in the metadata of the file.
+    let schema = Schema::clone(&batch.schema()).with_metadata(HashMap::from([(KEY.to_owned(), features)]));
+    ArrowWriter::try_new(file, Arc::new(schema), Some(properties))
 }
 
 /// The rows as columns:
@@ -82,35 +89,82 @@ fn nullable(columns: Vec<(&str, ArrayRef)>) -> Result<RecordBatch> {
     Ok(RecordBatch::try_from_iter_with_nullable(columns)?)
 }
 
-/// What `datasets` calls the columns' types. It sorts nothing, and neither does this.
-fn features(task: TaskKind, classes: &[String]) -> Value {
-    let value = |dtype: &str| json!({"dtype": dtype, "_type": "Value"});
-    let class = json!({"names": classes, "_type": "ClassLabel"});
-    let image = json!({"_type": "Image"});
-    match task {
-        TaskKind::Classification => json!({"image": image, "label": class}),
-        TaskKind::Detection => json!({
-            "image_id": value("int64"),
-            "image": image,
-            "width": value("int32"),
-            "height": value("int32"),
-            "objects": {"feature": {
-                "id": value("int64"),
-                "area": value("float64"),
-                "bbox": {"feature": value("float32"), "length": 4, "_type": "Sequence"},
-                "category": class,
-                "iscrowd": value("bool"),
-            }, "_type": "Sequence"},
-        }),
-        TaskKind::Segmentation => json!({"image": image, "annotation": image}),
-        TaskKind::CrowdCounting => json!({
-            "image": image,
-            "points": {"feature": {"feature": value("float32"), "_type": "Sequence"}, "_type": "Sequence"},
-            "count": value("int64"),
-            "orig_width": value("int32"),
-            "orig_height": value("int32"),
-        }),
+/// The type of a column, as `datasets` calls it. The order of fields is theirs in the file: `datasets` reads by it.
+enum Feature<'a> {
+    Value(&'static str),
+    Image,
+    Class(&'a [String]),
+    /// Of the length, where all have the same.
+    List(Box<Feature<'a>>, Option<usize>),
+    /// A list of a struct is stored as a struct of lists.
+    Struct(Vec<(&'static str, Feature<'a>)>),
+}
+
+impl Serialize for Feature<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        let kind = match self {
+            Self::Value(dtype) => {
+                map.serialize_entry("dtype", dtype)?;
+                "Value"
+            }
+            Self::Image => "Image",
+            Self::Class(names) => {
+                map.serialize_entry("names", names)?;
+                "ClassLabel"
+            }
+            Self::List(inner, length) => {
+                map.serialize_entry("feature", inner)?;
+                if let Some(length) = length {
+                    map.serialize_entry("length", length)?;
+                }
+                "Sequence"
+            }
+            Self::Struct(fields) => {
+                for (name, feature) in fields {
+                    map.serialize_entry(name, feature)?;
+                }
+                return map.end();
+            }
+        };
+        map.serialize_entry("_type", kind)?;
+        map.end()
     }
+}
+
+/// The `huggingface` key: what `datasets` calls the columns' types.
+fn features(task: TaskKind, classes: &[String]) -> Result<String> {
+    use Feature::{Class, Image, List, Struct, Value};
+    let list = |inner, length| List(Box::new(inner), length);
+    let columns = match task {
+        TaskKind::Classification => vec![("image", Image), ("label", Class(classes))],
+        TaskKind::Detection => {
+            let object = vec![
+                ("id", Value("int64")),
+                ("area", Value("float64")),
+                ("bbox", list(Value("float32"), Some(4))),
+                ("category", Class(classes)),
+                ("iscrowd", Value("bool")),
+            ];
+            vec![
+                ("image_id", Value("int64")),
+                ("image", Image),
+                ("width", Value("int32")),
+                ("height", Value("int32")),
+                ("objects", list(Struct(object), None)),
+            ]
+        }
+        TaskKind::Segmentation => vec![("image", Image), ("annotation", Image)],
+        TaskKind::CrowdCounting => vec![
+            ("image", Image),
+            ("points", list(list(Value("float32"), None), None)),
+            ("count", Value("int64")),
+            ("orig_width", Value("int32")),
+            ("orig_height", Value("int32")),
+        ],
+    };
+    let info = Struct(vec![("info", Struct(vec![("features", Struct(columns))]))]);
+    serde_json::to_string(&info).map_err(|cause| ParquetError::General(cause.to_string()))
 }
 
 fn images<'a>(images: impl Iterator<Item = &'a Encoded> + Clone) -> Result<StructArray> {

@@ -1,5 +1,6 @@
 //! The files of a release: a folder, or an archive of one.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::io;
@@ -11,7 +12,7 @@ use record::fs::FileError;
 use walkdir::WalkDir;
 
 use crate::archive::Archive;
-use crate::error::{Error, Malformed, Result};
+use crate::error::{Error, InFile, Malformed, Result};
 
 /// All files of a folder or an archive, with `/` between folders. Hidden files are not seen, nor
 /// the `__MACOSX` folders that archives made on a Mac have.
@@ -22,6 +23,8 @@ pub struct Tree {
     /// The folder that names are relative to: empty, or ending in `/`.
     base: String,
     files: BTreeSet<String>,
+    /// Folders without a file in them, or in any folder in them.
+    empty: BTreeSet<String>,
 }
 
 impl Tree {
@@ -33,25 +36,30 @@ impl Tree {
     /// Where it cannot be listed (see [`Archive::open`]), or a name is not UTF-8.
     pub fn open(path: &Path, scratch: &Path) -> Result<Self> {
         let unreadable = |cause| FileError::new("read", path, cause);
-        let (archive, names) = if std::fs::metadata(path).map_err(unreadable)?.is_dir() {
-            (None, list(path)?)
+        let (archive, names, folders) = if std::fs::metadata(path).map_err(unreadable)?.is_dir() {
+            let (names, folders) = list(path)?;
+            (None, names, folders)
         } else {
             let file = File::open(path).map_err(unreadable)?;
             let archive =
                 Archive::open(Box::new(file), scratch).map_err(|cause| cause.of(path.display().to_string()))?;
             let names = archive.names().into_iter().map(str::to_owned).collect();
-            (Some(Arc::new(archive)), names)
+            let folders = archive.folders().to_vec();
+            (Some(Arc::new(archive)), names, folders)
         };
         let seen = |name: &String| name.split('/').all(|part| !part.starts_with('.') && part != "__MACOSX");
-        let files = names.into_iter().filter(seen).collect();
-        Ok(Self { path: path.to_path_buf(), archive, base: String::new(), files })
+        let files: BTreeSet<String> = names.into_iter().filter(seen).collect();
+        let mut tree = Self { path: path.to_path_buf(), archive, base: String::new(), files, empty: BTreeSet::new() };
+        tree.empty = folders.into_iter().filter(seen).filter(|folder| !tree.has_folder(folder)).collect();
+        Ok(tree)
     }
 
     /// The tree of the folder `folder`.
     pub fn inside(&self, folder: &str) -> Self {
         let prefix = format!("{folder}/");
         let files = self.under(&prefix).map(str::to_owned).collect();
-        Self { base: format!("{}{prefix}", self.base), files, ..self.clone() }
+        let empty = self.empty.iter().filter_map(|folder| folder.strip_prefix(&prefix)).map(str::to_owned).collect();
+        Self { base: format!("{}{prefix}", self.base), files, empty, ..self.clone() }
     }
 
     /// The folder or archive that all files are in.
@@ -77,6 +85,18 @@ impl Tree {
     /// Names of the files right in `folder` (`""` for the top), sorted.
     pub fn files_in(&self, folder: &str) -> Vec<&str> {
         self.under(&prefix(folder)).filter(|name| !name.contains('/')).collect()
+    }
+
+    /// Names of the files in `folder` (`""` for the top) and in the folders in it, sorted.
+    pub fn files_under(&self, folder: &str) -> Vec<&str> {
+        self.under(&prefix(folder)).collect()
+    }
+
+    /// Names of the folders right in `folder` that have no files in them, sorted. Archives may not list them.
+    pub fn empty_folders_in(&self, folder: &str) -> Vec<&str> {
+        let prefix = prefix(folder);
+        let inner = self.empty.iter().filter_map(|name| name.strip_prefix(&prefix));
+        inner.filter(|name| !name.contains('/')).collect()
     }
 
     /// Names of the folders right in `folder` (`""` for the top), sorted.
@@ -108,16 +128,24 @@ impl Tree {
         }
     }
 
-    /// The text of `file`.
+    /// The text of `file`, without a byte order mark.
     ///
     /// # Errors
     ///
-    /// Where there is no such file, it cannot be read, or is not UTF-8.
+    /// Where there is no such file, it cannot be read, or is no text in UTF-8 or UTF-16 (see [`data::text::decode`]).
     pub fn text(&self, file: &str) -> Result<String> {
-        String::from_utf8(self.read(file)?).map_err(|cause| {
-            let at = format!("byte {}", cause.utf8_error().valid_up_to());
-            Malformed::new(at, "text in UTF-8", "other bytes").of(self.shown(file))
-        })
+        let bytes = self.read(file)?;
+        data::text::decode(&bytes).map(Cow::into_owned).map_err(|cause| cause.of(self.shown(file)))
+    }
+
+    /// The text of `file`, which is XML, in the encoding that it declares.
+    ///
+    /// # Errors
+    ///
+    /// As [`text`](Self::text), and where the encoding is unknown (see [`data::text::decode_xml`]).
+    pub fn xml(&self, file: &str) -> Result<String> {
+        let bytes = self.read(file)?;
+        data::text::decode_xml(&bytes).map(Cow::into_owned).map_err(|cause| cause.of(self.shown(file)))
     }
 
     /// `file` as messages name it.
@@ -137,10 +165,10 @@ fn prefix(folder: &str) -> String {
     if folder.is_empty() { String::new() } else { format!("{folder}/") }
 }
 
-/// All files in `folder`, links followed: it is the user's own.
-fn list(folder: &Path) -> Result<Vec<String>> {
-    let mut names = Vec::new();
-    for entry in WalkDir::new(folder).follow_links(true) {
+/// All files and folders in `folder`, links followed: it is the user's own.
+fn list(folder: &Path) -> Result<(Vec<String>, Vec<String>)> {
+    let (mut names, mut folders) = (Vec::new(), Vec::new());
+    for entry in WalkDir::new(folder).min_depth(1).follow_links(true) {
         let entry = entry.map_err(|cause| {
             let path = cause.path().unwrap_or(folder).to_path_buf();
             FileError::new(
@@ -149,15 +177,16 @@ fn list(folder: &Path) -> Result<Vec<String>> {
                 cause.into_io_error().unwrap_or_else(|| io::Error::other("a link leads back to a folder above it")),
             )
         })?;
-        if entry.file_type().is_dir() {
-            continue;
-        }
         let inner = entry.path().strip_prefix(folder).unwrap_or(entry.path());
         let parts: Option<Vec<&str>> = inner.iter().map(|part| part.to_str()).collect();
         let parts = parts.ok_or_else(|| {
             Malformed::new("", "a name in UTF-8", "other bytes").of(entry.path().display().to_string())
         })?;
-        names.push(parts.join("/"));
+        if entry.file_type().is_dir() {
+            folders.push(parts.join("/"));
+        } else {
+            names.push(parts.join("/"));
+        }
     }
-    Ok(names)
+    Ok((names, folders))
 }

@@ -21,8 +21,7 @@ pub struct Annotation {
 pub struct Object {
     /// Name of the class.
     pub class: String,
-    /// Left, top, right, bottom, so that the pixel in column x spans `[x, x + 1)`. The file counts
-    /// pixels from 1 and includes the last, so left and top are one less than in the file.
+    /// Left, top, right, bottom. The official releases count pixels from 1 and include the last.
     pub corners: [f64; 4],
     /// Whether detections of it are not judged.
     pub difficult: bool,
@@ -70,7 +69,7 @@ fn object(node: Node<'_, '_>, number: usize) -> Result<Object, Malformed> {
         let number = text.parse::<f64>().ok().filter(|number| number.is_finite());
         number.ok_or_else(|| Malformed::new(at(), format!("a number in `<{name}>`"), format!("{text:?}")))
     };
-    let corners = [corner("xmin")? - 1.0, corner("ymin")? - 1.0, corner("xmax")?, corner("ymax")?];
+    let corners = [corner("xmin")?, corner("ymin")?, corner("xmax")?, corner("ymax")?];
     let difficult = match child(node, "difficult") {
         None | Some("0") => false,
         Some("1") => true,

@@ -7,8 +7,8 @@ use crate::error::Malformed;
 pub struct Object {
     /// Index into the classes.
     pub class: u32,
-    /// Left, top, right, bottom as parts of the image's width and height.
-    pub corners: [f64; 4],
+    /// Middle (x, y), width and height of its box as parts of the image's.
+    pub numbers: [f64; 4],
     /// The line, from 1.
     pub line: usize,
 }
@@ -53,7 +53,13 @@ pub fn parse_yaml(text: &str) -> Result<Vec<String>, Malformed> {
     if names.is_empty() {
         return Err(Malformed::new(format!("line {line}"), "at least 1 name", "none"));
     }
-    Ok(names)
+    let count = text.lines().zip(1_usize..).find_map(|(text, line)| Some((text.strip_prefix("nc:")?, line)));
+    match count.map(|(count, line)| (without_comment(count).trim().parse::<usize>(), line)) {
+        Some((Ok(count), line)) if count != names.len() => {
+            Err(Malformed::new(format!("line {line}"), format!("`nc` of the {} names", names.len()), count.to_string()))
+        }
+        _ => Ok(names),
+    }
 }
 
 fn object(text: &str, line: usize) -> Result<Object, Malformed> {
@@ -61,15 +67,21 @@ fn object(text: &str, line: usize) -> Result<Object, Malformed> {
     let malformed = |found: String| Malformed::new(format!("line {line}"), expected, found);
     let words: Vec<&str> = text.split_whitespace().collect();
     let [class, numbers @ ..] = words.as_slice() else { return Err(malformed("nothing".to_owned())) };
-    let class = class.parse().map_err(|_| malformed(format!("class {class:?}")))?;
+    // Some programs write all numbers alike: `3.0`.
+    let class = class.strip_suffix(".0").unwrap_or(class).parse().map_err(|_| malformed(format!("class {class:?}")))?;
     let number = |word: &&str| word.parse::<f64>().ok().filter(|number| number.is_finite());
     let parsed: Option<Vec<f64>> = numbers.iter().map(number).collect();
     match parsed.as_deref() {
-        Some(&[x, y, width, height]) => {
-            let corners = [x - width / 2.0, y - height / 2.0, x + width / 2.0, y + height / 2.0];
-            Ok(Object { class, corners, line })
+        Some(&[x, y, width, height]) => Ok(Object { class, numbers: [x, y, width, height], line }),
+        Some(others) => {
+            let what = match others.len() {
+                5 => ": a fifth is the score of a detection, not of a label",
+                8 => ": the corners of a turned box",
+                count if count > 5 && count % 2 == 0 => ": an outline\n  hint: export boxes",
+                _ => "",
+            };
+            Err(malformed(format!("{} numbers after the class{what}", others.len())))
         }
-        Some(others) => Err(malformed(format!("{} numbers after the class", others.len()))),
         None => Err(malformed(format!("{:?}", text.trim()))),
     }
 }

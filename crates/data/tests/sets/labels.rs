@@ -196,18 +196,21 @@ fn the_form_of_boxes_is_checked() {
     let corners: [f32; 4] = [4.0, 3.0, 7.0, 5.0];
     assert_eq!(
         complaint::<Vec<Object>>(&project(DETECTION, &objects(&[&[corners; 3]], &[&[0; 3]]))),
-        "data set \"pets\": 3 of 3 boxes make no sense as xywh, and 0 as xyxy\n  hint: say `form = \"xyxy\"` \
+        "data set \"pets\": expected boxes that are [left, top, width, height] in pixels, found that 3 of 3 make no sense so, and 0 as [left, top, right, bottom] in pixels\n  hint: say `form = \"xyxy\"` \
          in the manifest"
     );
     // A box without area does not hide the others, tolerated or not.
     let many = [[corners; 20].as_slice(), &[[4.0, 3.0, 4.0, 5.0]]].concat();
     let tolerant = format!("tolerate = [\"box\"]\n{DETECTION}");
     let hidden = complaint::<Vec<Object>>(&project(&tolerant, &objects(&[&many], &[&[0; 21]])));
-    assert!(hidden.contains("21 of 21 boxes make no sense as xywh, and 1 as xyxy"), "{hidden}");
+    assert!(hidden.contains("21 of 21 make no sense so, and 1 as [left, top, right, bottom] in pixels"), "{hidden}");
     let sizes: [f32; 4] = [4.0, 3.0, 3.0, 2.0];
     let xyxy = DETECTION.replace("xywh", "xyxy");
     let complaint = complaint::<Vec<Object>>(&project(&xyxy, &objects(&[&[sizes; 2]], &[&[0; 2]])));
-    assert!(complaint.contains("2 of 2 boxes make no sense as xyxy, and 0 as xywh"), "{complaint}");
+    assert!(
+        complaint.contains("2 of 2 make no sense so, and 0 as [left, top, width, height] in pixels"),
+        "{complaint}"
+    );
 }
 
 #[test]

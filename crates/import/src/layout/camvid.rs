@@ -2,7 +2,7 @@
 
 use data::TaskKind;
 
-use super::{Layout, images, no_others, parts, splits, stem};
+use super::{Given, Layout, images, is_image, never_near, no_others, parts, splits, stem};
 use crate::error::{Error, Result};
 use crate::release::{Item, Label, Picture, Release};
 use crate::tree::Tree;
@@ -11,6 +11,7 @@ pub(super) const CAMVID: Layout = Layout {
     name: "camvid",
     looks_like: "{train,val,test}/*.png, {train,val,test}annot/*.png of one byte a pixel",
     matches: |tree| tree.has_folder("train") && tree.has_folder("trainannot"),
+    near: never_near,
     read,
 };
 
@@ -20,20 +21,21 @@ const CLASSES: [&str; 11] =
 /// Not one of the eleven.
 const UNLABELLED: u8 = 11;
 
-fn read(tree: &Tree, classes: &[String]) -> Result<Release> {
-    let (classes, void) = match classes {
+fn read(tree: &Tree, given: &Given<'_>) -> Result<Release> {
+    let (classes, void) = match given.classes {
         [] => (CLASSES.map(str::to_owned).to_vec(), vec![UNLABELLED]),
         known => (known.to_vec(), Vec::new()),
     };
     let parts = parts(splits(&tree.shown(""), tree.folders_in(""))?, |folder| items(tree, folder))?;
-    Ok(Release { task: TaskKind::Segmentation, classes, void, parts })
+    Ok(Release { task: TaskKind::Segmentation, classes, void, parts, notes: Vec::new() })
 }
 
 fn items(tree: &Tree, folder: &str) -> Result<Vec<Item>> {
     let masks = format!("{folder}annot");
-    let images = images(tree, folder);
+    let images = images(tree, folder)?;
     let stems: Vec<&str> = images.iter().map(|(image, _)| stem(image)).collect();
-    no_others(tree, &masks, "png", &stems)?;
+    let expected: Vec<String> = stems.iter().map(|stem| format!("{masks}/{stem}.png")).collect();
+    no_others(tree, &masks, is_image, &expected)?;
     check_list(tree, folder, &stems)?;
     let item = |(image, id): (&str, i64)| {
         let mask = format!("{masks}/{}.png", stem(image));

@@ -2,9 +2,9 @@
 
 use data::{Image, Split, TaskKind};
 
-use super::{Layout, names};
+use super::{Layout, names, never_near};
 use crate::cifar::{SIDE, parse};
-use crate::error::{Error, Malformed, Result};
+use crate::error::{Error, InFile, Malformed, Result};
 use crate::release::{Item, Label, Part, Picture, Release};
 use crate::tree::Tree;
 
@@ -12,6 +12,7 @@ pub(super) const CIFAR10: Layout = Layout {
     name: "cifar-10",
     looks_like: "data_batch_1.bin to data_batch_5.bin, test_batch.bin, batches.meta.txt",
     matches: |tree| tree.has("data_batch_1.bin") && tree.has("batches.meta.txt"),
+    near: never_near,
     read: |tree, _| {
         let batches: Vec<String> = (1..=5).map(|batch| format!("data_batch_{batch}.bin")).collect();
         read(tree, "batches.meta.txt", 1, &batches, "test_batch.bin")
@@ -22,6 +23,7 @@ pub(super) const CIFAR100: Layout = Layout {
     name: "cifar-100",
     looks_like: "train.bin, test.bin, fine_label_names.txt",
     matches: |tree| tree.has("train.bin") && tree.has("fine_label_names.txt"),
+    near: never_near,
     read: |tree, _| read(tree, "fine_label_names.txt", 2, &["train.bin".to_owned()], "test.bin"),
 };
 
@@ -35,7 +37,7 @@ fn read(tree: &Tree, meta: &str, labels: usize, train: &[String], test: &str) ->
         Ok::<_, Error>(Part { split, items })
     };
     let parts = vec![part(Split::Train, train)?, part(Split::Test, &[test.to_owned()])?];
-    Ok(Release { task: TaskKind::Classification, classes, void: Vec::new(), parts })
+    Ok(Release { task: TaskKind::Classification, classes, void: Vec::new(), parts, notes: Vec::new() })
 }
 
 fn append(tree: &Tree, file: &str, labels: usize, classes: usize, items: &mut Vec<Item>) -> Result<()> {

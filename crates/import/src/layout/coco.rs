@@ -3,96 +3,179 @@
 use std::collections::BTreeMap;
 
 use data::TaskKind;
+use data::coco::{Image, Instances, instances};
+use data::plausible::{Form, Meaning, Unit};
 
-use super::{Layout, parts, splits};
-use crate::coco::{Category, Image, Instances, parse};
-use crate::error::{Error, Malformed, Result};
+use super::{Given, Layout, parts, split, splits, stem};
+use crate::error::{Error, InFile, Malformed, Result};
 use crate::release::{Boxed, Item, Label, Picture, Release, Size};
 use crate::tree::Tree;
 
 pub(super) const COCO: Layout = Layout {
     name: "coco",
-    looks_like: "annotations/instances_{train,val,test}*.json, and their images in <split>/, images/<split>/ or images/",
+    looks_like: "annotations/instances_{train,val,test}*.json, and their images in <split>/, images/<split>/ or images/; \
+                 or {train,val,test}/_annotations.coco.json beside the images",
     matches: |tree| lists(tree).next().is_some(),
+    near,
     read,
 };
 
+/// What Roboflow calls the annotations of a folder of images.
+const BESIDE: &str = "_annotations.coco.json";
+
+/// The names of the splits, each once.
 fn lists(tree: &Tree) -> impl Iterator<Item = &str> {
     let files = tree.files_in("annotations").into_iter();
-    files.filter_map(|name| name.strip_prefix("instances_")?.strip_suffix(".json"))
+    let listed = files.filter_map(|name| name.strip_prefix("instances_")?.strip_suffix(".json"));
+    listed.chain(tree.folders_in("").into_iter().filter(|folder| tree.has(&format!("{folder}/{BESIDE}"))))
 }
 
-fn read(tree: &Tree, _: &[String]) -> Result<Release> {
-    let mut classes: Option<(String, Vec<Category>)> = None;
-    let parts = parts(splits(&tree.shown("annotations"), lists(tree))?, |list| {
-        let file = format!("annotations/instances_{list}.json");
-        let instances = parse(&tree.read(&file)?).map_err(|cause| cause.of(tree.shown(&file)))?;
-        let own = instances.classes();
-        let (first, known) = classes.get_or_insert_with(|| (tree.shown(&file), own.clone()));
-        if *known != own {
-            let reason = format!("expected the categories of {first}, found others");
-            return Err(Error::Release { place: tree.shown(&file), reason });
-        }
-        items(tree, list, &file, instances)
+/// The annotations of a split.
+fn file(tree: &Tree, list: &str) -> String {
+    let beside = format!("{list}/{BESIDE}");
+    if tree.has(&beside) { beside } else { format!("annotations/instances_{list}.json") }
+}
+
+fn near(tree: &Tree) -> Option<String> {
+    let folders = ["".to_owned(), "annotations/".to_owned()];
+    let splits = tree.folders_in("").into_iter().filter(|folder| split(folder).is_some());
+    let mut folders = folders.into_iter().chain(splits.map(|split| format!("{split}/")));
+    let json = folders.find_map(|folder| {
+        let files = tree.files_in(folder.trim_end_matches('/'));
+        Some(format!("{folder}{}", files.into_iter().find(|name| name.ends_with(".json"))?))
     })?;
-    let classes = classes.map(|(_, classes)| classes).unwrap_or_default();
-    let classes = classes.into_iter().map(|category| category.name).collect();
-    Ok(Release { task: TaskKind::Detection, classes, void: Vec::new(), parts })
+    Some(format!(
+        "{json} has another name or place: expected annotations/instances_train.json and \
+         annotations/instances_val.json, or <split>/{BESIDE}"
+    ))
 }
 
-fn items(tree: &Tree, list: &str, file: &str, mut instances: Instances) -> Result<Vec<Item>> {
+fn read(tree: &Tree, _: &Given<'_>) -> Result<Release> {
+    let mut first: Option<(String, BTreeMap<i64, String>)> = None;
+    let parts = parts(splits(&tree.shown(""), lists(tree))?, |list| {
+        let file = file(tree, list);
+        let place = tree.shown(&file);
+        let instances = instances(&tree.read(&file)?).map_err(|cause| cause.of(&place))?;
+        let own = categories(&instances).map_err(|cause| cause.of(&place))?;
+        let (other, known) = first.get_or_insert_with(|| (place.clone(), own.clone()));
+        if let Some(reason) = difference(other, known, &own) {
+            return Err(Error::Release { place, reason });
+        }
+        items(tree, list, &file, instances, &own)
+    })?;
+    let classes = first.map(|(_, classes)| classes.into_values().collect()).unwrap_or_default();
+    Ok(Release { task: TaskKind::Detection, classes, void: Vec::new(), parts, notes: Vec::new() })
+}
+
+/// The classes in the order of their ids.
+fn categories(instances: &Instances) -> Result<BTreeMap<i64, String>, Malformed> {
+    let named = instances.categories.iter().enumerate().map(|(index, category)| {
+        let missing = || Malformed::new(format!("categories[{index}]"), "the key `name`", "none");
+        Ok((category.id, category.name.clone().ok_or_else(missing)?))
+    });
+    named.collect()
+}
+
+/// The first category that two files do not have in common.
+fn difference(other: &str, known: &BTreeMap<i64, String>, own: &BTreeMap<i64, String>) -> Option<String> {
+    let id = known.keys().chain(own.keys()).filter(|id| known.get(id) != own.get(id)).min()?;
+    let name = |categories: &BTreeMap<i64, String>| {
+        categories.get(id).map_or("no category".to_owned(), |name| format!("{name:?}"))
+    };
+    Some(format!("expected the categories of {other}: id {id} is {} there, found {}", name(known), name(own)))
+}
+
+fn items(
+    tree: &Tree,
+    list: &str,
+    file: &str,
+    instances: Instances,
+    categories: &BTreeMap<i64, String>,
+) -> Result<Vec<Item>> {
     let place = tree.shown(file);
-    let classes: BTreeMap<i64, u32> = instances.classes().iter().map(|category| category.id).zip(0..).collect();
-    instances.images.sort_by(|a, b| a.file_name.cmp(&b.file_name));
-    let folder = folder(tree, list, &place, &instances.images)?;
-    let mut objects: BTreeMap<i64, Vec<Boxed>> = instances.images.iter().map(|image| (image.id, Vec::new())).collect();
-    for annotation in instances.annotations {
-        let at = || format!("annotation {}", annotation.id);
-        let unknown = |what: &str, id: i64| {
-            Malformed::new(at(), format!("the id of {what} in the file"), id.to_string()).of(&place)
+    let classes: BTreeMap<i64, u32> = categories.keys().copied().zip(0..).collect();
+    let mut images = Vec::new();
+    for (index, image) in instances.images.into_iter().enumerate() {
+        let missing = || Malformed::new(format!("images[{index}]"), "the key `file_name`", "none").of(&place);
+        images.push((clean(image.file_name.as_deref().ok_or_else(missing)?), image));
+    }
+    images.sort_by(|a, b| a.0.cmp(&b.0));
+    let folder = folder(tree, list, &place, &images)?;
+    let mut objects: BTreeMap<i64, Vec<Boxed>> = images.iter().map(|(_, image)| (image.id, Vec::new())).collect();
+    for (index, annotation) in instances.annotations.iter().enumerate() {
+        let at = || format!("annotations[{index}] (id {})", annotation.id);
+        let unknown = |key: &str, what: &str, id: i64| {
+            Malformed::new(format!("{}.{key}", at()), format!("the id of {what} in the file"), id.to_string())
+                .of(&place)
         };
-        let class =
-            *classes.get(&annotation.category_id).ok_or_else(|| unknown("a category", annotation.category_id))?;
-        let image = objects.get_mut(&annotation.image_id).ok_or_else(|| unknown("an image", annotation.image_id))?;
-        let crowd = match annotation.iscrowd {
-            0 => false,
-            1 => true,
-            other => return Err(Malformed::new(at(), "0 or 1 as `iscrowd`", other.to_string()).of(&place)),
-        };
-        let [x, y, width, height] = annotation.bbox;
+        let class = annotation.category_id;
+        let class = *classes.get(&class).ok_or_else(|| unknown("category_id", "a category", class))?;
+        let image = annotation.image_id;
+        let image = objects.get_mut(&image).ok_or_else(|| unknown("image_id", "an image", image))?;
         image.push(Boxed {
             id: annotation.id,
             number: annotation.id,
             class,
-            corners: [x, y, x + width, y + height],
+            numbers: annotation.bbox,
             area: annotation.area,
-            crowd,
+            crowd: annotation.iscrowd,
         });
     }
-    let mut item = |image: &Image| {
-        let picture = format!("{folder}{}", image.file_name);
+    let meant = Meaning { form: Form::Xywh, unit: Unit::Pixels };
+    let item = |(name, image): &(String, Image)| {
+        let picture = format!("{folder}{name}");
         if !tree.has(&picture) {
-            let reason = format!("expected a file as {place} says (image {}), found none", image.id);
+            let hint = elsewhere(tree, name).map(|found| format!("\n  hint: there is {found}")).unwrap_or_default();
+            let reason = format!("expected a file as {place} says (image {}), found none{hint}", image.id);
             return Err(Error::Release { place: tree.shown(&picture), reason });
         }
         let objects = objects.remove(&image.id).unwrap_or_default();
         Ok(Item {
             id: image.id,
             picture: Picture::File(picture),
-            size: Some(Size { width: image.width, height: image.height }),
-            label: Label::Objects { place: place.clone(), counted: "annotation", relative: false, objects },
+            size: image.width.zip(image.height).map(|(width, height)| Size { width, height }),
+            label: Label::Objects { place: place.clone(), counted: "annotation", meant, objects },
         })
     };
-    instances.images.iter().map(&mut item).collect()
+    images.iter().map(item).collect()
 }
 
-/// The folder that the images are in, empty or ending in `/`: the first that has the first of them.
-fn folder(tree: &Tree, list: &str, place: &str, images: &[Image]) -> Result<String> {
-    let known = [format!("{list}/"), format!("images/{list}/"), "images/".to_owned(), String::new()];
-    let Some(first) = images.first() else { return Ok(String::new()) };
-    known.iter().find(|folder| tree.has(&format!("{folder}{}", first.file_name))).cloned().ok_or_else(|| {
-        let reason =
-            format!("expected the image {} in {list}/, images/{list}/ or images/, found none", first.file_name);
-        Error::Release { place: place.to_owned(), reason }
-    })
+/// A name in the form that the tree has: `./a.jpg` is `a.jpg`, and `train\a.jpg` is `train/a.jpg`.
+fn clean(name: &str) -> String {
+    let name = name.replace('\\', "/");
+    let mut parts: Vec<&str> = Vec::new();
+    for part in name.split('/').filter(|part| !part.is_empty() && *part != ".") {
+        if part == ".." && parts.pop().is_some() {
+            continue;
+        }
+        parts.push(part);
+    }
+    parts.join("/")
+}
+
+/// A file that could be meant by a name that is none: in another folder, in other letters, or of another kind.
+fn elsewhere(tree: &Tree, name: &str) -> Option<String> {
+    let base = |name: &str| name.rsplit('/').next().unwrap_or(name).to_lowercase();
+    let wanted = base(name);
+    let same = tree.files().find(|file| base(file) == wanted);
+    let kind = || tree.files().find(|file| super::is_image(file) && stem(&base(file)) == stem(&wanted));
+    same.or_else(kind).map(|file| tree.shown(file))
+}
+
+/// The folder that the images are in, empty or ending in `/`: the one that has the most of them.
+fn folder(tree: &Tree, list: &str, place: &str, images: &[(String, Image)]) -> Result<String> {
+    let known =
+        [format!("{list}/"), format!("images/{list}/"), format!("{list}/images/"), "images/".to_owned(), String::new()];
+    let Some((first, _)) = images.first() else { return Ok(String::new()) };
+    let count = |folder: &String| images.iter().filter(|(name, _)| tree.has(&format!("{folder}{name}"))).count();
+    // Of those with equally many, the first.
+    let best = known.into_iter().map(|folder| (count(&folder), folder)).rev().max_by_key(|(count, _)| *count);
+    match best {
+        Some((1.., folder)) => Ok(folder),
+        _ => {
+            let hint = elsewhere(tree, first).map(|found| format!("\n  hint: there is {found}")).unwrap_or_default();
+            let reason = format!("expected the image {first} in {list}/, images/{list}/ or images/, found none{hint}");
+            Err(Error::Release { place: place.to_owned(), reason })
+        }
+    }
 }

@@ -2,9 +2,9 @@
 
 use data::TaskKind;
 
-use super::{Layout, images, parts, splits, stem};
+use super::{Layout, images, never_near, no_others, parts, splits, stem};
 use crate::crowd::{shanghaitech, ucf_qnrf};
-use crate::error::{Error, Malformed, Result};
+use crate::error::{Error, InFile, Malformed, Result};
 use crate::release::{Item, Label, Picture, Release};
 use crate::tree::Tree;
 
@@ -12,6 +12,7 @@ pub(super) const SHANGHAITECH_A: Layout = Layout {
     name: "shanghaitech-a",
     looks_like: "part_A/ or part_A_final/ with {train,test}_data in it",
     matches: |tree| part(tree, 'a').is_some(),
+    near: never_near,
     read: |tree, _| read_part(tree, 'a'),
 };
 
@@ -19,6 +20,7 @@ pub(super) const SHANGHAITECH_B: Layout = Layout {
     name: "shanghaitech-b",
     looks_like: "part_B/ or part_B_final/ with {train,test}_data in it",
     matches: |tree| part(tree, 'b').is_some(),
+    near: never_near,
     read: |tree, _| read_part(tree, 'b'),
 };
 
@@ -26,6 +28,10 @@ pub(super) const SHANGHAITECH: Layout = Layout {
     name: "shanghaitech",
     looks_like: "{train,test}_data/images/IMG_1.jpg, {train,test}_data/{ground-truth,ground_truth}/GT_IMG_1.mat",
     matches: |tree| tree.has_folder("train_data/images"),
+    near: |tree| {
+        let found = tree.has_folder("train_data");
+        found.then(|| "train_data has no folder `images` with images in it".to_owned())
+    },
     read: |tree, _| read_shanghaitech(tree, ""),
 };
 
@@ -33,6 +39,10 @@ pub(super) const UCF_QNRF: Layout = Layout {
     name: "ucf-qnrf",
     looks_like: "{Train,Test}/img_0001.jpg, {Train,Test}/img_0001_ann.mat",
     matches: |tree| tree.files_in("Train").iter().any(|name| name.ends_with("_ann.mat")),
+    near: |tree| {
+        let found = tree.files_under("").into_iter().find(|name| name.ends_with("_ann.mat"))?;
+        Some(format!("{found} is not in a folder `Train` or `Test`"))
+    },
     read: |tree, _| read_ucf_qnrf(tree),
 };
 
@@ -60,31 +70,46 @@ fn read_shanghaitech(tree: &Tree, above: &str) -> Result<Release> {
             place: tree.shown(&folder),
             reason: "expected a folder `ground-truth` or `ground_truth`, found none".to_owned(),
         })?;
-        read_points(tree, &format!("{folder}/images"), |image| format!("{truth}/GT_{image}.mat"), shanghaitech)
+        let others = |file: &str| file.ends_with(".mat");
+        let annotation = |image: &str| match image.rsplit_once('/') {
+            Some((inner, image)) => format!("{truth}/{inner}/GT_{image}.mat"),
+            None => format!("{truth}/GT_{image}.mat"),
+        };
+        read_points(tree, [&format!("{folder}/images"), truth], annotation, others, shanghaitech)
     })
 }
 
 fn read_ucf_qnrf(tree: &Tree) -> Result<Release> {
     release(splits(&tree.shown(""), tree.folders_in(""))?, |folder| {
-        read_points(tree, folder, |image| format!("{folder}/{image}_ann.mat"), ucf_qnrf)
+        let others = |file: &str| file.ends_with(".mat");
+        read_points(tree, [folder, folder], |image| format!("{folder}/{image}_ann.mat"), others, ucf_qnrf)
     })
 }
 
 fn release(splits: Vec<(data::Split, &str)>, items: impl FnMut(&str) -> Result<Vec<Item>>) -> Result<Release> {
     let parts = parts(splits, items)?;
-    Ok(Release { task: TaskKind::CrowdCounting, classes: Vec::new(), void: Vec::new(), parts })
+    Ok(Release { task: TaskKind::CrowdCounting, classes: Vec::new(), void: Vec::new(), parts, notes: Vec::new() })
 }
 
 /// From a file to points, columns before rows.
 type Parse = fn(&[u8]) -> Result<Vec<[f64; 2]>, Malformed>;
 
-fn read_points(tree: &Tree, folder: &str, annotation: impl Fn(&str) -> String, parse: Parse) -> Result<Vec<Item>> {
-    let item = |(image, id): (&str, i64)| {
-        let file = annotation(stem(image));
+/// Images of the first folder, whose annotations are in the second.
+fn read_points(
+    tree: &Tree,
+    [folder, truth]: [&str; 2],
+    annotation: impl Fn(&str) -> String,
+    is_annotation: impl Fn(&str) -> bool,
+    parse: Parse,
+) -> Result<Vec<Item>> {
+    let images = images(tree, folder)?;
+    let expected: Vec<String> = images.iter().map(|(image, _)| annotation(stem(image))).collect();
+    no_others(tree, truth, is_annotation, &expected)?;
+    let item = |((image, id), file): ((&str, i64), String)| {
         let place = tree.shown(&file);
         let points = parse(&tree.read(&file)?).map_err(|cause| cause.of(&place))?;
         let picture = Picture::File(format!("{folder}/{image}"));
         Ok(Item { id, picture, size: None, label: Label::Points { place, points } })
     };
-    images(tree, folder).into_iter().map(item).collect()
+    images.into_iter().zip(expected).map(item).collect()
 }

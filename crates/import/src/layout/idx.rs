@@ -2,9 +2,9 @@
 
 use data::{Image, Split, TaskKind};
 
-use super::Layout;
+use super::{Given, Layout, never_near};
 use crate::archive::gunzip;
-use crate::error::{Error, Malformed, Result};
+use crate::error::{Error, InFile, Malformed, Result};
 use crate::idx::parse;
 use crate::release::{Item, Label, Part, Picture, Release};
 use crate::tree::Tree;
@@ -13,10 +13,12 @@ pub(super) const IDX: Layout = Layout {
     name: "idx",
     looks_like: "{train,t10k}-images-idx3-ubyte, {train,t10k}-labels-idx1-ubyte, each with or without .gz",
     matches: |tree| find(tree, "train", "images", 3).is_some(),
+    near: never_near,
     read,
 };
 
-fn read(tree: &Tree, classes: &[String]) -> Result<Release> {
+fn read(tree: &Tree, given: &Given<'_>) -> Result<Release> {
+    let classes = given.classes;
     let parts = vec![
         Part { split: Split::Train, items: items(tree, "train")? },
         Part { split: Split::Test, items: items(tree, "t10k")? },
@@ -33,7 +35,7 @@ fn read(tree: &Tree, classes: &[String]) -> Result<Release> {
     }
     let classes =
         if classes.is_empty() { (0..count).map(|class| class.to_string()).collect() } else { classes.to_vec() };
-    Ok(Release { task: TaskKind::Classification, classes, void: Vec::new(), parts })
+    Ok(Release { task: TaskKind::Classification, classes, void: Vec::new(), parts, notes: Vec::new() })
 }
 
 fn items(tree: &Tree, split: &str) -> Result<Vec<Item>> {

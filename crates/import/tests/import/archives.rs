@@ -117,8 +117,8 @@ fn damaged_archives_are_refused() {
         refusal(&tar_of(&[("a", EntryType::Regular, b"1"), ("./a", EntryType::Regular, b"2")]))
             .contains("found it twice")
     );
-    assert!(refusal(b"Rar!").contains("expected a zip, tar or gzipped tar archive"));
-    assert!(refusal(&gzip(b"no tar")).contains("expected a zip, tar or gzipped tar archive"));
+    assert!(refusal(b"Rar!").contains("expected a folder, or a zip, tar or gzipped tar archive"));
+    assert!(refusal(&gzip(b"no tar")).contains("expected a folder, or a zip, tar or gzipped tar archive"));
     assert!(refusal(&gzip(&whole)[..30]).contains("a whole archive"));
     let packed = zip(&release);
     assert!(refusal(&packed[..packed.len() - 30]).contains("a whole zip archive"));

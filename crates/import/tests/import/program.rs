@@ -20,6 +20,7 @@ fn a_summary_goes_to_standard_output() {
     assert_eq!(
         text,
         "folders: ~/datasets/.cache/pets/default\n  train: 3 images\n  test: 1 images\n\
+         warning: ~/release/test has no image of cat\n\
          wrote ~/datasets/pets.toml; edit what is unknown\n"
     );
     let again = run(&project, &["pets", &release]);

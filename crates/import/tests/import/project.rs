@@ -73,6 +73,13 @@ impl Project {
         import(&self.root(), name, &folder, options)
     }
 
+    /// Takes half of the training images for validation, so that a set of few images can be opened.
+    pub(crate) fn carve_half(&self, name: &str) {
+        let text = record::fs::read_text(&self.path(&format!("datasets/{name}.toml"))).unwrap();
+        assert!(text.contains("fraction = 0.1"), "{text}");
+        self.manifest(name, &text.replace("fraction = 0.1", "fraction = 0.5"));
+    }
+
     pub(crate) fn file(&self, name: &str, split: &str) -> PathBuf {
         self.path(&format!("datasets/.cache/{name}/default/{split}/0000.parquet"))
     }

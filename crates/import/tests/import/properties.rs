@@ -1,6 +1,7 @@
 //! Parsers get bytes that are almost right: they answer, whatever it is.
 
-use import::{cifar, coco, crowd, idx, mat, voc, yolo};
+use data::{coco, text};
+use import::{cifar, crowd, idx, mat, voc, yolo};
 use proptest::prelude::*;
 
 use crate::detection::xml;
@@ -76,7 +77,9 @@ proptest! {
         }
         let json = r#"{"images":[{"id":1,"file_name":"a","width":4,"height":3}],"categories":[{"id":1,"name":"x"}],
             "annotations":[{"id":1,"image_id":1,"category_id":1,"bbox":[0,1,2,3.5],"area":3,"iscrowd":0}]}"#;
-        let _ = coco::parse(text(json).as_bytes());
+        let _ = coco::instances(&damage.of(json.as_bytes()));
+        let _ = text::decode(&damage.of("\u{feff}cat\n".as_bytes()));
+        let _ = text::decode_xml(&damage.of(b"<?xml version='1.0' encoding='GBK'?><a>\xc3\xa8</a>"));
     }
 
     #[test]
