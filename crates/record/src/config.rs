@@ -129,6 +129,9 @@ impl Config {
             return Err(config.error(place, &format!("expected at least one entry in `{key}`, found none")));
         }
         config.check_rungs()?;
+        if let Some((start, message)) = crate::finite::mistake(&config.text) {
+            return Err(error(format!("line {}: {message}", config.line_at(start))));
+        }
         Ok(config)
     }
 
@@ -195,6 +198,10 @@ impl Config {
                 rest_decay: self.form.rest_decay,
             };
             for (key, value) in &selection.set {
+                // TOML has no null: what JSON cannot hold is not finite.
+                if value.is_null() {
+                    return Err(ConfigError::Selection(format!("`{key}` must be a finite number")));
+                }
                 set(&mut spec, key, value.clone()).map_err(ConfigError::Selection)?;
             }
             let error = |message: String| self.error(&["method", &index.to_string(), "search"], &message);
@@ -523,6 +530,8 @@ task.model.resnet.width = 4
         assert!(message("dataset = 3").contains("line 1"), "{}", message("dataset = 3"));
         assert!(message(&TEXT.replace("rest_decay", "restdecay")).contains("unknown field `restdecay`"));
         assert!(message(&TEXT.replace("seeds = [0, 1]", "seeds = []")).contains("line 3: expected at least one"));
+        let infinite = message(&TEXT.replace("lr = 0.1", "lr = nan"));
+        assert_eq!(infinite, "c.toml: line 12: `lr` must be finite, found nan");
         let grid = |text: &str| config(text).unwrap().grid(&Selection::default()).unwrap_err().to_string();
         assert!(
             grid(&TEXT.replace("\"optimizer.lr\"", "\"optimiser.lr\""))
@@ -546,6 +555,8 @@ task.model.resnet.width = 4
         assert!(select(wanted).contains("did you mean `weight-decay`?"));
         let key = Selection { set: vec![("optimizer".into(), json!(1))], ..Selection::default() };
         assert!(select(key).contains("is a table"));
+        let nan = Selection { set: vec![("optimizer.lr".into(), Value::Null)], ..Selection::default() };
+        assert_eq!(select(nan), "`optimizer.lr` must be a finite number");
         let config = config(TEXT).unwrap();
         let locate = |section, method, message| config.locate(section, method, &Selection::default(), message);
         assert_eq!(locate("method", 1, "unknown field `decay`, expected `x`"), "c.toml:20", "where it is searched");

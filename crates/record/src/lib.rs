@@ -9,6 +9,7 @@ mod config;
 mod difference;
 pub mod digest;
 mod entries;
+mod finite;
 #[cfg(test)]
 mod fixture;
 pub mod fs;
