@@ -51,6 +51,10 @@ impl Task for Classification {
     const PICTURES: Option<&'static str> =
         Some("Below each image its class and the predicted one with its probability: blue is right, orange is wrong.");
 
+    fn check(config: &Config) -> std::result::Result<(), String> {
+        config.check()
+    }
+
     fn open(config: Config, root: &Root, dataset: &str) -> Result<Self> {
         let augmentation = Augmentation { padding: config.padding, flip: config.flip, ..Augmentation::default() };
         augmentation.check().map_err(Error::msg)?;

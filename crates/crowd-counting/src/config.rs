@@ -4,7 +4,7 @@ use crate::model::Sign;
 use data::augment::Augmentation;
 use serde::{Deserialize, Serialize};
 use std::fmt;
-use train::{among, within};
+use train::{among, at_least_one_example, within};
 use vision::ResNetConfig;
 
 /// The `[task]` table of a configuration.
@@ -225,7 +225,8 @@ impl Config {
     ///
     /// The key at fault, what was expected there, and what was found.
     pub fn check(&self) -> Result<(), String> {
-        let Self { model, loss, size, augmentation, longest, .. } = self;
+        let Self { model, loss, size, augmentation, longest, examples } = self;
+        at_least_one_example(*examples)?;
         model.check()?;
         let stride = model.stride();
         if !size.iter().all(|side| side % stride == 0 && (32..=8192).contains(side)) {

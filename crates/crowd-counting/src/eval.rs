@@ -33,18 +33,30 @@ pub fn eval(arguments: &[OsString]) -> train::Result<String> {
     let Arguments { counts: path } = Arguments::try_parse_from(arguments)?;
     let mut file = Vec::new();
     record::fs::read_pieces(&path, |piece| file.extend_from_slice(piece))?;
-    let counts = read(&file).with_context(|| path.display().to_string())?;
+    let text = record::text::utf8(&file).map_err(|reason| anyhow::anyhow!("{}: {reason}", path.display()))?;
+    let counts = read(text.as_bytes()).with_context(|| path.display().to_string())?;
     Ok(serde_json::to_string_pretty(&counts.summary())?)
 }
 
 fn read(file: &[u8]) -> train::Result<Counts> {
     let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).flexible(true).from_reader(file);
     let columns = reader.headers()?.clone();
-    let column = |name: &str| {
-        columns.iter().position(|column| column == name).with_context(|| {
-            let found: Vec<&str> = columns.iter().collect();
-            format!("expected a column `{name}` in the first line, found `{}`", found.join(","))
-        })
+    let column = |name: &str| -> train::Result<usize> {
+        let mut named = (0..columns.len()).filter(|index| columns.get(*index) == Some(name));
+        let found = || columns.iter().collect::<Vec<_>>().join(",");
+        let Some(column) = named.next() else {
+            let separator =
+                [';', '\t'].into_iter().find(|separator| columns.len() == 1 && found().contains(*separator));
+            let hint =
+                separator.map_or("", |_| "\n  hint: separate the columns by commas, and write decimals with a point");
+            bail!("expected a column `{name}` in the first line, found `{}`{hint}", found());
+        };
+        ensure!(
+            named.next().is_none(),
+            "expected one column `{name}` in the first line, found several in `{}`",
+            found()
+        );
+        Ok(column)
     };
     let [truth, prediction] = [("truth", column("truth")?), ("prediction", column("prediction")?)];
     let mut counts = Counts::default();
@@ -68,7 +80,7 @@ fn read(file: &[u8]) -> train::Result<Counts> {
         ensure!(people >= 0.0, "line {line}: expected a number of at least 0 in column `truth`, found {people}");
         counts.observe(people, estimate);
     }
-    ensure!(counts.summary().images > 0, "expected a line for each image behind the first line, found none");
+    ensure!(counts.summary().images > 0, "expected a line for each image after the first line, found none");
     Ok(counts)
 }
 

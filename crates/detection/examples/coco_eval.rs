@@ -12,7 +12,7 @@ fn main() -> anyhow::Result<()> {
     let annotations = files.next().context("expected ANNOTATIONS RESULTS, found neither")?;
     let results = files.next().context("expected ANNOTATIONS RESULTS, found no RESULTS")?;
     let start = Instant::now();
-    let (boxes, _) = rayon::scope(|_| read(annotations.as_ref(), results.as_ref()))?;
+    let boxes = rayon::scope(|_| read(annotations.as_ref(), results.as_ref()))?.boxes;
     let read = start.elapsed().as_secs_f64();
     let statistics = rayon::scope(|_| coco(&boxes)).statistics;
     let evaluate = start.elapsed().as_secs_f64() - read;

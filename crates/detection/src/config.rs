@@ -2,7 +2,7 @@
 
 use data::augment::Augmentation;
 use serde::{Deserialize, Serialize};
-use train::{among, within};
+use train::{among, at_least_one_example, within};
 use vision::ResNetConfig;
 
 /// The `[task]` table of a configuration.
@@ -101,7 +101,8 @@ impl Config {
     ///
     /// The key at fault, what was expected there, and what was found.
     pub fn check(&self) -> Result<(), String> {
-        let Self { model, size, augmentation, suppression, .. } = self;
+        let Self { model, size, augmentation, suppression, examples } = self;
+        at_least_one_example(*examples)?;
         if !size.iter().all(|side| (32..=8192).contains(side)) {
             return Err(format!("`size`: expected height and width from 32 to 8192, found {size:?}"));
         }

@@ -1,6 +1,8 @@
 //! The verb `eval`: how good anybody's detections are.
 
-use crate::metric::{Boxes, STATISTICS, coco, read, voc};
+mod doubts;
+
+use crate::metric::{Files, STATISTICS, coco, read, voc};
 use clap::{Parser, ValueEnum};
 use serde::{Serialize, Serializer};
 use std::collections::BTreeMap;
@@ -12,7 +14,9 @@ use std::path::PathBuf;
 #[command(name = "cargo xtask eval detection", bin_name = "cargo xtask eval detection", no_binary_name = true)]
 #[command(after_help = "A file of annotations has the lists `images`, `annotations` and `categories`, one of results \
                         is a list of `image_id`, `category_id`, `bbox` (left, top, width, height) and `score`. What is \
-                        undefined, such as the AP of a category without objects, is -1 for COCO and null for VOC.")]
+                        undefined, such as the AP of a category without objects, is -1 for COCO and null for VOC. Of an \
+                        image's detections of a category, COCO counts the 100 with the highest scores. What looks wrong is \
+                        listed under `warnings`.")]
 struct Arguments {
     /// What is in the images: a JSON file as COCO's instances_val2017.json
     #[arg(long, value_name = "FILE")]
@@ -40,18 +44,26 @@ enum Style {
 /// A [`clap::Error`] where the arguments are wrong or ask for help; otherwise the file, the place and the mistake.
 pub fn eval(arguments: &[OsString]) -> train::Result<String> {
     let Arguments { annotations, results, style } = Arguments::try_parse_from(arguments)?;
-    let (boxes, categories) = read(&annotations, &results)?;
-    let json = match style {
-        Style::Coco => serde_json::to_string_pretty(&of_coco(&boxes, &categories)),
-        Style::Voc => serde_json::to_string_pretty(&of_voc(&boxes, &categories)),
-    };
-    Ok(json?)
+    let files = read(&annotations, &results)?;
+    match style {
+        Style::Coco => printed(of_coco(&files)),
+        Style::Voc => printed(of_voc(&files)),
+    }
+}
+
+fn printed(report: Report<impl Serialize>) -> train::Result<String> {
+    for warning in &report.warnings {
+        eprintln!("warning: {warning}");
+    }
+    Ok(serde_json::to_string_pretty(&report)?)
 }
 
 #[derive(Serialize)]
 struct Report<T> {
     stats: Named,
     ap_per_category: BTreeMap<i64, T>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    warnings: Vec<String>,
 }
 
 /// Values in an order of their own.
@@ -63,14 +75,15 @@ impl Serialize for Named {
     }
 }
 
-fn of_coco(boxes: &Boxes, categories: &[i64]) -> Report<f64> {
-    let scores = coco(boxes);
+fn of_coco(files: &Files) -> Report<f64> {
+    let scores = coco(&files.boxes);
     let or_none = |value: Option<f64>| value.unwrap_or(-1.0);
     let stats = STATISTICS.into_iter().zip(scores.statistics.map(|value| Some(or_none(value)))).collect();
     let ap = |class| or_none(scores.per_class.get(&class).copied());
     Report {
         stats: Named(stats),
-        ap_per_category: categories.iter().zip(0..).map(|(&id, class)| (id, ap(class))).collect(),
+        ap_per_category: files.categories.iter().zip(0..).map(|(&id, class)| (id, ap(class))).collect(),
+        warnings: doubts::beyond(&files.boxes).into_iter().chain(doubts::of(files, scores.statistics[1])).collect(),
     }
 }
 
@@ -81,8 +94,8 @@ struct VocCategory {
     positives: usize,
 }
 
-fn of_voc(boxes: &Boxes, categories: &[i64]) -> Report<Option<VocCategory>> {
-    let scores = voc(boxes);
+fn of_voc(files: &Files) -> Report<Option<VocCategory>> {
+    let scores = voc(&files.boxes);
     let mean = |of: fn(&crate::metric::Voc) -> f64| {
         (!scores.is_empty()).then(|| scores.values().map(of).sum::<f64>() / scores.len() as f64)
     };
@@ -91,6 +104,7 @@ fn of_voc(boxes: &Boxes, categories: &[i64]) -> Report<Option<VocCategory>> {
         let ap = scores.get(&class)?;
         Some(VocCategory { ap_all_points: ap.all_points, ap_11_points: ap.eleven_points, positives: ap.positives })
     };
-    let ap_per_category = categories.iter().zip(0..).map(|(&id, class)| (id, of_class(class))).collect();
-    Report { stats: Named(stats), ap_per_category }
+    let ap_per_category = files.categories.iter().zip(0..).map(|(&id, class)| (id, of_class(class))).collect();
+    let warnings = doubts::of(files, stats[0].1);
+    Report { stats: Named(stats), ap_per_category, warnings }
 }

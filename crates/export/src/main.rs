@@ -1,8 +1,8 @@
 //! Exports the records of a report; `cargo xtask export` starts it.
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use clap::{Parser, ValueEnum};
-use export::{csv, events, parquet, tables};
+use export::{Name, csv, events, names, parquet, tables};
 use record::fs::NewFolder;
 use std::io::{BufWriter, Write};
 use std::path::PathBuf;
@@ -44,31 +44,23 @@ fn export(Arguments { records, format, out }: &Arguments) -> Result<()> {
     let mut file = |name: &str| -> Result<BufWriter<std::fs::File>> { Ok(BufWriter::new(folder.file(name)?)) };
     match format {
         Format::Csv => {
-            for table in tables(&entries) {
+            for table in tables(&entries)? {
                 let mut file = file(&format!("{}.csv", table.name))?;
                 csv(&table, &mut file)?;
                 file.flush()?;
             }
         }
         Format::Parquet => {
-            for table in tables(&entries) {
+            for table in tables(&entries)? {
                 let mut file = file(&format!("{}.parquet", table.name))?;
                 parquet(&table, &mut file)?;
                 file.flush()?;
             }
         }
         Format::Tensorboard => {
-            for entry in &entries {
-                let id = entry.record.id.as_str();
-                if id.is_empty() || !id.bytes().all(|digit| digit.is_ascii_hexdigit()) {
-                    bail!(
-                        "{}: expected a run id of hexadecimal digits, which names a folder, found {id:?}\n  \
-                         hint: restore the file from version control",
-                        records.display()
-                    );
-                }
-                let mut file = file(&format!("{}/events.out.tfevents.wrs-bench", entry.record.id))?;
-                file.write_all(&events(entry)?)?;
+            for (entry, Name { group, run }) in entries.iter().zip(names(&entries)) {
+                let mut file = file(&format!("{group}/{run}/events.out.tfevents.wrs-bench"))?;
+                file.write_all(&events(entry, &group)?)?;
                 file.flush()?;
             }
         }

@@ -1,5 +1,7 @@
 //! Records as tables.
 
+use anyhow::{Context, Result};
+use jiff::Timestamp;
 use record::{Entry, EpochRow, LayerRow, NormRow, Outcome};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
@@ -30,7 +32,11 @@ pub enum Values {
     /// Real numbers.
     Number(Vec<Option<f64>>),
     /// Counts, seeds and steps.
-    Whole(Vec<Option<u64>>),
+    Whole(Vec<Option<i64>>),
+    /// What is on or off.
+    Flag(Vec<Option<bool>>),
+    /// Moments.
+    Time(Vec<Option<Timestamp>>),
 }
 
 impl Values {
@@ -40,6 +46,8 @@ impl Values {
             Self::Text(values) => values.len(),
             Self::Number(values) => values.len(),
             Self::Whole(values) => values.len(),
+            Self::Flag(values) => values.len(),
+            Self::Time(values) => values.len(),
         }
     }
 
@@ -50,8 +58,12 @@ impl Values {
 }
 
 /// The tables of `entries`: `runs`, `epochs`, `norms` and `layers`. Scores are as the task gives them.
-pub fn tables(entries: &[Entry]) -> Vec<Table> {
-    vec![runs(entries), epochs(entries), norms(entries), layers(entries)]
+///
+/// # Errors
+///
+/// Where a record's times are not in RFC 3339.
+pub fn tables(entries: &[Entry]) -> Result<Vec<Table>> {
+    Ok(vec![runs(entries)?, epochs(entries), norms(entries), layers(entries)])
 }
 
 fn text<T>(name: &str, rows: &[T], value: impl Fn(&T) -> Option<String>) -> Column {
@@ -62,11 +74,25 @@ fn number<T>(name: &str, rows: &[T], value: impl Fn(&T) -> Option<f64>) -> Colum
     Column { name: name.to_owned(), values: Values::Number(rows.iter().map(value).collect()) }
 }
 
+/// As text where a number is beyond what other tools count to.
 fn whole<T>(name: &str, rows: &[T], value: impl Fn(&T) -> Option<u64>) -> Column {
-    Column { name: name.to_owned(), values: Values::Whole(rows.iter().map(value).collect()) }
+    let numbers: Result<Vec<Option<i64>>, _> =
+        rows.iter().map(|row| value(row).map(i64::try_from).transpose()).collect();
+    let text = |_| Values::Text(rows.iter().map(|row| Some(value(row)?.to_string())).collect());
+    Column { name: name.to_owned(), values: numbers.map_or_else(text, Values::Whole) }
 }
 
-fn runs(entries: &[Entry]) -> Table {
+fn time(name: &str, entries: &[Entry], value: impl Fn(&Entry) -> &str) -> Result<Column> {
+    let times = entries.iter().map(|entry| Ok(Some(moment(entry, value(entry))?)));
+    Ok(Column { name: name.to_owned(), values: Values::Time(times.collect::<Result<_>>()?) })
+}
+
+/// The moment that `text` of a record means.
+pub(crate) fn moment(entry: &Entry, text: &str) -> Result<Timestamp> {
+    text.parse().with_context(|| format!("run {}: expected a time in RFC 3339, found `{text}`", entry.record.id))
+}
+
+fn runs(entries: &[Entry]) -> Result<Table> {
     let settings: Vec<BTreeMap<String, Value>> = entries.iter().map(settings).collect();
     let keys: BTreeSet<&String> = settings.iter().flat_map(BTreeMap::keys).collect();
     let scores: BTreeSet<&String> =
@@ -102,10 +128,10 @@ fn runs(entries: &[Entry]) -> Table {
         text("kernels", entries, |entry| entry.record.provenance.kernels.clone()),
         text("cpu", entries, |entry| Some(entry.record.provenance.cpu.clone())),
         whole("threads", entries, |entry| Some(entry.record.provenance.threads)),
-        text("started", entries, |entry| Some(entry.record.provenance.started.clone())),
-        text("ended", entries, |entry| Some(entry.record.provenance.ended.clone())),
+        time("started", entries, |entry| &entry.record.provenance.started)?,
+        time("ended", entries, |entry| &entry.record.provenance.ended)?,
     ]);
-    Table { name: "runs", columns }
+    Ok(Table { name: "runs", columns })
 }
 
 /// Everything that a spec sets, by dotted key; what is null is not set.
@@ -116,7 +142,7 @@ pub(crate) fn settings(entry: &Entry) -> BTreeMap<String, Value> {
             Value::Object(table) => {
                 table.iter().for_each(|(inner, value)| insert(settings, &format!("{key}.{inner}"), value));
             }
-            value => drop(settings.insert(key.to_owned(), value.clone())),
+            value => drop(settings.insert(key.to_owned(), as_written(value))),
         }
     }
     let spec = &entry.record.spec;
@@ -135,11 +161,28 @@ pub(crate) fn settings(entry: &Entry) -> BTreeMap<String, Value> {
     settings
 }
 
-/// A column of numbers where all that is set is a number.
+/// A setting as a configuration has it: one that is kept as `f32` is recorded as 0.6000000238418579 where 0.6 is meant.
+fn as_written(value: &Value) -> Value {
+    match value {
+        Value::Array(values) => values.iter().map(as_written).collect(),
+        Value::Number(number) if number.is_f64() => {
+            let number = number.as_f64().unwrap_or(f64::NAN);
+            let single = number as f32;
+            let written = if f64::from(single) == number { single.to_string().parse().ok() } else { None };
+            written.unwrap_or(number).into()
+        }
+        other => other.clone(),
+    }
+}
+
+/// A column of numbers, or of flags, where all that is set is of that kind.
 fn setting(key: &str, settings: &[BTreeMap<String, Value>]) -> Column {
     let values = || settings.iter().filter_map(|settings| settings.get(key));
-    if values().all(Value::is_u64) {
-        whole(key, settings, |settings| settings.get(key)?.as_u64())
+    let of = |values| Column { name: key.to_owned(), values };
+    if values().all(Value::is_i64) {
+        of(Values::Whole(settings.iter().map(|settings| settings.get(key)?.as_i64()).collect()))
+    } else if values().all(Value::is_boolean) {
+        of(Values::Flag(settings.iter().map(|settings| settings.get(key)?.as_bool()).collect()))
     } else if values().all(Value::is_number) {
         number(key, settings, |settings| settings.get(key)?.as_f64())
     } else {

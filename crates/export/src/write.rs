@@ -2,7 +2,10 @@
 
 use crate::table::{Table, Values};
 use anyhow::Result;
-use arrow_array::{ArrayRef, Float64Array, RecordBatch, StringArray, UInt64Array};
+use arrow_array::{
+    ArrayRef, BooleanArray, Float64Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray,
+};
+use jiff::Timestamp;
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::properties::WriterProperties;
@@ -10,7 +13,7 @@ use std::io::Write;
 use std::sync::Arc;
 
 /// Writes `table` as CSV, with its columns' names first. Numbers have as many digits as it takes to read the same number
-/// again; where there is no value, nothing stands.
+/// again, times are in RFC 3339; where there is no value, nothing stands.
 ///
 /// # Errors
 ///
@@ -33,10 +36,13 @@ fn cell(values: &Values, row: usize) -> String {
         Values::Text(values) => at(values, row),
         Values::Number(values) => at(values, row),
         Values::Whole(values) => at(values, row),
+        Values::Flag(values) => at(values, row),
+        Values::Time(values) => at(values, row),
     }
 }
 
-/// Writes `table` as Parquet: text as strings, numbers as `double`, counts as unsigned 64-bit integers, what is missing as null.
+/// Writes `table` as Parquet: text as strings, numbers as `double`, counts as signed 64-bit integers, flags as booleans, times
+/// as timestamps in microseconds of UTC, what is missing as null.
 ///
 /// # Errors
 ///
@@ -46,7 +52,12 @@ pub fn parquet(table: &Table, out: impl Write + Send) -> Result<()> {
         let array: ArrayRef = match &column.values {
             Values::Text(values) => Arc::new(StringArray::from_iter(values)),
             Values::Number(values) => Arc::new(Float64Array::from_iter(values)),
-            Values::Whole(values) => Arc::new(UInt64Array::from_iter(values)),
+            Values::Whole(values) => Arc::new(Int64Array::from_iter(values)),
+            Values::Flag(values) => Arc::new(BooleanArray::from_iter(values)),
+            Values::Time(values) => {
+                let times = values.iter().map(|time| time.map(Timestamp::as_microsecond));
+                Arc::new(TimestampMicrosecondArray::from_iter(times).with_timezone("UTC"))
+            }
         };
         (column.name.clone(), array, true)
     });

@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 use arrow_array::cast::AsArray;
-use arrow_array::types::{Float64Type, UInt64Type};
+use arrow_array::types::{Float64Type, Int64Type, TimestampMicrosecondType};
 use export::{Table, Values, tables};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use record::Entry;
@@ -24,7 +24,7 @@ fn column<'t>(table: &'t Table, name: &str) -> &'t Values {
 #[test]
 fn tables_say_what_records_say() {
     let entries = entries();
-    let [runs, epochs, norms, layers] = tables(&entries).try_into().unwrap();
+    let [runs, epochs, norms, layers] = tables(&entries).unwrap().try_into().unwrap();
     for table in [&runs, &epochs, &norms, &layers] {
         let names: std::collections::BTreeSet<&str> = table.columns.iter().map(|column| column.name.as_str()).collect();
         assert_eq!(names.len(), table.columns.len(), "two columns of one name in {}", table.name);
@@ -39,7 +39,7 @@ fn tables_say_what_records_say() {
     assert_eq!(column(&runs, "method.decay"), &Values::Number(decays.collect()));
     let tests = entries.iter().map(|entry| entry.test.as_ref().map(|test| test.scores["mean_iou"]));
     assert_eq!(column(&runs, "test/mean_iou"), &Values::Number(tests.collect()));
-    let steps = entries.iter().flat_map(|entry| entry.record.epochs.iter().map(|row| Some(row.step)));
+    let steps = entries.iter().flat_map(|entry| entry.record.epochs.iter().map(|row| Some(row.step as i64)));
     assert_eq!(column(&epochs, "step"), &Values::Whole(steps.collect()));
     let norm = entries.iter().flat_map(|entry| entry.record.norms.iter().map(|row| Some(row.filter_norm_median)));
     assert_eq!(column(&norms, "filter_norm_median"), &Values::Number(norm.collect()));
@@ -47,9 +47,69 @@ fn tables_say_what_records_say() {
     assert_eq!(column(&layers, "layer"), &Values::Text(names.collect()));
 }
 
+/// One entry, changed.
+fn changed(change: impl FnOnce(&mut record::Record)) -> Entry {
+    let mut entry = entries().remove(0);
+    change(&mut entry.record);
+    entry
+}
+
+#[test]
+fn values_have_the_type_that_they_were_written_with() {
+    let set =
+        |key: &str, value: serde_json::Value| changed(|record| drop(record.spec.method.insert(key.to_owned(), value)));
+    let column = |entries: &[Entry], name: &str| column(&tables(entries).unwrap()[0], name).clone();
+    let json = |text: &str| serde_json::from_str::<serde_json::Value>(text).unwrap();
+    let entries = [set("x", json("true")), set("y", json("1")), set("x", json("false"))];
+    assert_eq!(column(&entries, "method.x"), Values::Flag(vec![Some(true), None, Some(false)]));
+    let entries = [set("x", json("-3")), set("x", json("4"))];
+    assert_eq!(column(&entries, "method.x"), Values::Whole(vec![Some(-3), Some(4)]));
+    let entries = [set("x", json("-3")), set("x", json("0.5"))];
+    assert_eq!(column(&entries, "method.x"), Values::Number(vec![Some(-3.0), Some(0.5)]));
+    let entries = [set("x", json("true")), set("x", json("1"))];
+    let words = |words: &[&str]| Values::Text(words.iter().map(|word| Some((*word).to_owned())).collect());
+    assert_eq!(column(&entries, "method.x"), words(&["true", "1"]));
+    // 0.6 and 0.1 as f32; numbers that are not one are as they are.
+    let entries = [set("x", json("0.6000000238418579")), set("x", json("0.123456789012345")), set("x", json("0.1"))];
+    assert_eq!(column(&entries, "method.x"), Values::Number(vec![Some(0.6), Some(0.123_456_789_012_345), Some(0.1)]));
+    let entries = [set("x", json("[0.10000000149011612, 1e-30]"))];
+    assert_eq!(column(&entries, "method.x"), words(&["[0.1,1e-30]"]));
+
+    let entries = [changed(|record| record.spec.seed = 7), changed(|record| record.spec.seed = u64::MAX)];
+    assert_eq!(column(&entries[..1], "seed"), Values::Whole(vec![Some(7)]));
+    assert_eq!(column(&entries, "seed"), words(&["7", "18446744073709551615"]), "beyond a signed integer");
+
+    let started = |text: &str| [changed(|record| record.provenance.started = text.to_owned())];
+    let expected = "2026-01-02T03:04:05Z".parse().unwrap();
+    assert_eq!(column(&started("2026-01-02T03:04:05Z"), "started"), Values::Time(vec![Some(expected)]));
+    let message = format!("{:#}", tables(&started("yesterday")).unwrap_err());
+    assert!(message.contains("expected a time in RFC 3339, found `yesterday`"), "{message}");
+}
+
+#[test]
+fn runs_are_named_by_row_and_seed() {
+    let entry = |name: &str, lr: f64, seed: u64| {
+        changed(|record| {
+            record.spec.method = [("name".to_owned(), name.into())].into_iter().collect();
+            record.spec.optimizer.insert("lr".to_owned(), lr.into());
+            record.spec.seed = seed;
+        })
+    };
+    let named = |entries: &[Entry]| -> Vec<String> {
+        export::names(entries).into_iter().map(|name| format!("{}/{}", name.group, name.run)).collect()
+    };
+    let entries = [entry("wrs", 0.1, 0), entry("wrs", 0.1, 1), entry("wrs", 0.2, 0), entry("none", 0.1, 0)];
+    assert_eq!(named(&entries), ["wrs lr 0.1/seed 0", "wrs lr 0.1/seed 1", "wrs lr 0.2/seed 0", "none/seed 0"]);
+    // Nothing leads out of the folder, and no two are equal.
+    let mut other = entry("../a:b", 0.1, 0);
+    other.record.spec.dataset = "another".to_owned();
+    let entries = [entry("../a:b", 0.1, 0), other, entry("../a:b", 0.1, 0)];
+    assert_eq!(named(&entries), ["-a-b/seed 0", "-a-b (2)/seed 0", "-a-b/seed 0 again"]);
+}
+
 #[test]
 fn csv_is_read_back_to_the_last_bit() {
-    for table in tables(&entries()) {
+    for table in tables(&entries()).unwrap() {
         let mut bytes = Vec::new();
         export::csv(&table, &mut bytes).unwrap();
         let mut reader = csv::Reader::from_reader(bytes.as_slice());
@@ -62,6 +122,8 @@ fn csv_is_read_back_to_the_last_bit() {
                 Values::Text(_) => Values::Text(cells.map(|cell| cell.map(str::to_owned)).collect()),
                 Values::Number(_) => Values::Number(cells.map(|cell| cell.map(|cell| cell.parse().unwrap())).collect()),
                 Values::Whole(_) => Values::Whole(cells.map(|cell| cell.map(|cell| cell.parse().unwrap())).collect()),
+                Values::Flag(_) => Values::Flag(cells.map(|cell| cell.map(|cell| cell.parse().unwrap())).collect()),
+                Values::Time(_) => Values::Time(cells.map(|cell| cell.map(|cell| cell.parse().unwrap())).collect()),
             };
             assert_eq!(found, column.values, "{} of {}", column.name, table.name);
         }
@@ -71,7 +133,7 @@ fn csv_is_read_back_to_the_last_bit() {
 #[test]
 fn parquet_is_read_back_to_the_last_bit() {
     let folder = tempfile::tempdir().unwrap();
-    for table in tables(&entries()) {
+    for table in tables(&entries()).unwrap() {
         let path = folder.path().join(table.name);
         let mut bytes = Vec::new();
         export::parquet(&table, &mut bytes).unwrap();
@@ -87,7 +149,14 @@ fn parquet_is_read_back_to_the_last_bit() {
                     Values::Text(array.as_string::<i32>().iter().map(|text| text.map(str::to_owned)).collect())
                 }
                 Values::Number(_) => Values::Number(array.as_primitive::<Float64Type>().iter().collect()),
-                Values::Whole(_) => Values::Whole(array.as_primitive::<UInt64Type>().iter().collect()),
+                Values::Whole(_) => Values::Whole(array.as_primitive::<Int64Type>().iter().collect()),
+                Values::Flag(_) => Values::Flag(array.as_boolean().iter().collect()),
+                Values::Time(_) => {
+                    let times = array.as_primitive::<TimestampMicrosecondType>();
+                    assert_eq!(times.timezone(), Some("UTC"));
+                    let time = |micros| jiff::Timestamp::from_microsecond(micros).unwrap();
+                    Values::Time(times.iter().map(|micros| micros.map(time)).collect())
+                }
             };
             assert_eq!(found, column.values, "{} of {}", column.name, table.name);
         }
@@ -123,6 +192,7 @@ print(json.dumps({
     "scalars": {tag: [[e.step, e.value] for e in run.Scalars(tag)] for tag in run.Tags()["scalars"]},
     "hparams": {key: value(v) for key, v in start.session_start_info.hparams.items()},
     "status": end.session_end_info.status,
+    "group": start.session_start_info.group_name,
 }))
 "#;
     let python = std::env::var("WRS_BENCH_PYTHON").unwrap_or_else(|_| "python3".to_owned());
@@ -135,7 +205,7 @@ print(json.dumps({
     let entry = entries.iter().find(|entry| entry.test.is_some()).unwrap();
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("events.out.tfevents.test");
-    record::fs::write_atomic(&file, &export::events(entry).unwrap()).unwrap();
+    record::fs::write_atomic(&file, &export::events(entry, "wrs lr 0.1").unwrap()).unwrap();
     let output = Command::new(&python).args(["-c", SCRIPT]).arg(folder.path()).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let seen: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
@@ -152,7 +222,8 @@ print(json.dumps({
     assert_eq!(scalar("test/mean_iou"), [(record.steps, test)]);
     assert_eq!(seen["hparams"]["optimizer.lr"], record.spec.optimizer["lr"]);
     assert_eq!(seen["hparams"]["method.name"], record.spec.method["name"]);
-    assert_eq!(seen["hparams"]["seed"].as_f64(), Some(record.spec.seed as f64));
+    // The seeds of a group share what is shown of it.
+    assert_eq!((&seen["hparams"]["seed"], &seen["group"]), (&serde_json::Value::Null, &"wrs lr 0.1".into()));
     assert_eq!(seen["status"], 1);
 }
 
@@ -173,18 +244,10 @@ fn nothing_is_overwritten_and_bad_records_are_named() {
     }
     let out = folder.path().join("events");
     assert_eq!(export(&records(), &out, "tensorboard").0, Some(0));
-    assert_eq!(std::fs::read_dir(&out).unwrap().count(), entries().len(), "a folder a run");
-    // An id is a folder's name.
-    let outside = std::fs::read_to_string(records())
-        .unwrap()
-        .lines()
-        .next()
-        .unwrap()
-        .replace(entries()[0].record.id.as_str(), "../outside");
-    let path = folder.path().join("outside.jsonl");
-    record::fs::write_atomic(&path, outside.as_bytes()).unwrap();
-    let (code, message) = export(&path, &folder.path().join("out"), "tensorboard");
-    assert!(code == Some(1) && message.contains("expected a run id of hexadecimal digits"), "{message}");
+    let files = export::names(&entries())
+        .into_iter()
+        .map(|name| out.join(name.group).join(name.run).join("events.out.tfevents.wrs-bench"));
+    assert!(files.into_iter().all(|file| file.is_file()));
     let broken = folder.path().join("broken.jsonl");
     record::fs::write_atomic(&broken, b"{}\n").unwrap();
     let out = folder.path().join("none");

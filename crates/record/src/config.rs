@@ -136,6 +136,9 @@ impl Config {
             return Err(config.error(place, &format!("expected at least one entry in `{key}`, found none")));
         }
         config.check_rungs()?;
+        if let Some((start, message)) = crate::finite::mistake(&config.text) {
+            return Err(error(format!("line {}: {message}", config.line_at(start))));
+        }
         let tuning = &config.form.tuning;
         let problem = match tuning.margin {
             _ if tuning.finalists == 0 => Some(("finalists", "expected at least one finalist, found 0".to_owned())),
@@ -232,6 +235,10 @@ impl Config {
             let is_set = selection.set.iter().any(|(key, _)| key == "optimizer.lr");
             let matched = self.is_matched(index, &mut spec, &search)? && !is_set;
             for (key, value) in &selection.set {
+                // TOML has no null: what JSON cannot hold is not finite.
+                if value.is_null() {
+                    return Err(ConfigError::Selection(format!("`{key}` must be a finite number")));
+                }
                 set(&mut spec, key, value.clone()).map_err(ConfigError::Selection)?;
             }
             let error = |message: String| self.error(&["method", &index.to_string(), "search"], &message);

@@ -9,6 +9,7 @@ mod config;
 mod difference;
 pub mod digest;
 mod entries;
+mod finite;
 #[cfg(test)]
 mod fixture;
 pub mod fs;
@@ -22,6 +23,7 @@ pub mod statistics;
 mod store;
 mod study;
 mod table;
+pub mod text;
 mod tuning;
 
 pub use agreement::{Disagreement, disagreements, log_disagreement};

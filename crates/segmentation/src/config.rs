@@ -2,7 +2,7 @@
 
 use data::augment::Augmentation;
 use serde::{Deserialize, Serialize};
-use train::{among, within};
+use train::{among, at_least_one_example, within};
 use vision::ResNetConfig;
 
 /// The `[task]` table of a configuration.
@@ -194,7 +194,8 @@ impl Config {
     ///
     /// The key at fault, what was expected there, and what was found.
     pub fn check(&self) -> Result<(), String> {
-        let Self { model, loss, size, tile, augmentation, .. } = self;
+        let Self { model, loss, size, tile, augmentation, examples } = self;
+        at_least_one_example(*examples)?;
         model.check()?;
         let shortest = model.shortest();
         for (key, size) in [("size", Some(size)), ("tile", tile.as_ref())] {

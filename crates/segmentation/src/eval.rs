@@ -1,24 +1,33 @@
 //! The verb `eval`: how good anybody's masks are.
 
+mod doubts;
+mod files;
+mod palette;
+mod values;
+
 use crate::metric::{Confusion, Summary};
-use anyhow::{Context, bail, ensure};
+use anyhow::{bail, ensure};
 use clap::Parser;
 use data::VOID;
-use data::decode::{MaskPixels, mask};
+use doubts::Unknown;
+use palette::Side;
 use rayon::prelude::*;
 use serde::Serialize;
-use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+use values::{List, Meanings};
 
 /// Scores predicted masks, and prints JSON
 #[derive(Parser)]
 #[command(name = "cargo xtask eval segmentation", bin_name = "cargo xtask eval segmentation", no_binary_name = true)]
 #[command(
-    after_help = "Masks are PNG files of at most 8 bits a pixel, grey or with a palette, whose values are indices of \
-                        classes. A prediction is looked for under the name that its truth has, in subfolders too. What is \
+    after_help = "Masks are PNG files of one value a pixel, of at most 8 bits, gray or with a palette. A prediction has the name \
+                        of its truth, in subfolders too; hidden files are passed over. Values of pixels are classes counted from \
+                        0, unless `--values` and `--prediction-values` say otherwise, as `columns.values` does in a manifest: \
+                        `--values 0,255` where 255 is class 1, `--values 1-150` for ADE20K, which counts from 1. What is \
                         undefined, such as the IoU of a class that does not occur, is null. A class that is ignored in the \
-                        truth but predicted for other pixels has an IoU of 0, which counts."
+                        truth but predicted for other pixels has an IoU of 0, which counts. What looks wrong is listed under \
+                        `warnings`."
 )]
 struct Arguments {
     /// Folder of the true masks
@@ -27,12 +36,18 @@ struct Arguments {
     /// Folder of the predicted masks
     #[arg(long, value_name = "DIR")]
     predictions: PathBuf,
-    /// Number of classes, whose indices are 0 to N-1
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=255))]
-    classes: u8,
+    /// Number of classes; that of `--values` where those are given
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=255), required_unless_present = "values")]
+    classes: Option<u8>,
+    /// Values of the classes in true masks, in the order of the classes, such as 0,255 or 7,8,11-13
+    #[arg(long, value_name = "VALUES")]
+    values: Option<List>,
+    /// The same of predicted masks; 0 to N-1 where it is not given
+    #[arg(long, value_name = "VALUES")]
+    prediction_values: Option<List>,
     /// Values of true pixels that are not judged, in place of 255
-    #[arg(long, value_name = "VALUE", default_value = "255", value_delimiter = ',')]
-    ignore: Vec<u8>,
+    #[arg(long, value_name = "VALUES")]
+    ignore: Option<List>,
 }
 
 #[derive(Serialize)]
@@ -43,6 +58,8 @@ struct Report {
     summary: Summary,
     /// `[true, predicted]`
     confusion: Vec<Vec<u64>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    warnings: Vec<String>,
 }
 
 /// Scores the masks in the folders that `arguments` name: JSON.
@@ -51,105 +68,126 @@ struct Report {
 ///
 /// A [`clap::Error`] where the arguments are wrong or ask for help; otherwise the file, the place and the mistake.
 pub fn eval(arguments: &[OsString]) -> train::Result<String> {
-    let Arguments { truth, predictions, classes, ignore } = Arguments::try_parse_from(arguments)?;
-    let names = masks(&truth)?;
-    ensure!(!names.is_empty(), "{}: expected PNG files, found none", truth.display());
-    let predicted = masks(&predictions)?;
-    for (what, of, name, other) in [
-        ("truth without a prediction", &truth, names.difference(&predicted).next(), &predictions),
-        ("a prediction without truth", &predictions, predicted.difference(&names).next(), &truth),
-    ] {
-        if let Some(name) = name {
-            let (file, expected) = (of.join(name), other.join(name));
-            bail!("{}: {what}: expected {}, found no such file", file.display(), expected.display());
-        }
-    }
+    let Arguments { truth, predictions, classes, values, prediction_values, ignore } =
+        Arguments::try_parse_from(arguments)?;
+    let meanings = Meanings::new(classes, values, prediction_values, ignore).map_err(anyhow::Error::msg)?;
+    let (names, predicted) = (files::masks(&truth)?, files::masks(&predictions)?);
+    files::check_names((&truth, &names), (&predictions, &predicted))?;
     let names: Vec<PathBuf> = names.into_iter().collect();
-    // A matrix of counts for each of a few groups of files: sums of whole numbers do not depend on their order.
+    // A sum for each of a few groups of files: sums of whole numbers do not depend on their order.
     let group = names.len().div_ceil(64);
-    let sums: Vec<train::Result<Confusion>> = names
+    let sums: Vec<train::Result<Sum>> = names
         .par_chunks(group)
         .map(|names| {
-            let mut sum = Confusion::default();
+            let mut sum = Sum::default();
             for name in names {
-                observe(&truth.join(name), &predictions.join(name), classes, &ignore, &mut sum)?;
+                sum.observe(&truth.join(name), &predictions.join(name), &meanings)?;
             }
             Ok(sum)
         })
         .collect();
-    let mut sum = Confusion::default();
+    let mut sum = Sum::default();
     // In order, so that the first mistake is the same each time.
-    for confusion in sums {
-        sum += &confusion?;
+    for part in sums {
+        sum.add(part?);
     }
-    let row = |truth: u8| (0..classes).map(|predicted| sum.count(truth, predicted)).collect::<Vec<u64>>();
+    let warnings = sum.doubts(&meanings, &truth)?;
+    for warning in &warnings {
+        eprintln!("warning: {warning}");
+    }
+    let classes = meanings.classes as u8;
+    let row = |truth: u8| (0..classes).map(|predicted| sum.confusion.count(truth, predicted)).collect::<Vec<u64>>();
     let confusion: Vec<Vec<u64>> = (0..classes).map(row).collect();
     let pixels = confusion.iter().flatten().sum();
-    let report = Report { images: names.len(), pixels, summary: sum.summary(classes.into()), confusion };
+    let summary = sum.confusion.summary(meanings.classes);
+    let report = Report { images: names.len(), pixels, summary, confusion, warnings };
     Ok(serde_json::to_string_pretty(&report)?)
 }
 
-/// The paths below `folder` of the PNG files in it.
-fn masks(folder: &Path) -> train::Result<BTreeSet<PathBuf>> {
-    let mut found = BTreeSet::new();
-    for entry in walkdir::WalkDir::new(folder).follow_links(true) {
-        let entry = entry.with_context(|| format!("{}: cannot list the masks", folder.display()))?;
-        let is_png = entry.path().extension().is_some_and(|extension| extension.eq_ignore_ascii_case("png"));
-        if is_png && entry.file_type().is_file() {
-            found.insert(entry.path().strip_prefix(folder)?.to_owned());
-        }
-    }
-    Ok(found)
+/// What is counted of masks.
+#[derive(Default)]
+struct Sum {
+    confusion: Confusion,
+    truth: Side,
+    predictions: Side,
+    /// The first value of each side that means nothing.
+    unknown: [Option<Unknown>; 2],
 }
 
-/// Adds the pixels of a file to `sum`.
-fn observe(truth: &Path, prediction: &Path, classes: u8, ignore: &[u8], sum: &mut Confusion) -> train::Result<()> {
-    let (mut of_truth, of_prediction) = (read(truth)?, read(prediction)?);
-    ensure!(
-        (of_truth.height, of_truth.width) == (of_prediction.height, of_prediction.width),
-        "{}: expected {}×{} pixels (height × width) as in {}, found {}×{}",
-        prediction.display(),
-        of_truth.height,
-        of_truth.width,
-        truth.display(),
-        of_prediction.height,
-        of_prediction.width
-    );
-    let width = of_truth.width;
-    for (index, value) in of_truth.pixels.iter_mut().enumerate() {
-        if ignore.contains(value) {
-            *value = VOID;
-        } else if *value >= classes {
-            let all: Vec<String> = ignore.iter().chain([&*value]).map(ToString::to_string).collect();
-            bail!(
-                "{}: expected classes below {classes} or an ignored value, found {value} at row {}, column {}\n  hint: \
-                 `--ignore {}` leaves such pixels out",
-                truth.display(),
-                index / width,
-                index % width,
-                all.join(",")
-            );
-        }
-    }
-    let judged = of_truth.pixels.iter().zip(&of_prediction.pixels).position(|(of, by)| *of != VOID && *by >= classes);
-    if let Some(index) = judged {
-        bail!(
-            "{}: expected classes below {classes}, found {} at row {}, column {}",
+impl Sum {
+    /// Adds the pixels of an image.
+    fn observe(&mut self, truth: &Path, prediction: &Path, meanings: &Meanings) -> train::Result<()> {
+        let (of_truth, of_prediction) = (files::read(truth)?, files::read(prediction)?);
+        ensure!(
+            (of_truth.height, of_truth.width) == (of_prediction.height, of_prediction.width),
+            "{}: expected {}×{} pixels (height × width) as in {}, found {}×{}",
             prediction.display(),
-            of_prediction.pixels[index],
-            index / width,
-            index % width
+            of_truth.height,
+            of_truth.width,
+            truth.display(),
+            of_prediction.height,
+            of_prediction.width
         );
+        self.truth.observe(truth, &of_truth.pixels, of_truth.palette.as_deref());
+        self.predictions.observe(prediction, &of_prediction.pixels, of_prediction.palette.as_deref());
+        let (classes, predicted) = (meanings.of_truth(), meanings.of_predictions());
+        let unknown = |path: &Path, pixels: &[u8], index: usize| Unknown {
+            value: pixels[index],
+            file: path.display().to_string(),
+            row: index / of_truth.width,
+            column: index % of_truth.width,
+        };
+        let [in_truth, in_predictions] = &mut self.unknown;
+        let [mut known_classes, mut known_predicted] = [const { Vec::new() }; 2];
+        for (index, (value, guess)) in of_truth.pixels.iter().zip(&of_prediction.pixels).enumerate() {
+            let class = classes[usize::from(*value)].unwrap_or_else(|| {
+                in_truth.get_or_insert_with(|| unknown(truth, &of_truth.pixels, index));
+                VOID
+            });
+            let guess = predicted[usize::from(*guess)].unwrap_or_else(|| {
+                if class != VOID {
+                    in_predictions.get_or_insert_with(|| unknown(prediction, &of_prediction.pixels, index));
+                }
+                VOID
+            });
+            known_classes.push(class);
+            known_predicted.push(guess);
+        }
+        self.confusion.observe(&known_classes, &known_predicted);
+        Ok(())
     }
-    sum.observe(&of_truth.pixels, &of_prediction.pixels);
-    Ok(())
-}
 
-/// A mask of one index a pixel.
-fn read(path: &Path) -> train::Result<MaskPixels> {
-    let mut file = Vec::new();
-    record::fs::read_pieces(path, |piece| file.extend_from_slice(piece))?;
-    let mask = mask(&file).map_err(|reason| anyhow::anyhow!("{}: {reason}", path.display()))?;
-    ensure!(mask.channels == 1, "{}: expected one index a pixel, found colours", path.display());
-    Ok(mask)
+    /// Both together.
+    fn add(&mut self, other: Self) {
+        self.confusion += &other.confusion;
+        self.truth.add(other.truth);
+        self.predictions.add(other.predictions);
+        for (own, other) in self.unknown.iter_mut().zip(other.unknown) {
+            *own = own.take().or(other);
+        }
+    }
+
+    /// What looks wrong.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong.
+    fn doubts(&self, meanings: &Meanings, truth: &Path) -> train::Result<Vec<String>> {
+        match &self.unknown {
+            [Some(unknown), _] => bail!(doubts::unknown_in_truth(unknown, meanings, &self.truth)),
+            [None, Some(unknown)] => bail!(doubts::unknown_in_predictions(unknown, meanings, &self.predictions)),
+            [None, None] => {}
+        }
+        let absent = doubts::absent(meanings, &self.truth);
+        let absent = absent.map_err(|reason| anyhow::anyhow!("{}: {reason}", truth.display()))?;
+        let mut warnings: Vec<String> =
+            absent.into_iter().chain(doubts::ambiguous(meanings, &self.predictions)).collect();
+        let palettes = palette::disagreements(&self.truth, &self.predictions);
+        // Palettes say more than the numbers of pixels.
+        if palettes.is_empty() {
+            warnings.extend(doubts::renamed(meanings, &self.confusion));
+        }
+        warnings.extend(palettes);
+        Ok(warnings)
+    }
 }

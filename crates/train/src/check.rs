@@ -31,3 +31,15 @@ pub fn among<T: PartialEq + Display>(key: &str, value: T, allowed: &[T]) -> Resu
     };
     Err(format!("`{key}`: expected {expected}, found {value}"))
 }
+
+/// That the key `examples` of a task leaves some.
+///
+/// # Errors
+///
+/// The key, what was expected there, and what was found.
+pub fn at_least_one_example(examples: Option<usize>) -> Result<(), String> {
+    match examples {
+        Some(0) => Err("`examples`: expected at least 1, found 0".to_owned()),
+        _ => Ok(()),
+    }
+}

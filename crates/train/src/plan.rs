@@ -39,6 +39,9 @@ impl Settings {
     }
 }
 
+/// More epochs would take years, and the number of all steps has to be a number.
+const MOST: u64 = 1_000_000_000;
+
 fn default_log_every() -> u64 {
     20
 }
@@ -104,6 +107,9 @@ pub fn plan<T: Task>(spec: &Spec, root: &Root) -> Result<Planned<T>, Error> {
     ] {
         if value == 0 {
             return Err(Error::spec("train", format!("`{key}` must be at least 1, found 0")));
+        }
+        if value > MOST && ["epochs", "batch"].contains(&key) {
+            return Err(Error::spec("train", format!("`{key}` must be at most {MOST}, found {value}")));
         }
     }
     if let Some(epochs) = settings.stop_after.filter(|epochs| !(1..settings.epochs).contains(epochs)) {

@@ -17,6 +17,8 @@ fn check(change: impl FnOnce(&mut Value)) -> Result<(), String> {
 
 #[test]
 fn mistakes_are_named_with_their_key() {
+    assert_eq!(check(|c| c["examples"] = json!(1)), Ok(()));
+    assert_eq!(check(|c| c["examples"] = json!(0)), Err("`examples`: expected at least 1, found 0".to_owned()));
     for (key, value) in [
         ("/model", json!({"csrnet": {"width": 1}})),
         ("/model", json!({"mcnn": {"width": 24}})),

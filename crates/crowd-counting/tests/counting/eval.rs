@@ -56,10 +56,23 @@ fn mistakes_are_named_with_their_line() {
         ("truth,count\n1,2\n", "~/counts.csv: expected a column `prediction` in the first line, found `truth,count`"),
         ("1,2\n3,4\n", "~/counts.csv: expected a column `truth` in the first line, found `1,2`"),
         ("", "~/counts.csv: expected a column `truth` in the first line, found ``"),
-        ("truth,prediction\n", "~/counts.csv: expected a line for each image behind the first line, found none"),
+        ("truth,prediction\n", "~/counts.csv: expected a line for each image after the first line, found none"),
         (
             "truth,prediction\n1,2\n3,many\n",
             "~/counts.csv: line 3: expected a number in column `prediction`, found `many`",
+        ),
+        (
+            "truth,prediction,prediction\n10,12,99\n",
+            "~/counts.csv: expected one column `prediction` in the first line, found several in `truth,prediction,prediction`",
+        ),
+        (
+            "truth,image,truth,prediction\n10,a,12,99\n",
+            "~/counts.csv: expected one column `truth` in the first line, found several in `truth,image,truth,prediction`",
+        ),
+        (
+            "truth;prediction\n10;12,5\n",
+            "~/counts.csv: expected a column `truth` in the first line, found `truth;prediction`\n  hint: separate the columns by \
+             commas",
         ),
         ("truth,prediction\n1,2\n,4\n", "~/counts.csv: line 3: expected a number in column `truth`, found ``"),
         ("truth,prediction\n1,NaN\n", "~/counts.csv: line 2: expected a number in column `prediction`, found `NaN`"),
@@ -84,7 +97,16 @@ fn mistakes_are_named_with_their_line() {
         assert!(message.contains(expected), "{file:?}: {message}");
     }
     let message = eval(b"truth,prediction\n1,\xff\n").unwrap_err();
-    assert!(message.starts_with("~/counts.csv: ") && message.contains("UTF-8"), "{message}");
+    assert!(message.starts_with("~/counts.csv: line 2: expected text in UTF-8, found the byte 0xff\n"), "{message}");
+    let wide: Vec<u8> = "truth,prediction\r\n10,12\r\n".encode_utf16().flat_map(u16::to_le_bytes).collect();
+    let message = eval(&[b"\xff\xfe", wide.as_slice()].concat()).unwrap_err();
+    let expected =
+        "~/counts.csv: expected text in UTF-8, found UTF-16\n  hint: `iconv -f UTF-16 -t UTF-8 OLD > NEW` converts it";
+    assert_eq!(message, expected);
+    let message = eval(&wide).unwrap_err();
+    assert!(message.starts_with("~/counts.csv: expected text in UTF-8, found UTF-16LE\n"), "{message}");
+    // A column that is not read may come twice.
+    assert!(eval(b"name,truth,name,prediction\na,1,b,2\n").is_ok());
 }
 
 #[test]

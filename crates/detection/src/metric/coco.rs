@@ -3,7 +3,7 @@
 use super::{Boxes, Found, Truth};
 use hotcoco::params::IouType;
 use hotcoco::{Annotation, COCO, COCOeval, Dataset};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// The names of COCO's statistics, in the order of `pycocotools`: average precision over IoU .50:.05:.95 (the one that
 /// ranks), at .50, at .75, of objects up to 32², up to 96² and above 96² square pixels; average recall with at most 1,
@@ -26,7 +26,10 @@ pub struct Coco {
 pub fn coco(boxes: &Boxes) -> Coco {
     // Classes without objects have no average precision, and no part in the mean.
     let classes: BTreeSet<u32> = boxes.truths.iter().map(|truth| truth.class).collect();
-    let found = boxes.found.iter().filter(|found| classes.contains(&found.class));
+    // hotcoco compares all of an image's detections with all objects before it leaves any out, which takes memory.
+    let beyond: BTreeSet<usize> = beyond(boxes).into_iter().collect();
+    let counted = boxes.found.iter().enumerate().filter(|(index, _)| !beyond.contains(index)).map(|(_, found)| found);
+    let found = counted.filter(|found| classes.contains(&found.class));
     let truths = dataset(boxes.truths.iter().map(annotation_of_truth));
     let mut evaluation = COCOeval::new(truths, dataset(found.map(annotation_of_found)), IouType::Bbox);
     evaluation.params.img_ids = (0..boxes.images).map(u64::from).collect();
@@ -41,6 +44,29 @@ pub fn coco(boxes: &Boxes) -> Coco {
         *statistic = computed(value);
     }
     Coco { statistics, per_class: per_class(&evaluation, &classes) }
+}
+
+/// Detections of an image and class that count: those with the highest scores, of equal ones the earlier.
+pub const MOST: usize = 100;
+
+/// The indices of the detections that do not count, because there are [`MOST`] better ones of their image and class.
+pub fn beyond(boxes: &Boxes) -> Vec<usize> {
+    let of = |index: &usize| (boxes.found[*index].image, boxes.found[*index].class);
+    let mut counts: HashMap<(u32, u32), usize> = HashMap::new();
+    for index in 0..boxes.found.len() {
+        *counts.entry(of(&index)).or_default() += 1;
+    }
+    let many = |index: &usize| counts.get(&of(index)).is_some_and(|count| *count > MOST);
+    let mut indices: Vec<usize> = (0..boxes.found.len()).filter(many).collect();
+    indices.sort_by_key(of);
+    let mut beyond = Vec::new();
+    for group in indices.chunk_by_mut(|one, other| of(one) == of(other)) {
+        // Plus 0.0, for -0.0 equals it.
+        let score = |index: &usize| boxes.found[*index].score + 0.0;
+        group.sort_by(|one, other| score(other).total_cmp(&score(one)));
+        beyond.extend(&group[MOST..]);
+    }
+    beyond
 }
 
 /// What is none was told as -1.

@@ -6,8 +6,8 @@ mod json;
 mod voc;
 
 pub use average_precision::AveragePrecision;
-pub use coco::{Coco, STATISTICS, coco};
-pub use json::read;
+pub use coco::{Coco, MOST, STATISTICS, beyond, coco};
+pub use json::{Files, read};
 pub use voc::{Voc, voc};
 
 /// A box that a network found in an image.

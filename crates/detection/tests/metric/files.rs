@@ -24,11 +24,15 @@ fn result() -> Value {
 }
 
 /// What `eval` says of two files, given as text; paths are without their folder.
-fn eval_text(annotations: &str, results: &str, style: &str) -> Result<Value, String> {
+pub(crate) fn eval_text(annotations: &str, results: &str, style: &str) -> Result<Value, String> {
+    eval_bytes(annotations.as_bytes(), results.as_bytes(), style)
+}
+
+fn eval_bytes(annotations: &[u8], results: &[u8], style: &str) -> Result<Value, String> {
     let folder = tempfile::tempdir().unwrap();
     let paths = [("a.json", annotations), ("r.json", results)].map(|(name, text)| {
         let path = folder.path().join(name);
-        record::fs::write_atomic(&path, text.as_bytes()).unwrap();
+        record::fs::write_atomic(&path, text).unwrap();
         path.into_os_string()
     });
     let [annotations, results] = paths;
@@ -85,7 +89,9 @@ fn area_is_what_the_file_says_and_else_the_box() {
 
 #[test]
 fn a_crowd_is_1_or_true() {
-    for (crowd, expected) in [(json!(1), -1.0), (json!(true), -1.0), (json!(0), 1.0), (json!(false), 1.0)] {
+    let (yes, no) = ([json!(1), json!(true), json!(1.0)], [json!(0), json!(false), json!(0.0)]);
+    for (crowd, expected) in yes.into_iter().map(|crowd| (crowd, -1.0)).chain(no.into_iter().map(|crowd| (crowd, 1.0)))
+    {
         let mut file = annotations();
         file["annotations"][0]["iscrowd"] = crowd;
         let ap = eval(&file, &result()).unwrap()["stats"]["AP"].as_f64().unwrap();
@@ -124,7 +130,7 @@ fn mistakes_in_annotations_are_named() {
     let image = annotations()["images"][1].clone();
     for (file, expected) in [
         (json!([annotation]), "a.json: expected an object with `images`, `annotations` and `categories`, found a list"),
-        (json!("text"), "a.json: expected an object, found string \"text\" (line 1, column 6)"),
+        (json!("text"), "a.json: expected an object, found the text \"text\" (line 1, column 6)"),
         (
             without(annotations(), "", "categories"),
             "a.json: expected the key `categories`, found none (line 1, column ",
@@ -132,11 +138,11 @@ fn mistakes_in_annotations_are_named() {
         (without(annotations(), "/images/1", "id"), "a.json: images[1]: expected the key `id`, found none (line 1"),
         (
             with(annotations(), "/images/1/id", json!("x")),
-            "a.json: images[1].id: expected a whole number, found string \"x\" (l",
+            "a.json: images[1].id: expected a whole number, found the text \"x\" (l",
         ),
         (
             with(annotations(), "/annotations/0/id", json!(1.5)),
-            "a.json: annotations[0].id: expected a whole number, found floating",
+            "a.json: annotations[0].id: expected a whole number, found 1.5 (line 1",
         ),
         (
             with(annotations(), "/annotations", json!({})),
@@ -156,7 +162,7 @@ fn mistakes_in_annotations_are_named() {
         ),
         (
             with(annotations(), "/annotations/0/bbox/2", json!("3")),
-            "a.json: annotations[0].bbox[2]: expected a number, found string",
+            "a.json: annotations[0].bbox[2]: expected a number, found the text \"3\"",
         ),
         (
             with(annotations(), "/annotations/0/bbox/2", json!(-3)),
@@ -168,7 +174,7 @@ fn mistakes_in_annotations_are_named() {
         ),
         (
             with(annotations(), "/annotations/0/iscrowd", json!(2)),
-            "a.json: annotations[0].iscrowd: expected 0 or 1, found integer `2`",
+            "a.json: annotations[0].iscrowd: expected 0 or 1, found 2 (line 1",
         ),
         (
             with(annotations(), "/annotations/0/image_id", json!(140)),
@@ -208,7 +214,7 @@ fn mistakes_in_results_are_named() {
         ),
         (
             with(two.clone(), "/1/score", json!("0.5")),
-            "r.json: [1].score: expected a number, found string \"0.5\" (line 1",
+            "r.json: [1].score: expected a number, found the text \"0.5\" (line 1",
         ),
         (with(two.clone(), "/1/score", Value::Null), "r.json: [1].score: expected a number, found null (line 1"),
         (
@@ -240,14 +246,54 @@ fn what_is_not_json_has_its_place() {
             format!("{result}\n]"),
             "r.json: expected JSON, which has no NaN and no infinity: trailing characters (line 2, column 1)",
         ),
-        (
-            String::new(),
-            "r.json: expected JSON, which has no NaN and no infinity: EOF while parsing a value (line 1, column 0)",
-        ),
+        (String::new(), "r.json: expected a list of detections, found an empty file"),
     ] {
         let found = eval_text(&annotations().to_string(), &text, "coco").expect_err("an error");
         assert!(found.starts_with(place), "found    {found}\nexpected {place}");
     }
+}
+
+#[test]
+fn whole_numbers_may_have_a_point() {
+    let mut file = annotations();
+    for pointer in ["/images/1/id", "/annotations/0/image_id"] {
+        *file.pointer_mut(pointer).unwrap() = json!(139.0);
+    }
+    *file.pointer_mut("/annotations/0/id").unwrap() = json!(1768.0);
+    *file.pointer_mut("/categories/0/id").unwrap() = json!(90.0);
+    let mut found = result();
+    found[0]["category_id"] = json!(90.0);
+    assert_eq!(eval(&file, &found), eval(&annotations(), &result()));
+    found[0]["category_id"] = json!(90.5);
+    assert!(error(&file, &found).starts_with("r.json: [0].category_id: expected a whole number, found 90.5 (line 1"));
+    found[0]["category_id"] = json!(1e300);
+    assert!(error(&file, &found).starts_with("r.json: [0].category_id: expected a whole number, found "));
+    found[0]["category_id"] = json!(u64::MAX);
+    assert!(error(&file, &found).contains("expected a whole number, found 18446744073709551615"));
+}
+
+#[test]
+fn encodings_and_other_files_are_named() {
+    let (annotations, results) = (annotations().to_string(), result().to_string());
+    let expected = eval_text(&annotations, &results, "coco");
+    let marked = |text: &str| format!("\u{feff}{text}");
+    assert_eq!(eval_text(&marked(&annotations), &marked(&results), "coco"), expected);
+    let wide: Vec<u8> = results.encode_utf16().flat_map(u16::to_le_bytes).collect();
+    let eval = |results: &[u8]| eval_bytes(annotations.as_bytes(), results, "coco").unwrap_err();
+    let message = eval(&[b"\xff\xfe", wide.as_slice()].concat());
+    assert!(
+        message.starts_with("r.json: expected text in UTF-8, found UTF-16\n  hint: `iconv -f UTF-16 "),
+        "{message}"
+    );
+    assert!(eval(&wide).starts_with("r.json: expected text in UTF-8, found UTF-16LE\n"));
+    let latin = results.replace("size", "gr\u{f6}\u{df}e").chars().map(|c| c as u8).collect::<Vec<u8>>();
+    assert!(eval(&latin).starts_with("r.json: line 1: expected text in UTF-8, found the byte 0xf6\n"));
+    assert!(eval(b"\x1f\x8b\x08\0").starts_with("r.json: expected text, found a gzip file"));
+    assert!(
+        eval(b"version https://git-lfs.github.com/spec/v1\n").starts_with("r.json: expected text, found a Git LFS")
+    );
+    assert!(eval(b"<!DOCTYPE html>").starts_with("r.json: expected text, found an HTML page"));
+    assert_eq!(eval(b" \n"), "r.json: expected a list of detections, found an empty file");
 }
 
 #[test]

@@ -75,6 +75,8 @@ fn mistakes_say_where_they_are() {
     assert!(message("dataset = 3").contains("line 1"), "{}", message("dataset = 3"));
     assert!(message(&TEXT.replace("rest_decay", "restdecay")).contains("unknown field `restdecay`"));
     assert!(message(&TEXT.replace("seeds = [0, 1]", "seeds = []")).contains("line 3: expected at least one"));
+    let infinite = message(&TEXT.replace("lr = 0.1", "lr = nan"));
+    assert_eq!(infinite, "c.toml: line 12: `lr` must be finite, found nan");
     let grid = |text: &str| config(text).unwrap().grid(&Selection::default()).unwrap_err().to_string();
     assert!(
         grid(&TEXT.replace("\"optimizer.lr\"", "\"optimiser.lr\""))
@@ -102,6 +104,8 @@ fn mistakes_say_where_they_are() {
     assert!(searched.grid(&seeds).unwrap_err().to_string().contains("found 5 in both"));
     let key = Selection { set: vec![("optimizer".into(), json!(1))], ..Selection::default() };
     assert!(select(key).contains("is a table"));
+    let nan = Selection { set: vec![("optimizer.lr".into(), Value::Null)], ..Selection::default() };
+    assert_eq!(select(nan), "`optimizer.lr` must be a finite number");
     let config = config(TEXT).unwrap();
     let locate = |section, method, message| config.locate(section, method, &Selection::default(), message);
     assert_eq!(locate("method", 1, "unknown field `decay`, expected `x`"), "c.toml:20", "where it is searched");

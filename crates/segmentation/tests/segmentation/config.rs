@@ -18,6 +18,8 @@ fn check(change: impl FnOnce(&mut Value)) -> Result<(), String> {
 #[test]
 fn mistakes_are_named_with_their_key() {
     assert_eq!(check(|_| ()), Ok(()));
+    assert_eq!(check(|c| c["examples"] = json!(1)), Ok(()));
+    assert_eq!(check(|c| c["examples"] = json!(0)), Err("`examples`: expected at least 1, found 0".to_owned()));
     assert_eq!(check(|c| c["model"] = json!({"unet": {"levels": 6}})), Ok(()));
     for (key, value, expected) in [
         ("/model", json!({"unet": {"width": 1024, "levels": 7}}), "`model.unet.width`: expected 1 to 128, found 1024"),

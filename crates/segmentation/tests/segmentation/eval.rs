@@ -6,24 +6,35 @@ use std::ffi::OsString;
 use std::path::Path;
 
 /// A mask of 2 rows.
-fn mask(path: &Path, colour: png::ColorType, depth: png::BitDepth, width: u32, rows: &[u8]) {
+fn mask(path: &Path, color: png::ColorType, depth: png::BitDepth, width: u32, rows: &[u8]) {
+    painted(path, (color, depth), width, rows, &[[9, 9, 9]; 16]);
+}
+
+/// A mask with a palette, where it is of a kind that has one.
+pub(crate) fn painted(
+    path: &Path,
+    (color, depth): (png::ColorType, png::BitDepth),
+    width: u32,
+    rows: &[u8],
+    palette: &[[u8; 3]],
+) {
     let mut file = Vec::new();
     let mut encoder = png::Encoder::new(&mut file, width, 2);
-    encoder.set_color(colour);
+    encoder.set_color(color);
     encoder.set_depth(depth);
-    if colour == png::ColorType::Indexed {
-        encoder.set_palette([[9, 9, 9]; 16].concat());
+    if color == png::ColorType::Indexed {
+        encoder.set_palette(palette.concat());
     }
     encoder.write_header().unwrap().write_image_data(rows).unwrap();
     write_atomic(path, &file).unwrap();
 }
 
-fn grey(path: &Path, width: u32, rows: &[u8]) {
+pub(crate) fn grey(path: &Path, width: u32, rows: &[u8]) {
     mask(path, png::ColorType::Grayscale, png::BitDepth::Eight, width, rows);
 }
 
 /// `eval` of the folders `truth` and `predictions` in `folder`; an error with `~` for `folder`.
-fn eval(folder: &Path, options: &[&str]) -> Result<Value, String> {
+pub(crate) fn eval(folder: &Path, options: &[&str]) -> Result<Value, String> {
     let mut arguments: Vec<OsString> = Vec::new();
     for (flag, name) in [("--truth", "truth"), ("--predictions", "predictions")] {
         arguments.extend([flag.into(), folder.join(name).into()]);
@@ -58,7 +69,11 @@ fn folders_are_scored() {
         "mean_accuracy": (2.0 / 3.0 + 7.0 / 8.0) / 2.0,
         "frequency_weighted_iou": (3.0 * 0.5 + 8.0 * 7.0 / 8.0) / 11.0,
         "iou_per_class": [0.5, 7.0 / 8.0, null, 0.0],
-        "confusion": [[2, 0, 0, 1], [1, 7, 0, 0], [0, 0, 0, 0], [0, 0, 0, 0]]
+        "confusion": [[2, 0, 0, 1], [1, 7, 0, 0], [0, 0, 0, 0], [0, 0, 0, 0]],
+        "warnings": [
+            "no true pixel that is judged has classes 2, 3, while 1 of 12 (8.3 %), those of value 255, are not judged\n  \
+             hint: `--values` lists the value of each class"
+        ]
     });
     assert_eq!(report, expected);
     // Value 0 is not judged either.
@@ -69,19 +84,20 @@ fn folders_are_scored() {
 #[test]
 fn mistakes_are_named_with_their_file() {
     type Change = fn(&Path);
-    let cases: [(Change, &str); 7] = [
+    let cases: [(Change, &str); 10] = [
         (
             |path| grey(&path.join("predictions/a.png"), 2, &[0; 4]),
             "~/predictions/a.png: expected 2×3 pixels (height × width) as in ~/truth/a.png, found 2×2",
         ),
         (
             |path| grey(&path.join("truth/a.png"), 3, &[0, 0, 0, 0, 9, 0]),
-            "~/truth/a.png: expected classes below 4 or an ignored value, found 9 at row 1, column 1\n  hint: `--ignore 255,9` \
-             leaves such pixels out",
+            "~/truth/a.png: expected classes below 4 or an ignored value, found 9 at row 1, column 1; the values of the true \
+             masks are 0,1,9\n  hint: `--values` lists the value of each class, and `--ignore` those of no class",
         ),
         (
             |path| grey(&path.join("predictions/a.png"), 3, &[0, 7, 0, 0, 0, 0]),
-            "~/predictions/a.png: expected classes below 4, found 7 at row 0, column 1",
+            "~/predictions/a.png: expected classes below 4, found 7 at row 0, column 1; the values of the predicted masks are \
+             0,1,7\n  hint: `--prediction-values` lists the value of each class",
         ),
         (
             |path| grey(&path.join("predictions/c.png"), 3, &[0; 6]),
@@ -93,9 +109,27 @@ fn mistakes_are_named_with_their_file() {
         ),
         (
             |path| mask(&path.join("truth/a.png"), png::ColorType::Rgb, png::BitDepth::Eight, 1, &[0; 6]),
-            "~/truth/a.png: expected one index a pixel, found colours",
+            "~/predictions/a.png: expected 2×1 pixels",
         ),
-        (|path| write_atomic(&path.join("truth/a.png"), b"GIF89a").unwrap(), "~/truth/a.png: "),
+        (
+            |path| mask(&path.join("truth/a.png"), png::ColorType::Rgb, png::BitDepth::Eight, 1, &[3, 3, 3, 1, 2, 3]),
+            "~/truth/a.png: expected one value a pixel, found the color [1, 2, 3] at row 1, column 0",
+        ),
+        (
+            |path| write_atomic(&path.join("truth/a.png"), b"GIF89a").unwrap(),
+            "~/truth/a.png: expected a PNG file, found a GIF image",
+        ),
+        (
+            |path| write_atomic(&path.join("truth/a.png"), b"version https://git-lfs.github.com/spec/v1\n").unwrap(),
+            "~/truth/a.png: expected a PNG file, found a Git LFS pointer\n  hint: `git lfs pull`",
+        ),
+        (
+            |path| {
+                std::fs::remove_file(path.join("predictions/a.png")).unwrap();
+                write_atomic(&path.join("predictions/a.bmp"), b"BM").unwrap();
+            },
+            "~/truth/a.png: truth without a prediction: expected ~/predictions/a.png, found a.bmp, which is no PNG file",
+        ),
     ];
     for (change, expected) in cases {
         let folder = folder();
@@ -107,7 +141,18 @@ fn mistakes_are_named_with_their_file() {
     assert!(eval(nowhere.path(), &["--classes", "4"]).unwrap_err().contains("~/truth: cannot list the masks"));
     std::fs::create_dir(nowhere.path().join("truth")).unwrap();
     assert!(eval(nowhere.path(), &["--classes", "4"]).unwrap_err().contains("~/truth: expected PNG files, found none"));
-    for options in [&["--classes", "0"][..], &["--classes", "256"], &[]] {
+    write_atomic(&nowhere.path().join("truth/a.tif"), b"II*").unwrap();
+    let message = eval(nowhere.path(), &["--classes", "4"]).unwrap_err();
+    assert_eq!(message, "~/truth: expected PNG files, found others alone, such as a.tif");
+    for options in [
+        &["--classes", "0"][..],
+        &["--classes", "256"],
+        &[],
+        &["--values", "0-256"],
+        &["--values", "5-3"],
+        &["--values", "0,1,1"],
+        &["--values", ""],
+    ] {
         let error = segmentation::eval(&options.iter().map(OsString::from).collect::<Vec<_>>()).unwrap_err();
         assert!(error.downcast_ref::<clap::Error>().is_some(), "{error}");
     }

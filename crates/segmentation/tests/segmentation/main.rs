@@ -8,6 +8,7 @@ mod loss;
 mod metric;
 mod model;
 mod sizes;
+mod values;
 
 use candle_core::{Device, Tensor};
 
