@@ -14,8 +14,11 @@ fn utf16(text: &[u8]) -> Vec<u8> {
     std::iter::once(0xfeff).chain(text.encode_utf16()).flat_map(u16::to_le_bytes).collect()
 }
 
+/// How a text is written anew.
+type Write = fn(&[u8]) -> Vec<u8>;
+
 /// With all its texts as `write` has them.
-fn with_texts(mut release: Release, write: fn(&[u8]) -> Vec<u8>) -> Release {
+fn with_texts(mut release: Release, write: Write) -> Release {
     for (name, bytes) in &mut release.0 {
         if [".json", ".yaml", ".txt", ".xml"].iter().any(|extension| name.ends_with(extension)) {
             *bytes = write(bytes);
@@ -31,7 +34,7 @@ fn texts_may_have_a_mark_or_be_utf_16() {
     {
         let project = Project::new();
         let plain = project.import("plain", &release, &Options::default()).unwrap();
-        let written: [fn(&[u8]) -> Vec<u8>; 2] = [|text| [MARK, text].concat(), utf16];
+        let written: [Write; 2] = [|text| [MARK, text].concat(), utf16];
         for (name, write) in ["marked", "utf-16"].into_iter().zip(written) {
             let summary = project.import(name, &with_texts(release.clone(), write), &Options::default()).unwrap();
             assert_eq!(summary.splits, plain.splits, "{case}");
