@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 fn records() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../reports/records/segmentation.jsonl")
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../reports/records/classification.jsonl")
 }
 
 fn entries() -> Vec<Entry> {
@@ -37,8 +37,8 @@ fn tables_say_what_records_say() {
     assert_eq!(column(&runs, "optimizer.lr"), &Values::Number(rates.collect()));
     let decays = entries.iter().map(|entry| entry.record.spec.method.get("decay").and_then(serde_json::Value::as_f64));
     assert_eq!(column(&runs, "method.decay"), &Values::Number(decays.collect()));
-    let tests = entries.iter().map(|entry| entry.test.as_ref().map(|test| test.scores["mean_iou"]));
-    assert_eq!(column(&runs, "test/mean_iou"), &Values::Number(tests.collect()));
+    let tests = entries.iter().map(|entry| entry.test.as_ref().map(|test| test.scores["top1"]));
+    assert_eq!(column(&runs, "test/top1"), &Values::Number(tests.collect()));
     let steps = entries.iter().flat_map(|entry| entry.record.epochs.iter().map(|row| Some(row.step as i64)));
     assert_eq!(column(&epochs, "step"), &Values::Whole(steps.collect()));
     let norm = entries.iter().flat_map(|entry| entry.record.norms.iter().map(|row| Some(row.filter_norm_median)));
@@ -218,8 +218,8 @@ print(json.dumps({
     assert_eq!(scalar("train_loss"), losses.collect::<Vec<_>>());
     let norms = record.norms.iter().map(|row| (row.step, row.filter_norm_median as f32));
     assert_eq!(scalar("norms/filter_norm_median"), norms.collect::<Vec<_>>());
-    let test = entry.test.as_ref().unwrap().scores["mean_iou"] as f32;
-    assert_eq!(scalar("test/mean_iou"), [(record.steps, test)]);
+    let test = entry.test.as_ref().unwrap().scores["top1"] as f32;
+    assert_eq!(scalar("test/top1"), [(record.steps, test)]);
     assert_eq!(seen["hparams"]["optimizer.lr"], record.spec.optimizer["lr"]);
     assert_eq!(seen["hparams"]["method.name"], record.spec.method["name"]);
     // The seeds of a group share what is shown of it.
