@@ -263,7 +263,7 @@ fn damaged_files_and_those_of_other_versions_are_refused_by_name() {
     record::fs::write_atomic(&folder.path().join("record.json"), br#"{"schema": 99}"#).unwrap();
     let output = run(&folder, 1);
     assert_eq!(output.status.code(), Some(1));
-    assert!(message(&output).contains("expected a schema from 2 to 3, found 99"), "{}", message(&output));
+    assert!(message(&output).contains("expected a schema from 2 to 4, found 99"), "{}", message(&output));
 }
 
 /// Under weight rescaling every scale-invariant filter has norm 1 after every step.
