@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Compares steps of crates/regularize with those of torch, adamp, timm and pytorch_optimizer, for random settings, starts and
-gradients, and prints a Markdown table: the largest difference after any step, in parts of the parameter's largest value.
+gradients, and prints a Markdown table: the largest difference after any step, in parts of the parameter's largest value. Peers
+compute in f64, so that what differs is rounding of ours.
 
 usage: optimizers.py [options]    with the interpreter of an environment that has the four, see README.md
 
@@ -83,12 +84,12 @@ def draw(steps):
 
 
 def theirs(make, settings, decay, clip, start, gradients):
-    params = {name: torch.nn.Parameter(value.clone()) for name, value in start.items()}
+    params = {name: torch.nn.Parameter(value.double()) for name, value in start.items()}
     optimizer = make(list(params.values()), **settings, **({"weight_decay": decay} if decay is not None else {}))
     after = []
     for of_step in gradients:
         for name, value in params.items():
-            value.grad = of_step[name].clone()
+            value.grad = of_step[name].double()
         if clip:
             torch.nn.utils.clip_grad_norm_(params.values(), clip)
         optimizer.step()
@@ -105,7 +106,7 @@ def ours(example, name, settings, decay, clip, start, gradients):
         "gradients": [[of_step[name].flatten().tolist() for name in start] for of_step in gradients],
     }
     done = subprocess.run([example], input=json.dumps(case), stdout=subprocess.PIPE, check=True, text=True)
-    return [[torch.tensor(values) for values in of_step] for of_step in json.loads(done.stdout)]
+    return [[torch.tensor(values, dtype=torch.float64) for values in of_step] for of_step in json.loads(done.stdout)]
 
 
 def main():
