@@ -106,7 +106,7 @@ pub(super) fn absent(meanings: &Meanings, truth: &Side) -> Result<Option<String>
         more => format!("class {first} and {} others", more - 1),
     };
     let hint = match (absent.as_slice(), ignored.as_slice()) {
-        ([class], [value]) => {
+        ([class], [value]) if meanings.value(*class) != *value => {
             let values: Vec<u8> = (0..meanings.classes)
                 .map(|other| if other == *class { *value } else { meanings.value(other) })
                 .collect();

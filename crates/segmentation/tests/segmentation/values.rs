@@ -93,6 +93,10 @@ fn truth_may_count_from_one() {
     assert_eq!(found.len(), 2, "{found:?}");
     assert!(found[0].starts_with("no true pixel that is judged has class 0, while 1 of 8"), "{found:?}");
     assert!(
+        found[0].ends_with("hint: `--values` lists the value of each class"),
+        "no value is told to be what it is: {found:?}"
+    );
+    assert!(
         found[1].starts_with(
             "predictions agree with the truth in 14.3 % of the pixels, and would in 85.7 % if each predicted class is \
                               counted one higher, as if only the truth counted from 1"
