@@ -140,7 +140,7 @@ fn a_browser_shows_sorts_and_answers() {
 
         let [original, up, down, again] = ["original", "up", "down", "again"].map(|key| &seen["sorted"][key]);
         let (rising, falling) = (numbers(&up["numbers"]), numbers(&down["numbers"]));
-        assert!(rising.len() > 5 && rising.is_sorted() && rising != falling, "{rising:?}");
+        assert!(rising.len() > 2 && rising.is_sorted() && rising != falling, "{rising:?}");
         assert!(falling.is_sorted_by(|one, next| one >= next), "{falling:?}");
         assert_eq!(original["rows"], again["rows"]);
         let states = [original, up, down, again].map(|state| state["aria"].as_str());
