@@ -3,7 +3,7 @@
 use super::page::{self, Block};
 use super::ranking::{Line, Ranking, Verdict};
 use super::summary::{answer, bullets, row_anchor};
-use super::words::{NOTHING, change, escape, estimate, hyper, unmarked};
+use super::words::{NOTHING, change, counted, escape, estimate, hyper, unmarked};
 use super::{ReportError, conditions, figures};
 use crate::choice::Comparison;
 use crate::plot::{self, Drawing, Effects, Forest};
@@ -201,11 +201,11 @@ fn note(name: &str, ranking: &Ranking<'_>) -> String {
     let caveat = caveat.map_or(String::new(), |caveat| format!("; {}", escape(caveat.trim_end_matches('.'))));
     let direction = if ranking.comparison.headline.higher_is_better { "" } else { "; lower is better" };
     format!(
-        "**{}**: {} on {}, {} seeds{direction}{caveat}.",
+        "**{}**: {} on {}, {}{direction}{caveat}.",
         escape(&title(name, ranking)),
         escape(&about.model),
         escape(&about.dataset),
-        seeds.len(),
+        counted(seeds.len(), "seed"),
     )
 }
 
