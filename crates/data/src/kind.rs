@@ -18,7 +18,7 @@ impl Kind {
     }
 }
 
-const CONVERT: &str = "convert it to JPEG or PNG, for example with `magick FILE FILE.png`";
+const CONVERT: &str = "convert it to PNG, for example with `magick FILE FILE.png`";
 const UNPACK: &str = "unpack it, and give the files that are in it";
 const AGAIN: &str = "get the file again";
 
@@ -136,7 +136,7 @@ mod tests {
     #[test]
     fn files_are_named_for_what_they_are() {
         for (bytes, expected) in [
-            (b"RIFF\x10\0\0\0WEBPVP8 ".as_slice(), "a WebP image\n  hint: convert it to JPEG or PNG"),
+            (b"RIFF\x10\0\0\0WEBPVP8 ".as_slice(), "a WebP image\n  hint: convert it to PNG"),
             (
                 b"version https://git-lfs.github.com/spec/v1\n",
                 "a Git LFS pointer, which stands for the file\n  hint: `git lfs pull`",

@@ -23,7 +23,6 @@ pub mod statistics;
 mod store;
 mod study;
 mod table;
-pub mod text;
 mod tuning;
 
 pub use agreement::{Disagreement, disagreements, log_disagreement};

@@ -97,14 +97,15 @@ fn mistakes_are_named_with_their_line() {
         assert!(message.contains(expected), "{file:?}: {message}");
     }
     let message = eval(b"truth,prediction\n1,\xff\n").unwrap_err();
-    assert!(message.starts_with("~/counts.csv: line 2: expected text in UTF-8, found the byte 0xff\n"), "{message}");
+    assert!(
+        message.starts_with("~/counts.csv: line 2, byte 19: expected text in UTF-8, found the byte 0xff\n"),
+        "{message}"
+    );
     let wide: Vec<u8> = "truth,prediction\r\n10,12\r\n".encode_utf16().flat_map(u16::to_le_bytes).collect();
-    let message = eval(&[b"\xff\xfe", wide.as_slice()].concat()).unwrap_err();
-    let expected =
-        "~/counts.csv: expected text in UTF-8, found UTF-16\n  hint: `iconv -f UTF-16 -t UTF-8 OLD > NEW` converts it";
-    assert_eq!(message, expected);
+    assert_eq!(eval(&[b"\xff\xfe", wide.as_slice()].concat()), eval(b"truth,prediction\n10,12\n"));
     let message = eval(&wide).unwrap_err();
-    assert!(message.starts_with("~/counts.csv: expected text in UTF-8, found UTF-16LE\n"), "{message}");
+    let expected = "~/counts.csv: expected text in UTF-8, found UTF-16 without a byte order mark\n  hint: ";
+    assert!(message.starts_with(expected), "{message}");
     // A column that is not read may come twice.
     assert!(eval(b"name,truth,name,prediction\na,1,b,2\n").is_ok());
 }

@@ -38,8 +38,16 @@ fn eval_bytes(annotations: &[u8], results: &[u8], style: &str) -> Result<Value, 
     let [annotations, results] = paths;
     let arguments = ["--annotations".into(), annotations, "--results".into(), results, "--style".into(), style.into()];
     let json = detection::eval(&arguments.map(|argument: OsString| argument));
-    let json = json.map_err(|error| format!("{error:#}").replace(&format!("{}/", folder.path().display()), ""))?;
+    let json =
+        json.map_err(|error| columnless(&format!("{error:#}").replace(&format!("{}/", folder.path().display()), "")))?;
     Ok(serde_json::from_str(&json).unwrap())
+}
+
+/// `message` without the column of a place, which depends on the order of keys.
+fn columnless(message: &str) -> String {
+    let Some((before, after)) = message.split_once(", column ") else { return message.to_owned() };
+    assert!(after.starts_with(|c: char| c.is_ascii_digit()), "{message}");
+    format!("{before}{}", after.trim_start_matches(|c: char| c.is_ascii_digit()))
 }
 
 fn eval(annotations: &Value, results: &Value) -> Result<Value, String> {
@@ -130,39 +138,39 @@ fn mistakes_in_annotations_are_named() {
     let image = annotations()["images"][1].clone();
     for (file, expected) in [
         (json!([annotation]), "a.json: expected an object with `images`, `annotations` and `categories`, found a list"),
-        (json!("text"), "a.json: expected an object, found the text \"text\" (line 1, column 6)"),
         (
-            without(annotations(), "", "categories"),
-            "a.json: expected the key `categories`, found none (line 1, column ",
+            json!("text"),
+            "a.json: line 1: expected an object with `images`, `annotations` and `categories`, found the text \"text\"",
         ),
-        (without(annotations(), "/images/1", "id"), "a.json: images[1]: expected the key `id`, found none (line 1"),
+        (without(annotations(), "", "categories"), "a.json: line 1: expected the key `categories`, found none"),
+        (without(annotations(), "/images/1", "id"), "a.json: images[1] (line 1): expected the key `id`, found none"),
         (
             with(annotations(), "/images/1/id", json!("x")),
-            "a.json: images[1].id: expected a whole number, found the text \"x\" (l",
+            "a.json: images[1].id (line 1): expected a whole number, found the text \"x\"",
         ),
         (
             with(annotations(), "/annotations/0/id", json!(1.5)),
-            "a.json: annotations[0].id: expected a whole number, found 1.5 (line 1",
+            "a.json: annotations[0].id (line 1): expected a whole number, found the number `1.5`",
         ),
         (
             with(annotations(), "/annotations", json!({})),
-            "a.json: annotations: expected a list, found an object (line 1",
+            "a.json: annotations (line 1): expected a list, found an object",
         ),
         (
             without(annotations(), "/annotations/0", "bbox"),
-            "a.json: annotations[0]: expected the key `bbox`, found none",
+            "a.json: annotations[0] (line 1): expected the key `bbox`, found none",
         ),
         (
             with(annotations(), "/annotations/0/bbox", json!([1, 2, 3])),
-            "a.json: annotations[0].bbox: expected 4 numbers: left, top, width and height, found 3 (line 1",
+            "a.json: annotations[0].bbox (line 1): expected 4 numbers: left, top, width and height, found 3",
         ),
         (
             with(annotations(), "/annotations/0/bbox", json!([1, 2, 3, 4, 5, 6])),
-            "a.json: annotations[0].bbox: expected 4 numbers: left, top, width and height, found 6 (line 1",
+            "a.json: annotations[0].bbox (line 1): expected 4 numbers: left, top, width and height, found 6",
         ),
         (
             with(annotations(), "/annotations/0/bbox/2", json!("3")),
-            "a.json: annotations[0].bbox[2]: expected a number, found the text \"3\"",
+            "a.json: annotations[0].bbox[2] (line 1): expected a number, found the text \"3\"",
         ),
         (
             with(annotations(), "/annotations/0/bbox/2", json!(-3)),
@@ -174,7 +182,7 @@ fn mistakes_in_annotations_are_named() {
         ),
         (
             with(annotations(), "/annotations/0/iscrowd", json!(2)),
-            "a.json: annotations[0].iscrowd: expected 0 or 1, found 2 (line 1",
+            "a.json: annotations[0].iscrowd (line 1): expected 0 or 1, false or true, found the number `2`",
         ),
         (
             with(annotations(), "/annotations/0/image_id", json!(140)),
@@ -203,7 +211,7 @@ fn mistakes_in_results_are_named() {
     let two = json!([result()[0], result()[0]]);
     for (file, expected) in [
         (json!({"annotations": []}), "r.json: expected a list of detections, found an object"),
-        (json!([[]]), "r.json: [0]: "),
+        (json!([[]]), "r.json: [0] (line 1): expected an object with the keys `image_id`, "),
         (
             with(two.clone(), "/1/image_id", json!(140)),
             "r.json: [1]: image_id: expected the id of an image of the annotations, found 140",
@@ -214,14 +222,14 @@ fn mistakes_in_results_are_named() {
         ),
         (
             with(two.clone(), "/1/score", json!("0.5")),
-            "r.json: [1].score: expected a number, found the text \"0.5\" (line 1",
+            "r.json: [1].score (line 1): expected a number, found the text \"0.5\"",
         ),
-        (with(two.clone(), "/1/score", Value::Null), "r.json: [1].score: expected a number, found null (line 1"),
+        (with(two.clone(), "/1/score", Value::Null), "r.json: [1].score (line 1): expected a number, found null"),
         (
             with(two.clone(), "/1/bbox/3", json!(-0.5)),
             "r.json: [1]: bbox: expected left, top, width and height, both of 0 or more, found ",
         ),
-        (without(two, "/1", "score"), "r.json: [1]: expected the key `score`, found none (line 1"),
+        (without(two, "/1", "score"), "r.json: [1] (line 1): expected the key `score`, found none"),
     ] {
         let found = error(&annotations(), &file);
         assert!(found.starts_with(expected), "found    {found}\nexpected {expected}");
@@ -235,18 +243,18 @@ fn what_is_not_json_has_its_place() {
     for (text, place) in [
         (
             scored("NaN"),
-            "r.json: [0].score: expected JSON, which has no NaN and no infinity: expected value (line 1, column ",
+            "r.json: [0].score (line 1): expected JSON, which has no NaN, no infinity and no comments, found ",
         ),
         (
             scored("1e999"),
-            "r.json: [0].score: expected JSON, which has no NaN and no infinity: number out of range (line 1",
+            "r.json: [0].score (line 1): expected JSON, which has no NaN, no infinity and no comments, found number out of range",
         ),
         (result.replace(']', ""), "r.json: "),
         (
             format!("{result}\n]"),
-            "r.json: expected JSON, which has no NaN and no infinity: trailing characters (line 2, column 1)",
+            "r.json: line 2: expected JSON, which has no NaN, no infinity and no comments, found trailing characters",
         ),
-        (String::new(), "r.json: expected a list of detections, found an empty file"),
+        (String::new(), "r.json: expected JSON: a list of detections, found an empty file"),
     ] {
         let found = eval_text(&annotations().to_string(), &text, "coco").expect_err("an error");
         assert!(found.starts_with(place), "found    {found}\nexpected {place}");
@@ -265,11 +273,14 @@ fn whole_numbers_may_have_a_point() {
     found[0]["category_id"] = json!(90.0);
     assert_eq!(eval(&file, &found), eval(&annotations(), &result()));
     found[0]["category_id"] = json!(90.5);
-    assert!(error(&file, &found).starts_with("r.json: [0].category_id: expected a whole number, found 90.5 (line 1"));
+    assert!(
+        error(&file, &found)
+            .starts_with("r.json: [0].category_id (line 1): expected a whole number, found the number `90.5`")
+    );
     found[0]["category_id"] = json!(1e300);
-    assert!(error(&file, &found).starts_with("r.json: [0].category_id: expected a whole number, found "));
+    assert!(error(&file, &found).starts_with("r.json: [0].category_id (line 1): expected a whole number, found "));
     found[0]["category_id"] = json!(u64::MAX);
-    assert!(error(&file, &found).contains("expected a whole number, found 18446744073709551615"));
+    assert!(error(&file, &found).contains("expected a whole number, found the number `18446744073709551615`"));
 }
 
 #[test]
@@ -279,21 +290,25 @@ fn encodings_and_other_files_are_named() {
     let marked = |text: &str| format!("\u{feff}{text}");
     assert_eq!(eval_text(&marked(&annotations), &marked(&results), "coco"), expected);
     let wide: Vec<u8> = results.encode_utf16().flat_map(u16::to_le_bytes).collect();
+    assert_eq!(eval_bytes(annotations.as_bytes(), &[b"\xff\xfe", wide.as_slice()].concat(), "coco"), expected);
     let eval = |results: &[u8]| eval_bytes(annotations.as_bytes(), results, "coco").unwrap_err();
-    let message = eval(&[b"\xff\xfe", wide.as_slice()].concat());
     assert!(
-        message.starts_with("r.json: expected text in UTF-8, found UTF-16\n  hint: `iconv -f UTF-16 "),
-        "{message}"
+        eval(&wide).starts_with("r.json: expected text in UTF-8, found UTF-16 without a byte order mark\n  hint: ")
     );
-    assert!(eval(&wide).starts_with("r.json: expected text in UTF-8, found UTF-16LE\n"));
     let latin = results.replace("size", "gr\u{f6}\u{df}e").chars().map(|c| c as u8).collect::<Vec<u8>>();
-    assert!(eval(&latin).starts_with("r.json: line 1: expected text in UTF-8, found the byte 0xf6\n"));
-    assert!(eval(b"\x1f\x8b\x08\0").starts_with("r.json: expected text, found a gzip file"));
-    assert!(
-        eval(b"version https://git-lfs.github.com/spec/v1\n").starts_with("r.json: expected text, found a Git LFS")
-    );
-    assert!(eval(b"<!DOCTYPE html>").starts_with("r.json: expected text, found an HTML page"));
-    assert_eq!(eval(b" \n"), "r.json: expected a list of detections, found an empty file");
+    assert!(eval(&latin).contains("expected text in UTF-8, found the byte 0xf6\n  hint: "));
+    for (bytes, name) in [
+        (&b"\x1f\x8b\x08\0"[..], "a gzip file"),
+        (b"version https://git-lfs.github.com/spec/v1\n", "a Git LFS pointer"),
+        (b"<!DOCTYPE html>", "a web page (HTML)"),
+    ] {
+        let message = eval(bytes);
+        assert!(
+            message.starts_with(&format!("r.json: expected JSON: a list of detections, found {name}")),
+            "{message}"
+        );
+    }
+    assert!(eval(b" \n").contains("expected a whole JSON file, found its end"));
 }
 
 #[test]

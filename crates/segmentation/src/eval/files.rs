@@ -73,8 +73,7 @@ pub(super) fn read(path: &Path) -> train::Result<Values> {
     let mut file = Vec::new();
     record::fs::read_pieces(path, |piece| file.extend_from_slice(piece))?;
     if !file.starts_with(b"\x89PNG") {
-        let found = record::text::foreign(&file).unwrap_or("other first bytes");
-        bail!("{}: expected a PNG file, found {found}", path.display());
+        bail!("{}: expected a PNG file, found {}", path.display(), data::kind::found(&file));
     }
     let decoded = mask(&file).map_err(|reason| anyhow::anyhow!("{}: {reason}", path.display()))?;
     let MaskPixels { height, width, channels, pixels } = decoded;

@@ -121,7 +121,7 @@ fn mistakes_are_named_with_their_file() {
         ),
         (
             |path| write_atomic(&path.join("truth/a.png"), b"version https://git-lfs.github.com/spec/v1\n").unwrap(),
-            "~/truth/a.png: expected a PNG file, found a Git LFS pointer\n  hint: `git lfs pull`",
+            "~/truth/a.png: expected a PNG file, found a Git LFS pointer, which stands for the file\n  hint: `git lfs pull`",
         ),
         (
             |path| {
