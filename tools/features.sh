@@ -62,7 +62,7 @@ for package in $packages; do
     compare tested normal,build,dev "$package"
 done
 if [ $failed = yes ]; then
-    echo "Add the features to crates/workspace-hack-light if record or xtask lack them, else to crates/workspace-hack;" >&2
+    echo "Add the features to crates/workspace-hack-light if record, xtask or what they are made of lack them, else to crates/workspace-hack;" >&2
     echo "to [dev-dependencies] if only tests lack them, or to [workspace.dependencies] if the package names the crate." >&2
     exit 1
 fi

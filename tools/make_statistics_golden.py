@@ -1,4 +1,4 @@
-"""Makes the golden numbers of record::statistics: what SciPy computes, and formulas written out, for Rust tests to match.
+"""Makes the golden numbers of statistics: what SciPy computes, and formulas written out, for Rust tests to match.
 
 usage: make_statistics_golden.py OUT_DIR SEED
 needs: numpy, scipy
@@ -8,7 +8,7 @@ import numpy as np
 from scipy import integrate, stats
 
 out, seed = sys.argv[1], int(sys.argv[2])
-os.makedirs(f"{out}/record", exist_ok=True)
+os.makedirs(f"{out}/statistics", exist_ok=True)
 rng = np.random.default_rng(seed)
 SIZES = (2, 3, 5, 10, 30)
 
@@ -100,5 +100,5 @@ golden = dict(
 )
 # A case a line: readable, and small in a difference.
 lines = lambda cases: ",\n".join(json.dumps(case, allow_nan=False) for case in cases)
-with open(f"{out}/record/statistics.json", "w") as file:
+with open(f"{out}/statistics/statistics.json", "w") as file:
     file.write("{\n" + ",\n".join(f'"{kind}": [\n{lines(cases)}\n]' for kind, cases in golden.items()) + "\n}\n")

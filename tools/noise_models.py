@@ -3,7 +3,7 @@
 usage: noise_models.py [TABLES]
 needs: numpy, scipy
 
-The last is record::statistics::Noise, which `cargo test -p record --test verdicts` simulates by itself.
+The last is statistics::Noise, which `cargo test -p statistics --test verdicts` simulates by itself.
 """
 import sys
 import numpy as np

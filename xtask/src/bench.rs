@@ -6,13 +6,14 @@ use crate::task::{Plan, Planned, plan};
 use crate::workspace::Workspace;
 use crate::{Which, say};
 use anyhow::{Context, Result, bail};
-use record::{Edge, Entry, Protocol};
+use record::Entry;
 use serde_json::json;
 use std::collections::{BTreeSet, VecDeque};
 use std::num::NonZeroUsize;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
+use study::{Edge, Protocol};
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
@@ -84,9 +85,9 @@ pub(crate) fn bench(arguments: &Arguments) -> Result<ExitCode> {
     let entries = pool.test_chosen(&runs, &protocol)?;
     pool.progress.finish();
     if !arguments.json {
-        say(record::table(&entries, &protocol).trim_end());
+        say(report::table(&entries, &protocol).trim_end());
     }
-    for edge in record::edges(&entries, &protocol) {
+    for edge in study::edges(&entries, &protocol) {
         eprintln!("{}", extension(&edge));
     }
     publish(&pool, &arguments.which, entries, protocol)?;
@@ -153,8 +154,8 @@ fn publish(pool: &Pool<'_>, which: &Which, entries: Vec<Entry>, protocol: Protoc
     }
     let before = if partial { Protocol::read(&path)?.unwrap_or_default() } else { Protocol::default() };
     let protocol = protocol.merged(before);
-    record::fs::write_atomic(&path, record::entries_to_jsonl(&all).as_bytes())?;
-    record::fs::write_atomic(&Protocol::path(&path), protocol.to_json().as_bytes())?;
+    files::write_atomic(&path, record::entries_to_jsonl(&all).as_bytes())?;
+    files::write_atomic(&Protocol::path(&path), protocol.to_json().as_bytes())?;
     if let Err(error) = pool.draw(&all, &protocol) {
         eprintln!("warning: no pictures were drawn: {error:#}");
     }
@@ -246,7 +247,7 @@ impl<'a> Pool<'a> {
         let (entries, (_, threads)) = (self.entries(runs)?, shares(self.jobs, self.threads, 1));
         let untested: BTreeSet<_> =
             entries.iter().filter(|entry| entry.test.is_none()).map(|entry| entry.record.id.clone()).collect();
-        for id in record::chosen(&entries, protocol).into_iter().filter(|id| untested.contains(id)) {
+        for id in study::chosen(&entries, protocol).into_iter().filter(|id| untested.contains(id)) {
             let folder = self.workspace.run(&id);
             let tested = self.binary.call("test", &folder, Some(threads), &[]);
             tested.with_context(|| format!("run {id} cannot be tested"))?;
@@ -259,7 +260,7 @@ impl<'a> Pool<'a> {
     /// Draws what the best of `entries` predicts, for the report on them, where there is something to draw: the task
     /// draws, the data set comes with the project, and the run was trained here.
     fn draw(&self, entries: &[Entry], protocol: &Protocol) -> Result<()> {
-        let best = record::pictured(entries, protocol);
+        let best = report::pictured(entries, protocol);
         let Some(Entry { record, .. }) = entries.iter().find(|entry| Some(&entry.record.id) == best.as_ref()) else {
             return Ok(());
         };
@@ -273,8 +274,8 @@ impl<'a> Pool<'a> {
         self.binary.call("pictures", &run, Some(shares(self.jobs, self.threads, 1).1), &options)?;
         let drawn = self.workspace.root.join(out).join("sheet.png");
         let sheet = std::fs::read(&drawn).with_context(|| format!("cannot read {}", drawn.display()))?;
-        let name = record::sheet(&self.report, &record.id);
-        Ok(record::fs::write_atomic(&self.workspace.figures().join(name), &sheet)?)
+        let name = report::sheet(&self.report, &record.id);
+        Ok(files::write_atomic(&self.workspace.figures().join(name), &sheet)?)
     }
 
     fn entries(&self, runs: &[Planned]) -> Result<Vec<Entry>> {

@@ -18,8 +18,8 @@ mod verify;
 mod workspace;
 
 use clap::{Args, Parser, Subcommand};
-use record::Selection;
 use std::process::ExitCode;
+use study::Selection;
 
 #[derive(Parser)]
 #[command(
@@ -135,7 +135,7 @@ fn main() -> ExitCode {
         Ok(code) => code,
         Err(error) => {
             eprintln!("error: {error:#}");
-            ExitCode::from(if error.is::<Mistake>() || error.is::<record::ConfigError>() { 2 } else { 1 })
+            ExitCode::from(if error.is::<Mistake>() || error.is::<study::ConfigError>() { 2 } else { 1 })
         }
     }
 }

@@ -3,12 +3,14 @@
 use crate::workspace::{Workspace, names};
 use crate::{mistake, say};
 use anyhow::{Context, Result};
-use record::fs::{read_text_if_present, write_atomic};
-use record::{Entry, Protocol, Rendered};
+use files::{read_text_if_present, write_atomic};
+use record::Entry;
+use report::Rendered;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use study::Protocol;
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
@@ -49,7 +51,7 @@ pub(crate) fn report(arguments: &Arguments) -> Result<ExitCode> {
     if arguments.json {
         let results = selected.iter().filter_map(|name| Some((name.as_str(), all.results.get(*name)?)));
         let results: BTreeMap<&str, Value> =
-            results.map(|(name, results)| (name, record::results(&results.entries, &results.protocol))).collect();
+            results.map(|(name, results)| (name, report::results(&results.entries, &results.protocol))).collect();
         say(&json!({"checked": arguments.check, "stale": stale, "failed": all.failed, "reports": results}).to_string());
     }
     if arguments.check && !stale.is_empty() {
@@ -113,7 +115,7 @@ pub(crate) fn known(workspace: &Workspace, name: &str) -> Result<()> {
 }
 
 pub(crate) fn unknown(wanted: &str, known: &[String]) -> anyhow::Error {
-    let near = record::did_you_mean(wanted, known.iter().map(String::as_str));
+    let near = files::did_you_mean(wanted, known.iter().map(String::as_str));
     let list = if known.is_empty() { "none".into() } else { known.join(", ") };
     mistake(format!("there are no records of `{wanted}`{near}; there are records of {list}"))
 }
@@ -149,7 +151,7 @@ fn html<'n>(workspace: &Workspace, names: impl Iterator<Item = &'n String>, file
         ));
     }
     let folder = workspace.reports();
-    let page = record::html(&reports, &|path| std::fs::read(folder.join(path)))?;
+    let page = report::html(&reports, &|path| std::fs::read(folder.join(path)))?;
     write_atomic(file, page.as_bytes())?;
     eprintln!("wrote {}", file.display());
     Ok(ExitCode::SUCCESS)
@@ -191,7 +193,7 @@ impl Changed<'_> {
             }
             let shown = shown(self.workspace, &path);
             if self.check {
-                let difference = record::difference(&text, found.as_deref().unwrap_or_default()).unwrap_or_default();
+                let difference = report::difference(&text, found.as_deref().unwrap_or_default()).unwrap_or_default();
                 eprintln!("{shown} is not what its records say:\n{difference}");
             } else {
                 write_atomic(&path, text.as_bytes())?;
@@ -220,7 +222,7 @@ fn files(workspace: &Workspace, name: &str, results: &Results) -> Result<Files> 
     let mut unreferenced: Vec<PathBuf> = unreferenced.map(|file| folder.join(file)).collect();
     // A figure that is not drawn any more.
     let drawn = names(&folder, "svg").into_iter().map(|stem| format!("{stem}.svg"));
-    let gone = drawn.filter(|file| record::is_figure(name, file) && !rendered.figures.contains_key(file));
+    let gone = drawn.filter(|file| report::is_figure(name, file) && !rendered.figures.contains_key(file));
     unreferenced.extend(gone.map(|file| folder.join(file)));
     let page = (page(workspace, name), text(workspace, &rendered)?);
     let figures = rendered.figures.into_iter();
@@ -231,15 +233,15 @@ fn files(workspace: &Workspace, name: &str, results: &Results) -> Result<Files> 
 /// The report `name` as its records say it should be, and the sheets of pictures that there are of it.
 fn rendered(workspace: &Workspace, name: &str, results: &Results) -> Result<(Rendered, Vec<String>)> {
     let sheets = names(&workspace.figures(), "png").into_iter().map(|stem| format!("{stem}.png"));
-    let sheets: Vec<String> = sheets.filter(|file| record::is_sheet(name, file)).collect();
+    let sheets: Vec<String> = sheets.filter(|file| report::is_sheet(name, file)).collect();
     let (command, Results { entries, protocol }) = (format!("cargo xtask report {name}"), results);
-    Ok((record::render(name, &command, entries, protocol, &sheets)?, sheets))
+    Ok((report::render(name, &command, entries, protocol, &sheets)?, sheets))
 }
 
 /// The markdown of a report's page, with what people wrote on it.
 fn text(workspace: &Workspace, rendered: &Rendered) -> Result<String> {
     let found = read_text_if_present(&page(workspace, &rendered.name))?;
-    Ok(record::splice(found.as_deref(), rendered)?)
+    Ok(report::splice(found.as_deref(), rendered)?)
 }
 
 /// The file of a report's page.
@@ -255,7 +257,7 @@ fn overview(workspace: &Workspace, all: &Reports) -> Result<Files> {
     if reports.is_empty() {
         return Ok(Files { texts: Vec::new(), unreferenced: Vec::new() });
     }
-    let overview = record::overview(&reports);
+    let overview = report::overview(&reports);
     let page = workspace.reports().join("README.md");
     let mut texts = vec![(page.clone(), overview.splice(read_text_if_present(&page)?.as_deref())?)];
     let own = workspace.root.join("README.md");

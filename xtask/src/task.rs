@@ -3,11 +3,12 @@
 use crate::workspace::Workspace;
 use crate::{Which, mistake};
 use anyhow::{Context, Result, bail};
-use record::{Config, Entry, Protocol, RunId, Spec, Study};
+use record::{Entry, RunId, Spec};
 use serde::Deserialize;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use study::{Config, Protocol, Study};
 
 /// A comparison, and the runs of it that are known.
 pub(crate) struct Plan {
@@ -47,7 +48,7 @@ pub(crate) struct AnswerError {
 pub(crate) fn plan(workspace: &Workspace, which: &Which) -> Result<Plan> {
     let known = workspace.tasks();
     if !known.contains(&which.task) {
-        let near = record::did_you_mean(&which.task, known.iter().map(String::as_str));
+        let near = files::did_you_mean(&which.task, known.iter().map(String::as_str));
         return Err(mistake(format!("there is no task `{}`{near}; there is {}", which.task, known.join(", "))));
     }
     let (config, report) = workspace.config(&which.task, &which.config)?;
@@ -90,7 +91,7 @@ impl Plan {
             if new.is_empty() {
                 let mut runs: Vec<Planned> =
                     self.known.iter().filter(|run| specs.contains(&run.spec)).cloned().collect();
-                let lines = record::describe(&runs.iter().map(|run| &run.spec).collect::<Vec<_>>());
+                let lines = study::describe(&runs.iter().map(|run| &run.spec).collect::<Vec<_>>());
                 runs.iter_mut().zip(lines).for_each(|(run, line)| run.line = line);
                 return Ok(runs);
             }

@@ -2,10 +2,11 @@
 
 use crate::mistake;
 use anyhow::{Context, Result, bail};
-use record::{Config, did_you_mean};
+use files::did_you_mean;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use study::Config;
 
 /// A folder of built binaries; where it is set, nothing is built.
 pub(crate) const BINARIES: &str = "WRS_BENCH_BIN";

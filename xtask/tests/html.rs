@@ -60,8 +60,8 @@ fn browse(page: &str, dark: bool, width: u32) -> Value {
          document.querySelector(\"iframe\").contentDocument.getElementById(\"result\").textContent)</script>"
     );
     let file = folder.path().join("frame.html");
-    record::fs::write_atomic(&folder.path().join("page.html"), page.as_bytes()).unwrap();
-    record::fs::write_atomic(&file, frame.as_bytes()).unwrap();
+    files::write_atomic(&folder.path().join("page.html"), page.as_bytes()).unwrap();
+    files::write_atomic(&file, frame.as_bytes()).unwrap();
     let output = chromium()
         .args([
             "--headless",

@@ -141,7 +141,7 @@ fn pictures_are_drawn_of_a_finished_run() {
     let enlarged = |i: usize| picture.pixels[(i / 28 * 10 + 5) * 280 + i % 28 * 10 + 5];
     assert!(example.image.pixels.iter().enumerate().all(|(i, pixel)| enlarged(i) == *pixel));
 
-    record::fs::write_atomic(&out.join("mine.txt"), b"mine").unwrap();
+    files::write_atomic(&out.join("mine.txt"), b"mine").unwrap();
     assert_eq!(draw(2, "4").status.code(), Some(0));
     let mut again = files();
     assert_eq!(again.remove("mine.txt").unwrap(), b"mine");
@@ -169,9 +169,9 @@ fn foreign_weights_are_refused(folder: &RunFolder, draw: &dyn Fn() -> Output) {
     refused("found no such file");
     let mut others = weights.clone();
     *others.last_mut().unwrap() ^= 1;
-    record::fs::write_atomic(&folder.weights(), &others).unwrap();
+    files::write_atomic(&folder.weights(), &others).unwrap();
     refused("expected the weights of the record");
-    record::fs::write_atomic(&folder.weights(), &weights[..weights.len() / 2]).unwrap();
+    files::write_atomic(&folder.weights(), &weights[..weights.len() / 2]).unwrap();
     refused("damaged");
 }
 
@@ -242,7 +242,7 @@ fn damaged_files_and_those_of_other_versions_are_refused_by_name() {
     let checkpoint = folder.checkpoint();
     let good = std::fs::read(&checkpoint).unwrap();
     let refused = |bytes: &[u8], expected: &str| {
-        record::fs::write_atomic(&checkpoint, bytes).unwrap();
+        files::write_atomic(&checkpoint, bytes).unwrap();
         let output = run(&folder, 1);
         let message = message(&output);
         assert_eq!(output.status.code(), Some(1), "{message}");
@@ -256,11 +256,11 @@ fn damaged_files_and_those_of_other_versions_are_refused_by_name() {
     refused(&good[..good.len() / 2], "safetensors");
     refused(&good[..3], "safetensors");
     refused(b"", "safetensors");
-    record::fs::write_atomic(&checkpoint, &good).unwrap();
-    record::fs::write_atomic(&folder.log(), b"not a log\n").unwrap();
+    files::write_atomic(&checkpoint, &good).unwrap();
+    files::write_atomic(&folder.log(), b"not a log\n").unwrap();
     assert!(message(&run(&folder, 1)).contains("log.jsonl: line 1"));
 
-    record::fs::write_atomic(&folder.path().join("record.json"), br#"{"schema": 99}"#).unwrap();
+    files::write_atomic(&folder.path().join("record.json"), br#"{"schema": 99}"#).unwrap();
     let output = run(&folder, 1);
     assert_eq!(output.status.code(), Some(1));
     assert!(message(&output).contains("expected a schema from 2 to 4, found 99"), "{}", message(&output));

@@ -32,7 +32,7 @@ struct Arguments {
 pub fn eval(arguments: &[OsString]) -> train::Result<String> {
     let Arguments { counts: path } = Arguments::try_parse_from(arguments)?;
     let mut file = Vec::new();
-    record::fs::read_pieces(&path, |piece| file.extend_from_slice(piece))?;
+    files::read_pieces(&path, |piece| file.extend_from_slice(piece))?;
     let text = data::text::decode(&file).map_err(|mistake| anyhow::anyhow!("{}: {mistake}", path.display()))?;
     let counts = read(text.as_bytes()).with_context(|| path.display().to_string())?;
     Ok(serde_json::to_string_pretty(&counts.summary())?)

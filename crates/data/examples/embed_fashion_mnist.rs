@@ -48,8 +48,8 @@ fn main() -> Result<()> {
         let rows = choose(&labels, per_class, index as u64)?;
         let file = parquet(&images, &labels, &rows)?;
         let path = format!("{folder}/0000.parquet");
-        record::fs::write_atomic(&out.join(&path), &file)?;
-        let sha256 = record::hex(&Sha256::digest(&file));
+        files::write_atomic(&out.join(&path), &file)?;
+        let sha256 = files::hex(&Sha256::digest(&file));
         eprintln!("{path}: {} bytes", file.len());
         println!("[[files]]\npath = {path:?}\nrows = {}\nsha256 = {sha256:?}\n", rows.len());
     }

@@ -2,9 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use files::{FileError, hex, read_pieces};
 use rayon::prelude::*;
-use record::fs::{FileError, read_pieces};
-use record::hex;
 use sha2::{Digest, Sha256};
 
 use crate::root::{Root, parquet_files};

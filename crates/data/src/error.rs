@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use record::fs::FileError;
+use files::FileError;
 
 use crate::plausible::Implausible;
 use crate::resize::LARGEST_SIDE;

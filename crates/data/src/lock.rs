@@ -30,7 +30,7 @@ impl Lock {
     ///
     /// Where it cannot be read.
     pub fn read(path: &Path) -> Result<Option<Self>> {
-        let Some(text) = record::fs::read_text_if_present(path)? else { return Ok(None) };
+        let Some(text) = files::read_text_if_present(path)? else { return Ok(None) };
         Self::parse(&text).map(Some).map_err(|cause| Error::Manifest { path: path.to_path_buf(), cause })
     }
 
@@ -56,7 +56,7 @@ impl Lock {
         for file in &self.files {
             text.push_str(&file.to_string());
         }
-        Ok(record::fs::write_atomic(path, text.as_bytes())?)
+        Ok(files::write_atomic(path, text.as_bytes())?)
     }
 
     /// What a lock and its manifest must agree on.

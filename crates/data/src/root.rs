@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use record::fs::FileError;
+use files::FileError;
 
 use crate::error::{Known, Places};
 use crate::{Error, Manifest, Result, Stored};

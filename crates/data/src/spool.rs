@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::path::PathBuf;
 
-use record::fs::{FileError, create_folder};
+use files::{FileError, create_folder};
 
 use crate::Result;
 

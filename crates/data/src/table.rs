@@ -7,11 +7,11 @@ use std::path::Path;
 use std::sync::mpsc::sync_channel;
 use std::thread;
 
+use files::FileError;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
 use parquet::basic::Compression;
 use parquet::file::metadata::RowGroupMetaData;
-use record::fs::FileError;
 
 use crate::columns::{Batch, root};
 use crate::{Error, Result, guard, kind};

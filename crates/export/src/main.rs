@@ -3,7 +3,7 @@
 use anyhow::{Context, Result};
 use clap::{Parser, ValueEnum};
 use export::{Name, csv, events, names, parquet, tables};
-use record::fs::NewFolder;
+use files::NewFolder;
 use std::io::{BufWriter, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;

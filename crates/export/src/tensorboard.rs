@@ -23,7 +23,7 @@ pub struct Name {
 /// The names of the runs of `entries`, no two of them equal.
 pub fn names(entries: &[Entry]) -> Vec<Name> {
     let seedless: Vec<Spec> = entries.iter().map(|entry| Spec { seed: 0, ..entry.record.spec.clone() }).collect();
-    let described = record::describe(&seedless.iter().collect::<Vec<_>>());
+    let described = study::describe(&seedless.iter().collect::<Vec<_>>());
     let (mut settings, mut taken) = (BTreeMap::<String, Vec<&Spec>>::new(), BTreeSet::new());
     let mut names = Vec::new();
     for ((entry, spec), line) in entries.iter().zip(&seedless).zip(described) {

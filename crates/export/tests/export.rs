@@ -137,7 +137,7 @@ fn parquet_is_read_back_to_the_last_bit() {
         let path = folder.path().join(table.name);
         let mut bytes = Vec::new();
         export::parquet(&table, &mut bytes).unwrap();
-        record::fs::write_atomic(&path, &bytes).unwrap();
+        files::write_atomic(&path, &bytes).unwrap();
         let reader = ParquetRecordBatchReaderBuilder::try_new(std::fs::File::open(&path).unwrap()).unwrap();
         let batches: Vec<_> = reader.with_batch_size(1 << 20).build().unwrap().map(Result::unwrap).collect();
         assert_eq!(batches.len(), 1);
@@ -205,7 +205,7 @@ print(json.dumps({
     let entry = entries.iter().find(|entry| entry.test.is_some()).unwrap();
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("events.out.tfevents.test");
-    record::fs::write_atomic(&file, &export::events(entry, "wrs lr 0.1").unwrap()).unwrap();
+    files::write_atomic(&file, &export::events(entry, "wrs lr 0.1").unwrap()).unwrap();
     let output = Command::new(&python).args(["-c", SCRIPT]).arg(folder.path()).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let seen: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
@@ -249,7 +249,7 @@ fn nothing_is_overwritten_and_bad_records_are_named() {
         .map(|name| out.join(name.group).join(name.run).join("events.out.tfevents.wrs-bench"));
     assert!(files.into_iter().all(|file| file.is_file()));
     let broken = folder.path().join("broken.jsonl");
-    record::fs::write_atomic(&broken, b"{}\n").unwrap();
+    files::write_atomic(&broken, b"{}\n").unwrap();
     let out = folder.path().join("none");
     let (code, message) = export(&broken, &out, "csv");
     assert!(code == Some(1) && message.contains("broken.jsonl, line 1"), "{message}");

@@ -4,7 +4,7 @@ use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
 use data::sha256_of;
-use record::fs::{Part, read_pieces};
+use files::{Part, read_pieces};
 use sha2::{Digest, Sha256};
 
 use crate::error::chain;

@@ -3,8 +3,8 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use files::FileError;
 use indicatif::DecimalBytes;
-use record::fs::FileError;
 
 /// The result of a fetch.
 pub type Result<T, E = Error> = std::result::Result<T, E>;

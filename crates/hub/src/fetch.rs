@@ -3,9 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use data::{ExpectedFile, Lock, Manifest, Root, Source, Stored, sha256_of};
+use files::{FileError, Part, create_folder, hold, publish};
 use indicatif::DecimalBytes;
 use rayon::prelude::*;
-use record::fs::{FileError, Part, create_folder, hold, publish};
 
 use crate::download::Downloads;
 use crate::http::Files;

@@ -2,7 +2,7 @@
 
 use std::time::SystemTime;
 
-use record::hex;
+use files::hex;
 use reqwest::blocking::{Client, RequestBuilder, Response};
 use reqwest::header::{AUTHORIZATION, CONTENT_RANGE, RANGE, RETRY_AFTER};
 use reqwest::redirect::Policy;

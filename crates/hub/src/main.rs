@@ -100,7 +100,7 @@ fn list(root: &Root, all: bool) -> Result<()> {
         rows.push(vec![name, task, size, licence, state.to_string()]);
     }
     if all || !rows.is_empty() {
-        say(record::plain(&header, &rows).trim_end());
+        say(files::plain(&header, &rows).trim_end());
     }
     if !all && rows.is_empty() {
         eprintln!("nothing is left to be fetched; `cargo xtask fetch --list` lists all data sets");

@@ -5,7 +5,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use record::fs::read_text_if_present;
+use files::read_text_if_present;
 use reqwest::Url;
 use reqwest::header::HeaderValue;
 
@@ -156,8 +156,8 @@ mod tests {
     fn every_variable_is_read() {
         let folder = tempfile::tempdir().unwrap();
         let home = folder.path().to_str().unwrap();
-        record::fs::write_atomic(&folder.path().join("token"), b"hf_home\n").unwrap();
-        record::fs::write_atomic(&folder.path().join("mine"), b"hf_mine\n").unwrap();
+        files::write_atomic(&folder.path().join("token"), b"hf_home\n").unwrap();
+        files::write_atomic(&folder.path().join("mine"), b"hf_mine\n").unwrap();
         let token = |variables: &[(&str, &str)]| settings(variables).unwrap().token.unwrap().secret;
         let mine = folder.path().join("mine");
         let mine = ("HF_TOKEN_PATH", mine.to_str().unwrap());

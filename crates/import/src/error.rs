@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use data::plausible::Implausible;
 use data::{Fault, Resize};
-use record::fs::FileError;
+use files::FileError;
 
 pub use data::Malformed;
 

@@ -3,8 +3,8 @@
 use std::fs::File;
 
 use data::Split;
+use files::NewFolder;
 use parquet::arrow::ArrowWriter;
-use record::fs::NewFolder;
 
 use crate::error::{Error, Result};
 use crate::prepare::Row;

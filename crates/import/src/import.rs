@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use data::{Fault, Resize, Root, Source, Stored, TaskKind};
+use files::{FileError, NewFolder, create_folder, hold, write_atomic};
 use rayon::prelude::*;
-use record::fs::{FileError, NewFolder, create_folder, hold, write_atomic};
 
 use crate::check::Complaint;
 use crate::error::{Error, Result};
@@ -27,7 +27,7 @@ const GROUP_BYTES: usize = 1 << 26;
 /// Images that are in memory decoded or waiting.
 const AT_ONCE: usize = 20;
 
-/// How names begin that files and folders have while they are written; see [`record::fs`].
+/// How names begin that files and folders have while they are written; see [`files`].
 const WRITING: &str = ".writing-";
 
 /// How a release is imported.

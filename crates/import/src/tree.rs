@@ -8,7 +8,7 @@ use std::ops::Bound;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use record::fs::FileError;
+use files::FileError;
 use walkdir::WalkDir;
 
 use crate::archive::Archive;

@@ -1,7 +1,7 @@
 //! Short digests in a record that say where another training of its run parts from it. All values that are not a number
 //! count as one: which of them an operation returns is the processor's choice.
 
-use crate::spec::hex;
+use files::hex;
 use sha2::{Digest, Sha256};
 
 /// Hexadecimal digits a step in [`losses`].

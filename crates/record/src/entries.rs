@@ -1,9 +1,9 @@
 //! The file of records that a report is made from: `reports/records/<name>.jsonl`.
 
 use crate::agreement::{Disagreement, disagreements};
-use crate::fs::FileError;
 use crate::run::{Entry, Provenance, SCHEMAS};
 use crate::spec::{RunId, canonical_json};
+use files::FileError;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -174,7 +174,7 @@ fn age(provenance: &Provenance, content: &impl Serialize) -> (String, String) {
 mod tests {
     use super::*;
     use crate::fixture;
-    use crate::fs::write_atomic;
+    use files::write_atomic;
 
     /// The file's text read back, with the folder's name taken out of an error.
     fn read(text: &str) -> Result<Vec<Entry>, String> {

@@ -1,11 +1,9 @@
 //! Made-up records that look like those of a small comparison, for tests.
 
-use crate::digest;
-use crate::protocol::Protocol;
-use crate::run::{
-    About, Entry, EpochRow, Headline, LayerRow, NormRow, Outcome, Provenance, Record, SCHEMA, Seconds, TestRecord,
+use record::{
+    About, Entry, EpochRow, Headline, LayerRow, NormRow, Outcome, Provenance, Record, RunId, SCHEMA, Seconds, Spec,
+    TestRecord, digest,
 };
-use crate::spec::{RunId, Spec};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
@@ -20,11 +18,6 @@ pub(crate) struct Made {
     pub(crate) reaches: f64,
     pub(crate) norm: f64,
     pub(crate) micros: f64,
-}
-
-/// Of [`entries`].
-pub(crate) fn protocol() -> Protocol {
-    Protocol { search: [10, 11].into(), seeds: [0, 1, 2].into(), ..Protocol::default() }
 }
 
 /// Three methods; weight decay over three strengths and two scopes, two seeds of the search, and three of the result. The
@@ -47,13 +40,12 @@ pub(crate) fn entries() -> Vec<Entry> {
             _ => entry.record.collapsed = Some(0.125),
         }
     }
-    with_tests(entries)
+    tested(entries, |entry| entry.record.spec.seed < 3)
 }
 
-/// Adds test records to the runs of chosen settings.
-pub(crate) fn with_tests(mut entries: Vec<Entry>) -> Vec<Entry> {
-    let chosen = crate::chosen(&entries, &Protocol::inferred(&entries));
-    for entry in entries.iter_mut().filter(|entry| chosen.contains(&entry.record.id)) {
+/// Adds test records to the runs that are `chosen`.
+pub(crate) fn tested(mut entries: Vec<Entry>, chosen: impl Fn(&Entry) -> bool) -> Vec<Entry> {
+    for entry in entries.iter_mut().filter(|entry| chosen(entry)) {
         let record = &entry.record;
         let score = record.validation().unwrap() - 0.006 + 0.004 * noise(record.spec.seed, &record.weights);
         entry.test = Some(TestRecord {
@@ -122,7 +114,7 @@ pub(crate) fn families() -> Vec<Entry> {
         (adam, wrs("filter", "rms-one"), 0.8845, 12.0),
     ];
     let made = rows.map(|(optimizer, method, reaches, norm)| Made { optimizer, method, reaches, norm, micros: 50.0 });
-    with_tests(made.iter().flat_map(|made| (0..3).map(|seed| entry(made, seed))).collect())
+    tested(made.iter().flat_map(|made| (0..3).map(|seed| entry(made, seed))).collect(), |_| true)
 }
 
 pub(crate) fn spec(optimizer: &Value, method: &Value, seed: u64) -> Spec {

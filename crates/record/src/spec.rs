@@ -1,5 +1,6 @@
 //! What a run is: a [`Spec`], and the [`RunId`] that is its content's address.
 
+use files::hex;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
@@ -67,17 +68,6 @@ impl fmt::Display for RunId {
     }
 }
 
-/// `bytes` in hexadecimal.
-pub fn hex(bytes: &[u8]) -> String {
-    use fmt::Write;
-    let mut text = String::with_capacity(2 * bytes.len());
-    for byte in bytes {
-        // invariant: writing to a String cannot fail
-        let _ = write!(text, "{byte:02x}");
-    }
-    text
-}
-
 /// The canonical form of a spec, which its id is the hash of.
 pub(crate) fn canonical(spec: &Spec) -> String {
     // A spec is plain data with string keys, which always has a JSON form.
@@ -85,7 +75,7 @@ pub(crate) fn canonical(spec: &Spec) -> String {
 }
 
 /// JSON with sorted keys and no spaces, whatever map type serde_json was built with.
-pub(crate) fn canonical_json(value: &Value) -> String {
+pub fn canonical_json(value: &Value) -> String {
     fn write(value: &Value, out: &mut String) {
         match value {
             Value::Object(map) => {

@@ -1,8 +1,8 @@
 //! The folder of a run: `spec.json log.jsonl checkpoint weights.safetensors record.json test.json lock`.
 
-use crate::fs::{FileError, create_folder, read_text, read_text_if_present, write_atomic};
 use crate::run::{LogLine, Outcome, Record, SCHEMAS, TestRecord};
 use crate::spec::Spec;
+use files::{FileError, create_folder, read_text, read_text_if_present, write_atomic};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::fs::{File, OpenOptions, TryLockError};

@@ -2,7 +2,7 @@
 
 use crate::error::Error;
 use candle_core::{Device, Tensor};
-use record::fs::write_atomic;
+use files::write_atomic;
 use record::{LogLine, RunFolder, RunId, Seconds};
 use regularize::{Optimizer, Params};
 use safetensors::SafeTensors;
@@ -77,7 +77,7 @@ pub(crate) fn load(
     let bytes = match std::fs::read(path) {
         Ok(bytes) => bytes,
         Err(source) if source.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        Err(source) => return Err(record::fs::FileError::new("read", path, source).into()),
+        Err(source) => return Err(files::FileError::new("read", path, source).into()),
     };
     let bad = |message: String| Error::content(path, message);
     let (_, metadata) =
@@ -134,7 +134,7 @@ pub(crate) fn write_weights(path: &Path, params: &Params) -> Result<(), Error> {
 /// Reads what [`write_weights`] wrote.
 pub(crate) fn read_weights(path: &Path, params: &Params) -> Result<(), Error> {
     let bad = |message: String| Error::content(path, message);
-    let bytes = std::fs::read(path).map_err(|source| record::fs::FileError::new("read", path, source))?;
+    let bytes = std::fs::read(path).map_err(|source| files::FileError::new("read", path, source))?;
     let tensors =
         candle_core::safetensors::load_buffer(&bytes, &Device::Cpu).map_err(|e| bad(format!("damaged: {e}")))?;
     params.load(&tensors).map_err(|e| bad(e.to_string()))

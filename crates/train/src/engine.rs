@@ -1,7 +1,7 @@
 //! What computes.
 
 use candle_core::Device;
-use record::did_you_mean;
+use files::did_you_mean;
 use serde::{Deserialize, Serialize};
 
 /// What the arithmetic of a run is done by, `engine` in `[train]`.

@@ -47,8 +47,8 @@ impl Error {
     }
 }
 
-impl From<record::fs::FileError> for Error {
-    fn from(error: record::fs::FileError) -> Self {
+impl From<files::FileError> for Error {
+    fn from(error: files::FileError) -> Self {
         Self::Store(error.into())
     }
 }

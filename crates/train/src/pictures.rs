@@ -7,8 +7,8 @@ use crate::task::Task;
 use anyhow::anyhow;
 use canvas::Canvas;
 use data::{Root, Split};
+use files::write_atomic;
 use record::RunFolder;
-use record::fs::write_atomic;
 use std::path::Path;
 
 /// Draws `count` examples with what the finished run in `run` predicts of them: of the test split where the run was chosen

@@ -344,7 +344,7 @@ impl<'a, T: Task> Run<'a, T> {
         self.folder.write_record(&record)?;
         match std::fs::remove_file(self.folder.checkpoint()) {
             Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
-                Err(record::fs::FileError::new("remove", &self.folder.checkpoint(), e).into())
+                Err(files::FileError::new("remove", &self.folder.checkpoint(), e).into())
             }
             _ => Ok(record),
         }

@@ -4,7 +4,7 @@ use super::name::Name;
 use crate::workspace::Workspace;
 use crate::{mistake, say};
 use anyhow::Result;
-use record::fs::{read_text, read_text_if_present, write_atomic};
+use files::{read_text, read_text_if_present, write_atomic};
 use std::process::ExitCode;
 
 const TEMPLATE: &str = include_str!("../../templates/method.rs");

@@ -4,7 +4,7 @@ use super::name::Name;
 use crate::workspace::{Workspace, names};
 use crate::{mistake, say};
 use anyhow::{Context, Result};
-use record::fs::{NewFolder, write_atomic};
+use files::{NewFolder, write_atomic};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -89,7 +89,7 @@ fn check_free(workspace: &Workspace, name: &Name, parts: &[Part; 3], places: [Pl
             return taken(format!("the report of a configuration of {task} is called so"));
         }
     }
-    let lock = record::fs::read_text_if_present(&workspace.root.join("Cargo.lock"))?.unwrap_or_default();
+    let lock = files::read_text_if_present(&workspace.root.join("Cargo.lock"))?.unwrap_or_default();
     let packages = lock.lines().filter_map(|line| line.strip_prefix("name = \"")?.strip_suffix('"'));
     let clash = packages.into_iter().find(|package| package.replace('-', "_") == name.snake);
     match clash {

@@ -5,7 +5,8 @@ use crate::report::unknown;
 use crate::task::Planned;
 use crate::workspace::{Workspace, names};
 use anyhow::Result;
-use record::{Entry, RunFolder, RunId, Spec, did_you_mean};
+use files::did_you_mean;
+use record::{Entry, RunFolder, RunId, Spec};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A run to be trained again, and what is said to come out.
@@ -38,7 +39,7 @@ pub(super) fn subjects(workspace: &Workspace, wanted: &[String], sample: Option<
             (Some(lines), sample) => {
                 let entries: Vec<Entry> = lines.iter().map(|(_, entry)| entry.clone()).collect();
                 let (count, seed) = sample.unwrap_or((usize::MAX, 0));
-                record::sample(&entries, count, seed).iter().map(RunId::to_string).collect()
+                study::sample(&entries, count, seed).iter().map(RunId::to_string).collect()
             }
             (None, Some(_)) => return Err(unknown(name, &known)),
             (None, None) => vec![one_id(workspace, &reports, name)?],
@@ -54,7 +55,7 @@ pub(super) fn subjects(workspace: &Workspace, wanted: &[String], sample: Option<
         }
         claims.into_iter().for_each(|claim| add(&mut subjects, claim));
     }
-    let lines = record::describe(&subjects.iter().map(|subject| &subject.run.spec).collect::<Vec<_>>());
+    let lines = study::describe(&subjects.iter().map(|subject| &subject.run.spec).collect::<Vec<_>>());
     subjects.iter_mut().zip(lines).for_each(|(subject, line)| subject.run.line = line);
     Ok(subjects)
 }

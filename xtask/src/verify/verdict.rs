@@ -172,7 +172,7 @@ pub(super) fn table(verdicts: &[Verdict]) -> String {
         let cells = [&verdict.spec, &verdict.log, &verdict.weights, &verdict.test].map(Cell::text);
         std::iter::once(verdict.run.clone()).chain(cells).chain([verdict.place.clone()]).collect()
     });
-    let mut text = record::plain(&header, &rows.collect::<Vec<Vec<String>>>());
+    let mut text = files::plain(&header, &rows.collect::<Vec<Vec<String>>>());
     for verdict in verdicts.iter().filter(|verdict| !verdict.details.is_empty()) {
         text += &format!("\nrun {} in {}\n", verdict.run, verdict.place);
         text += &verdict.details.iter().map(|line| format!("  {line}\n")).collect::<String>();

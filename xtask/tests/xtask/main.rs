@@ -87,7 +87,7 @@ impl Workspace {
     }
 
     fn write(&self, name: &str, text: &str) {
-        record::fs::write_atomic(&self.path(name), text.as_bytes()).unwrap();
+        files::write_atomic(&self.path(name), text.as_bytes()).unwrap();
     }
 
     fn read(&self, name: &str) -> String {
@@ -241,7 +241,7 @@ fn pictures_are_shown_and_checked(workspace: &Workspace, page: &str) {
     std::fs::remove_file(&path).unwrap();
     let (code, message) = workspace.fail(&["report", "--check"]);
     assert!(code == 1 && message.contains("reports/classification.md is not what its records say"), "{message}");
-    record::fs::write_atomic(&path, &file).unwrap();
+    files::write_atomic(&path, &file).unwrap();
     workspace.succeed(&["report", "--check"]);
     let other = "reports/figures/classification-pictures-0123456789abcdef.png";
     workspace.write(other, "");
@@ -253,7 +253,7 @@ fn pictures_are_shown_and_checked(workspace: &Workspace, page: &str) {
 
     // Only the record is here.
     let [run, elsewhere] = ["runs", "elsewhere"].map(|folder| workspace.path(&format!("{folder}/{id}")));
-    record::fs::create_folder(elsewhere.parent().unwrap()).unwrap();
+    files::create_folder(elsewhere.parent().unwrap()).unwrap();
     let rename = |from: &Path, to: &Path| assert!(Command::new("mv").args([from, to]).status().unwrap().success());
     rename(&run, &elsewhere);
     let (code, message) = workspace.fail(&["show", id, "--pictures", "drawn"]);

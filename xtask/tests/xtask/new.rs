@@ -22,7 +22,7 @@ impl Project {
     }
 
     fn write(&self, name: &str, text: &str) {
-        record::fs::write_atomic(&self.0.path().join(name), text.as_bytes()).unwrap();
+        files::write_atomic(&self.0.path().join(name), text.as_bytes()).unwrap();
     }
 
     fn read(&self, name: &str) -> String {

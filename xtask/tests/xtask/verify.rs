@@ -196,7 +196,7 @@ fn the_folder_of_a_run_tells_more() {
     workspace.write(&log, &lines.iter().map(|line| format!("{line}\n")).collect::<String>());
     let mut bytes = std::fs::read(&weights).unwrap();
     *bytes.last_mut().unwrap() ^= 1;
-    record::fs::write_atomic(&weights, &bytes).unwrap();
+    files::write_atomic(&weights, &bytes).unwrap();
 
     let (code, table, talk) = said(&workspace.run(&["verify", &id[..12]]));
     assert_eq!(code, Some(1), "{table}{talk}");

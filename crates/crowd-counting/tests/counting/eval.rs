@@ -1,6 +1,6 @@
 //! `eval` on files.
 
-use record::fs::write_atomic;
+use files::write_atomic;
 use serde_json::{Value, json};
 use std::ffi::OsString;
 

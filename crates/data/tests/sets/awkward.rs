@@ -5,11 +5,11 @@ use std::sync::Arc;
 use arrow_array::builder::{Float32Builder, Int64Builder, ListBuilder};
 use arrow_array::{ArrayRef, RecordBatch, StructArray};
 use data::{Classification, CrowdCounting, Detection, Options, Split};
+use files::write_atomic;
 use image::{DynamicImage, ImageFormat, RgbImage};
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, GzipLevel, ZstdLevel};
 use parquet::file::properties::WriterProperties;
-use record::fs::write_atomic;
 
 use crate::project::{MANIFEST, Project, batch, columns, encode, greys, images};
 

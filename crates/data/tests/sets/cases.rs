@@ -28,7 +28,7 @@ fn parquet_files_of_any_bytes_are_errors() {
     for (path, file) in cases("parquet") {
         // The columns that the cases have.
         let project = Project::with(&MANIFEST.replace("label = \"label\"", "label = \"mask\""));
-        record::fs::write_atomic(&project.file("train"), &file).unwrap();
+        files::write_atomic(&project.file("train"), &file).unwrap();
         let complaint = project.complaint();
         assert!(complaint.starts_with("cannot read ~/datasets/pets"), "{}: {complaint}", path.display());
     }

@@ -13,8 +13,8 @@ use std::sync::Arc;
 
 use arrow_array::{ArrayRef, BinaryArray, Int32Array, Int64Array, StringArray, StructArray, UInt8Array};
 use data::{Classification, Dataset, Options, Root, Split};
+use files::write_atomic;
 use image::{ImageFormat, Rgb, RgbImage};
-use record::fs::write_atomic;
 
 use project::{MANIFEST, Project, batch, columns, encode, grey, greys, images, named_parquet, parquet, repository};
 
@@ -270,7 +270,7 @@ fn files_are_held_against_the_manifest() {
     };
     let sha256 = {
         use sha2::Digest;
-        record::hex(&sha2::Sha256::digest(std::fs::read(Project::new().file("test")).unwrap()))
+        files::hex(&sha2::Sha256::digest(std::fs::read(Project::new().file("test")).unwrap()))
     };
     let project = Project::with(&manifest(8, &sha256));
     project.open().unwrap();

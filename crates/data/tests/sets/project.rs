@@ -6,12 +6,12 @@ use std::sync::Arc;
 
 use arrow_array::{ArrayRef, BinaryArray, Int64Array, RecordBatch, StringArray, StructArray};
 use data::{Classification, Error, Options, Root};
+use files::write_atomic;
 use image::{DynamicImage, GrayImage, ImageFormat, Luma};
 use parquet::arrow::ArrowWriter;
 use parquet::basic::Compression;
 use parquet::file::metadata::KeyValue;
 use parquet::file::properties::WriterProperties;
-use record::fs::write_atomic;
 
 pub(crate) const MANIFEST: &str = r#"title = "Pets"
 task = "classification"

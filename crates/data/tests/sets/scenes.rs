@@ -7,8 +7,8 @@ use data::scenes::{Generator, LEAST_VISIBLE, Scene, Scenes};
 use data::{
     Classification, CrowdCounting, Dataset, Detection, Label, Options, Resize, Root, Segmentation, Set, Source, Split,
 };
+use files::write_atomic;
 use image::{GrayImage, ImageFormat};
-use record::fs::write_atomic;
 use sha2::{Digest, Sha256};
 
 use crate::project::{MANIFEST, Project, batch, encode, grey, repository};
@@ -38,7 +38,7 @@ fn scenes(generator: &Generator, split: Split, count: usize) -> Vec<Scene> {
 fn sha256(scene: &Scene) -> String {
     let classes: Vec<u8> = scene.classes.iter().map(|class| *class as u8).collect();
     let parts = [scene.image.pixels.as_slice(), &scene.owners, &classes];
-    record::hex(&Sha256::digest(parts.concat()))
+    files::hex(&Sha256::digest(parts.concat()))
 }
 
 #[test]

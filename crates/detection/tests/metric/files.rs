@@ -32,7 +32,7 @@ fn eval_bytes(annotations: &[u8], results: &[u8], style: &str) -> Result<Value, 
     let folder = tempfile::tempdir().unwrap();
     let paths = [("a.json", annotations), ("r.json", results)].map(|(name, text)| {
         let path = folder.path().join(name);
-        record::fs::write_atomic(&path, text).unwrap();
+        files::write_atomic(&path, text).unwrap();
         path.into_os_string()
     });
     let [annotations, results] = paths;
@@ -75,7 +75,7 @@ fn statistics_are_in_the_order_of_pycocotools_and_categories_in_that_of_ids() {
     let folder = tempfile::tempdir().unwrap();
     let [annotations, results] = [("a.json", annotations()), ("r.json", result())].map(|(name, json)| {
         let path = folder.path().join(name);
-        record::fs::write_atomic(&path, json.to_string().as_bytes()).unwrap();
+        files::write_atomic(&path, json.to_string().as_bytes()).unwrap();
         path.into_os_string()
     });
     let json = detection::eval(&["--annotations".into(), annotations, "--results".into(), results]).unwrap();

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use record::fs::Part;
+use files::Part;
 
 use crate::loopback::Fault;
 use crate::project::{Project, TEST, TRAIN, bytes};

@@ -5,8 +5,8 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use data::{Lock, Root};
+use files::{Part, write_atomic};
 use hub::{Progress, Result, Settings};
-use record::fs::{Part, write_atomic};
 use sha2::{Digest, Sha256};
 
 use crate::loopback::Loopback;
@@ -209,5 +209,5 @@ pub(crate) fn bytes(length: usize) -> Vec<u8> {
 }
 
 pub(crate) fn sha256(bytes: &[u8]) -> String {
-    record::hex(&Sha256::digest(bytes))
+    files::hex(&Sha256::digest(bytes))
 }

@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use files::Part;
 use hub::{Error, Settings, Token};
-use record::fs::Part;
 
 use crate::loopback::Fault;
 use crate::project::{Project, TEST, TRAIN, bytes};

@@ -1,8 +1,8 @@
 //! Whole sets: what is fetched, what is written, and what is left alone.
 
 use data::Root;
+use files::{Part, write_atomic};
 use hub::{Progress, State, Token, overview};
-use record::fs::{Part, write_atomic};
 
 use crate::project::{Project, TEST, TRAIN, bytes};
 

@@ -3,10 +3,10 @@
 use std::io::{Cursor, Write};
 use std::path::Path;
 
+use files::write_atomic;
 use import::archive::{Archive, member_name};
 use import::{Options, import};
 use proptest::prelude::*;
-use record::fs::write_atomic;
 use tar::{Builder, EntryType, Header};
 use zip::ZipWriter;
 use zip::write::SimpleFileOptions;

@@ -128,7 +128,7 @@ fn voc_without_train_and_val_has_trainval() {
 fn the_order_of_classes_is_the_manifests() {
     let project = Project::new();
     project.import("first", &voc(), &Options::default()).unwrap();
-    let text = record::fs::read_text(&project.path("datasets/first.toml")).unwrap();
+    let text = files::read_text(&project.path("datasets/first.toml")).unwrap();
     project.manifest("second", &text.replace("[\"cat\", \"dog\"]", "[\"dog\", \"bird\", \"cat\"]"));
     let summary = project.import("second", &voc(), &Options::default()).unwrap();
     assert_eq!(summary.manifest, None);

@@ -201,7 +201,7 @@ fn classes_of_images() {
 fn a_manifest_must_agree() {
     let first = Project::new();
     first.import("pets", &folders(), &Options::default()).unwrap();
-    let text = record::fs::read_text(&first.path("datasets/pets.toml")).unwrap();
+    let text = files::read_text(&first.path("datasets/pets.toml")).unwrap();
     let mut all = String::new();
     for (case, from, to) in [
         ("classes", "[\"cat\", \"dog\"]", "[\"cat\", \"god\"]"),
@@ -262,7 +262,7 @@ fn names_and_places() {
     assert!(error.contains("exists in") && error.contains("hint: move it away"), "{error}");
     assert_eq!(std::fs::read(project.file("pets", "train")).unwrap(), written);
 
-    record::fs::create_folder(&project.path("disk/dogs/default")).unwrap();
+    files::create_folder(&project.path("disk/dogs/default")).unwrap();
     let root = data::Root { external: Some(project.path("disk")), ..project.root() };
     let error = import::import(&root, "dogs", &project.path("release-pets"), &Options::default()).unwrap_err();
     assert!(error.to_string().contains("disk/dogs/default"), "{error}");

@@ -8,10 +8,10 @@ use arrow_array::cast::AsArray;
 use arrow_array::types::{Float32Type, Int32Type, Int64Type};
 use arrow_array::{Array, RecordBatch, StructArray};
 use data::{Root, Stored};
+use files::write_atomic;
 use image::{DynamicImage, GrayImage, ImageFormat, Rgb, RgbImage};
 use import::{Options, Summary, import};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
-use record::fs::write_atomic;
 
 /// The files of a release.
 #[derive(Clone, Default)]
@@ -39,7 +39,7 @@ pub(crate) struct Project(tempfile::TempDir);
 impl Project {
     pub(crate) fn new() -> Self {
         let project = Self(tempfile::tempdir().unwrap());
-        record::fs::create_folder(&project.path("datasets")).unwrap();
+        files::create_folder(&project.path("datasets")).unwrap();
         project
     }
 
@@ -75,7 +75,7 @@ impl Project {
 
     /// Takes half of the training images for validation, so that a set of few images can be opened.
     pub(crate) fn carve_half(&self, name: &str) {
-        let text = record::fs::read_text(&self.path(&format!("datasets/{name}.toml"))).unwrap();
+        let text = files::read_text(&self.path(&format!("datasets/{name}.toml"))).unwrap();
         assert!(text.contains("fraction = 0.1"), "{text}");
         self.manifest(name, &text.replace("fraction = 0.1", "fraction = 0.5"));
     }

@@ -71,7 +71,7 @@ pub(super) struct Values {
 /// Reads a mask. Of one whose three channels are equal, the value is that of each.
 pub(super) fn read(path: &Path) -> train::Result<Values> {
     let mut file = Vec::new();
-    record::fs::read_pieces(path, |piece| file.extend_from_slice(piece))?;
+    files::read_pieces(path, |piece| file.extend_from_slice(piece))?;
     if !file.starts_with(b"\x89PNG") {
         bail!("{}: expected a PNG file, found {}", path.display(), data::kind::found(&file));
     }

@@ -3,8 +3,8 @@
 use arrow_array::{ArrayRef, BinaryArray, RecordBatch, StringArray, StructArray};
 use candle_core::Device;
 use data::{Mask, Root, Split, VOID};
+use files::write_atomic;
 use parquet::arrow::ArrowWriter;
-use record::fs::write_atomic;
 use regularize::Params;
 use segmentation::{Batch, SemanticSegmentation};
 use serde_json::json;

@@ -253,7 +253,7 @@ fn hidden_files_are_passed_over() {
         "predictions/.ipynb_checkpoints/0-checkpoint.png",
         "predictions/.trash/0.png",
     ] {
-        record::fs::write_atomic(&folder.path().join(name), b"no mask").unwrap();
+        files::write_atomic(&folder.path().join(name), b"no mask").unwrap();
     }
     assert_eq!(eval(folder.path(), &["--classes", "2"]).unwrap()["images"], json!(1));
     // The folder itself may be hidden.

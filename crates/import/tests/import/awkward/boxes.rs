@@ -118,7 +118,7 @@ fn voc_that_counts_from_0_needs_a_decision() {
         let options = Options { first_pixel: Some(first_pixel), ..Options::default() };
         let summary = project.import("voc", release, &options).unwrap();
         let boxes = objects(&project, "voc", "test")[0].0[0].clone();
-        let text = record::fs::read_text(&project.path("datasets/voc.toml")).unwrap();
+        let text = files::read_text(&project.path("datasets/voc.toml")).unwrap();
         assert!(text.contains(&format!("boxes count pixels from {first_pixel}")), "{text}");
         (boxes, summary.warnings.join("\n"))
     };

@@ -159,7 +159,7 @@ fn a_class_without_an_image_is_named() {
     assert_has(&complaint(&junk), &["nearly folders: train/zebra has no image, but Thumbs.db"]);
     let project = Project::new();
     let release = project.folder("release", &folders());
-    record::fs::create_folder(&release.join("train/zebra/more")).unwrap();
+    files::create_folder(&release.join("train/zebra/more")).unwrap();
     let error = import::import(&project.root(), "set", &release, &Options::default()).unwrap_err().to_string();
     assert_has(&error, &["nearly folders: train/zebra has no file"]);
     let told = warnings(&folders().with("train/cat/notes.txt", "x").with("train/dog/Thumbs.db", "x"));

@@ -3,8 +3,8 @@
 use std::io::Write;
 use std::thread;
 
+use files::{NewFolder, hold};
 use import::{Options, import};
-use record::fs::{NewFolder, hold};
 
 use crate::images::folders;
 use crate::project::Project;

@@ -1,0 +1,264 @@
+//! The page over all reports, and the same answers as data.
+
+use super::page::{self, Block};
+use super::ranking::{Line, Ranking, Verdict};
+use super::summary::{answer, bullets, row_anchor};
+use super::words::{NOTHING, change, counted, escape, estimate, hyper, unmarked};
+use super::{ReportError, conditions, figures};
+use crate::table;
+use plot::{Drawing, Effects, Forest};
+use record::Entry;
+use serde_json::{Value, json};
+use statistics::Interval;
+use std::collections::BTreeMap;
+use study::{Comparison, Protocol};
+
+/// What a reader runs to make the page again.
+const COMMAND: &str = "cargo xtask report";
+/// Name of the page, and of its figure.
+const NAME: &str = "README";
+const FIGURE: &str = "differences";
+
+/// What all reports say together, in markdown, and its figure. The same bytes for the same entries in any order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Overview {
+    table: Table,
+    /// The markdown that shows the figure.
+    forest: Option<String>,
+    /// SVG by file name, for the folder `figures` beside the page.
+    pub figures: BTreeMap<String, String>,
+}
+
+/// The table, with links that start in the folder of the reports.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Table {
+    header: Vec<String>,
+    rows: Vec<Vec<String>>,
+    /// Cells of `rows` with a link: row, column and where it leads.
+    links: Vec<(usize, usize, String)>,
+    /// What each report answers.
+    answers: Vec<String>,
+    notes: Vec<String>,
+}
+
+/// The overview of `reports`, each with its name, its entries and its protocol; reports without entries are left out.
+pub fn overview(reports: &[(&str, &[Entry], &Protocol)]) -> Overview {
+    let comparisons = reports
+        .iter()
+        .filter_map(|(name, entries, protocol)| Some((*name, Comparison::of(entries, protocol)?, *protocol)));
+    let comparisons: Vec<(&str, Comparison<'_>, &Protocol)> = comparisons.collect();
+    let rankings: Vec<(&str, Ranking<'_>)> =
+        comparisons.iter().map(|(name, comparison, protocol)| (*name, Ranking::of(comparison, protocol))).collect();
+    let table = verdicts(&rankings);
+    let forest = forest(&rankings).map(Drawing::Forest);
+    let files = forest.iter().flat_map(|drawing| figures::files(FIGURE, drawing));
+    Overview {
+        table,
+        figures: files.map(|(file, svg)| (file, plot::still(&svg))).collect(),
+        forest: forest.map(|drawing| figures::shown_as(FIGURE, &drawing)),
+    }
+}
+
+impl Overview {
+    /// `page`, the `README.md` among the reports, with the overview between its markers and all else as it was; a new page
+    /// where there is none.
+    ///
+    /// # Errors
+    ///
+    /// Where the markers of `page` are not as they should be.
+    pub fn splice(&self, page: Option<&str>) -> Result<String, ReportError> {
+        let mut parts = vec![bullets(&self.table.answers)];
+        parts.extend(self.forest.clone());
+        parts.push(self.table.markdown("", "../"));
+        let content = parts.join("\n\n");
+        page::splice_blocks(
+            page,
+            NAME,
+            "Reports",
+            COMMAND,
+            &[Block { key: "overview", heading: None, content: &content }],
+        )
+    }
+
+    /// `page`, that of the project, with the table between the markers `results`; unchanged where it has none.
+    ///
+    /// # Errors
+    ///
+    /// Where there is one marker without the other.
+    pub fn splice_results(&self, page: &str) -> Result<String, ReportError> {
+        let content = format!("{}\n\n{}", bullets(&self.table.answers), self.table.markdown("reports/", ""));
+        let block = Block { key: "results", heading: None, content: &content };
+        if !page.contains(&block.begin()) && !page.contains(&block.end()) {
+            return Ok(page.to_owned());
+        }
+        page::splice_blocks(Some(page), NAME, "", COMMAND, &[block])
+    }
+}
+
+impl Table {
+    /// For a page from which the reports are in `folder`, and the project is at `root`.
+    fn markdown(&self, folder: &str, root: &str) -> String {
+        let mut rows = self.rows.clone();
+        for (row, column, link) in &self.links {
+            let cell = &mut rows[*row][*column];
+            *cell = format!("[{cell}]({folder}{link})");
+        }
+        let notes = bullets(&self.notes).replace("METHODOLOGY.md", &format!("[METHODOLOGY.md]({root}METHODOLOGY.md)"));
+        format!("{}\n{notes}", table::markdown(&self.header, &rows))
+    }
+}
+
+/// The lines that stand for a method: of each family of optimizers and each method the reference, or else the one with the best
+/// validation score.
+fn representatives<'r, 'a>(ranking: &'r Ranking<'a>) -> Vec<&'r Line<'a>> {
+    let key = |line: &Line<'_>| (line.row.family().to_owned(), line.row.method.to_owned(), line.row.is_matched());
+    let score = |line: &Line<'_>| line.validation.as_ref().map(|score| score.mean);
+    let better = |one: &Line<'_>, other: &Line<'_>| match (score(one), score(other)) {
+        _ if one.is_reference != other.is_reference => one.is_reference,
+        (Some(one), Some(other)) => ranking.comparison.order(one, other).is_lt(),
+        (one, _) => one.is_some(),
+    };
+    let stands = |line: &&Line<'a>| {
+        let rivals = ranking.lines.iter().filter(|other| key(other) == key(line) && other.number != line.number);
+        // Of equal ones the first of the table.
+        let first = |other: &Line<'a>| ranking.lines.iter().position(|line| line.number == other.number);
+        rivals.into_iter().all(|other| better(line, other) || (!better(other, line) && first(line) < first(other)))
+    };
+    // Beside what they are compared with.
+    let family = |line: &&Line<'_>| ranking.families.iter().position(|(family, _)| *family == line.row.family());
+    let mut lines: Vec<&Line<'a>> = ranking.lines.iter().filter(stands).collect();
+    lines.sort_by_key(family);
+    lines
+}
+
+fn verdicts(rankings: &[(&str, Ranking<'_>)]) -> Table {
+    let header = ["task", "method", "test score", "difference to weight decay", "verdict"];
+    let (mut rows, mut links, mut answers, mut notes) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    for (name, ranking) in rankings {
+        let page = format!("{name}.md");
+        let headline = ranking.comparison.headline;
+        for (i, line) in representatives(ranking).into_iter().enumerate() {
+            if i == 0 {
+                links.push((rows.len(), 0, page.clone()));
+            }
+            links.push((rows.len(), 1, format!("{page}#{}", row_anchor(line.number))));
+            let difference = line.against_reference.as_ref();
+            if difference.is_some() {
+                links.push((rows.len(), 3, format!("{page}#comparisons")));
+            }
+            let verdict = line.verdict.words();
+            let is_decided = matches!(line.verdict, Verdict::Better | Verdict::Worse | Verdict::Equivalent);
+            rows.push(vec![
+                if i == 0 { escape(&title(name, ranking)) } else { String::new() },
+                escape(&line.row.label),
+                line.test.as_ref().map_or(NOTHING.to_owned(), |test| {
+                    format!("{} {}", estimate(test.mean, test.interval, headline), headline.title)
+                }),
+                difference.map_or(NOTHING.to_owned(), |difference| change(difference.interval, headline)),
+                if is_decided { format!("**{verdict}**") } else { verdict.to_owned() },
+            ]);
+        }
+        answers.push(format!("**{}**: {}", escape(&title(name, ranking)), escape(&unmarked(&answer(ranking)))));
+        notes.push(note(name, ranking));
+    }
+    notes.push(
+        "±: 95 % interval over seeds. Differences are to weight decay (the *reference*) under the same family of optimizers, in the unit of \
+         the score, with intervals that hold together with 95 % for all rows of a report, not of all reports. Of each method and family of \
+         optimizers, the row with the best validation score is shown; the reports have all rows, and METHODOLOGY.md explains the \
+         verdicts."
+            .to_owned(),
+    );
+    Table { header: header.map(str::to_owned).to_vec(), rows, links, answers, notes }
+}
+
+/// The differences of all reports, in panels of their own.
+fn forest(rankings: &[(&str, Ranking<'_>)]) -> Option<Forest> {
+    let panels = rankings
+        .iter()
+        .filter_map(|(name, ranking)| figures::effects(ranking, &representatives(ranking), title(name, ranking)));
+    let panels: Vec<Effects> = panels.collect();
+    (!panels.is_empty()).then(|| Forest {
+        title: "Differences to weight decay in all tasks".to_owned(),
+        description: "Differences to weight decay in each task, better at the right, with intervals that hold together with 95 % for all \
+                      rows of a report, and verdicts. Bands are margins: differences inside of them do not matter."
+            .to_owned(),
+        panels,
+    })
+}
+
+fn title(name: &str, ranking: &Ranking<'_>) -> String {
+    let about = ranking.comparison.entries.first().map(|entry| &entry.record.about);
+    about.and_then(|about| about.title.clone()).unwrap_or_else(|| page::title(name))
+}
+
+/// What was compared.
+fn note(name: &str, ranking: &Ranking<'_>) -> String {
+    let Some(entry) = ranking.comparison.entries.first() else { return String::new() };
+    let about = &entry.record.about;
+    let (seeds, _) = ranking.seeds();
+    let caveat = about.dataset_caveat.as_ref();
+    let caveat = caveat.map_or(String::new(), |caveat| format!("; {}", escape(caveat.trim_end_matches('.'))));
+    let direction = if ranking.comparison.headline.higher_is_better { "" } else { "; lower is better" };
+    format!(
+        "**{}**: {} on {}, {}{direction}{caveat}.",
+        escape(&title(name, ranking)),
+        escape(&about.model),
+        escape(&about.dataset),
+        counted(seeds.len(), "seed"),
+    )
+}
+
+/// What the report on `entries` says, for programs: each row with its scores, its difference to weight decay and its search,
+/// best first, in the table's unit. Null where there are no entries.
+pub fn results(entries: &[Entry], protocol: &Protocol) -> Value {
+    let Some(comparison) = Comparison::of(entries, protocol) else { return Value::Null };
+    let ranking = Ranking::of(&comparison, protocol);
+    let interval = |interval: Interval| json!({"mean": interval.mean, "low": interval.low(), "high": interval.high()});
+    let rows = ranking.lines.iter().map(|line| {
+        let test = line
+            .test
+            .as_ref()
+            .map(|test| json!({"mean": test.mean, "interval": test.interval.map(interval), "by_seed": test.by_seed}));
+        let difference = line.against_reference.as_ref().map(|difference| {
+            json!({
+                "interval": interval(difference.interval),
+                "p": difference.p,
+                "degrees": difference.degrees,
+                "correlation": difference.correlation,
+                "seeds_that_would_decide": difference.seeds,
+            })
+        });
+        let mean = |of: &dyn Fn(&Entry) -> Option<f64>| line.setting?.mean(of);
+        let [training, validation] = conditions::losses(line);
+        json!({
+            "label": line.row.label,
+            "method": line.row.method,
+            "optimizer": line.row.optimizer,
+            "verdict": line.verdict.words(),
+            "edges": ranking.edges(line).into_iter().map(conditions::edge).collect::<Vec<_>>(),
+            "chosen": line.setting.map(|setting| hyper(line.row, setting)),
+            "runs": line.setting.map(|setting| setting.runs.values().map(|entry| &entry.record.id).collect::<Vec<_>>()),
+            "test": test,
+            "validation": line.validation.as_ref().map(|score| score.mean),
+            "against_weight_decay": difference,
+            "training_loss": training,
+            "validation_loss": validation,
+            "decay_efolds": mean(&|entry| entry.record.decay_efolds),
+            "effective_lr_midway": mean(&|entry| Some(entry.record.midway()?.effective_lr)),
+            "rotation_midway": mean(&|entry| Some(entry.record.midway()?.rotation)),
+            "settings": line.search.scores.len(),
+            "settings_near_best": line.search.share_near_best().map(|(near, _)| near),
+            "update_share": line.update_share,
+            "diverged": line.diverged,
+        })
+    });
+    let headline = ranking.comparison.headline;
+    json!({
+        "answer": answer(&ranking),
+        "score": headline.title,
+        "higher_is_better": headline.higher_is_better,
+        "margin": protocol.margin,
+        "records": ranking.comparison.entries.len(),
+        "rows": rows.collect::<Vec<_>>(),
+    })
+}

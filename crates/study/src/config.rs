@@ -1,0 +1,483 @@
+//! A configuration: the settings that a comparison tries, and the seeds.
+
+mod matched;
+
+use crate::tuning::{Search, Tuning, settings};
+use files::{FileError, did_you_mean, read_text};
+use record::{Spec, Table};
+use serde::Deserialize;
+use serde_json::Value;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use toml::de::{DeTable, DeValue};
+
+/// What is wrong with a configuration, and where.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// It cannot be read.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// It is not TOML, or not of the form of a configuration.
+    #[error("{}: {message}", path.display())]
+    Form {
+        /// The file.
+        path: PathBuf,
+        /// Line, column, what was expected and what was found.
+        message: String,
+    },
+    /// The selection asks for something that the configuration has not.
+    #[error("{0}")]
+    Selection(String),
+}
+
+/// A comparison: settings that all runs share, methods with what is searched for each, and seeds.
+///
+/// A `[[method]]` may hold an `optimizer` of its own: keys over those of `[optimizer]`, or, with another
+/// `name`, in their place.
+#[derive(Debug, Clone)]
+pub struct Config {
+    path: PathBuf,
+    text: String,
+    form: Form,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Form {
+    dataset: String,
+    seeds: Vec<u64>,
+    rest_decay: f64,
+    task: Table,
+    train: Table,
+    optimizer: Table,
+    schedule: Table,
+    method: Vec<Table>,
+    #[serde(default)]
+    tuning: Tuning,
+    quick: Option<Quick>,
+}
+
+/// What `--quick` changes: tables are merged into those above (that of an optimizer where a method uses that
+/// optimizer), and nothing is searched.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Quick {
+    seeds: Option<Vec<u64>>,
+    methods: Option<Vec<usize>>,
+    task: Table,
+    train: Table,
+    optimizer: Table,
+    schedule: Table,
+}
+
+/// Which part of a configuration, and with which changes.
+#[derive(Debug, Clone, Default)]
+pub struct Selection {
+    /// The `[quick]` form.
+    pub quick: bool,
+    /// Methods by name; all where empty.
+    pub methods: Vec<String>,
+    /// Seeds in place of the configuration's.
+    pub seeds: Option<Vec<u64>>,
+    /// Values by dotted key (`optimizer.lr`), in place of the configuration's or of what it searches.
+    pub set: Vec<(String, Value)>,
+}
+
+/// A setting, and the `[[method]]` that it comes from.
+#[derive(Debug, Clone, PartialEq)]
+pub struct GridPoint {
+    /// As written: defaults are not filled in. With the first seed of the trials.
+    pub spec: Spec,
+    /// Index of its `[[method]]`.
+    pub method: usize,
+    /// Whether the learning rate is to be matched to weight decay's; that of the spec only stands in for it.
+    pub matched: bool,
+}
+
+/// Where the default seeds of a search begin.
+const SEARCH_SEEDS: u64 = 100;
+
+/// What a selection of a configuration asks for.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Grid {
+    /// Every setting once.
+    pub points: Vec<GridPoint>,
+    /// Seeds that the chosen settings are trained on.
+    pub seeds: Vec<u64>,
+    /// How settings are chosen; its seeds are given. Budgets may differ where the selection changes what is searched.
+    pub tuning: Tuning,
+}
+
+impl Config {
+    /// Reads the configuration in `path`.
+    ///
+    /// # Errors
+    ///
+    /// Where it cannot be read, is not TOML, or lacks a key.
+    pub fn read(path: &Path) -> Result<Self, ConfigError> {
+        Self::parse(path, read_text(path)?)
+    }
+
+    fn parse(path: &Path, text: String) -> Result<Self, ConfigError> {
+        let error = |message: String| ConfigError::Form { path: path.into(), message };
+        // The message holds line, column and caret.
+        let form: Form = toml::from_str(&text).map_err(|e| error(e.to_string()))?;
+        let config = Self { path: path.into(), text, form };
+        let form = &config.form;
+        let quick_seeds = form.quick.as_ref().and_then(|quick| quick.seeds.clone());
+        let lists: [(&[&str], bool); 4] = [
+            (&["seeds"], form.seeds.is_empty()),
+            (&["method"], form.method.is_empty()),
+            (&["quick", "seeds"], quick_seeds.as_ref().is_some_and(Vec::is_empty)),
+            (&["tuning", "seeds"], form.tuning.seeds.as_ref().is_some_and(Vec::is_empty)),
+        ];
+        if let Some((place, _)) = lists.into_iter().find(|(_, empty)| *empty) {
+            let key = place.last().copied().unwrap_or_default();
+            return Err(config.error(place, &format!("expected at least one entry in `{key}`, found none")));
+        }
+        config.check_rungs()?;
+        if let Some((start, message)) = crate::finite::mistake(&config.text) {
+            return Err(error(format!("line {}: {message}", config.line_at(start))));
+        }
+        let tuning = &config.form.tuning;
+        let problem = match tuning.margin {
+            _ if tuning.finalists == 0 => Some(("finalists", "expected at least one finalist, found 0".to_owned())),
+            Some(margin) if !(margin > 0.0 && margin.is_finite()) => {
+                Some(("margin", format!("expected a positive difference of headline scores, found {margin}")))
+            }
+            _ => None,
+        };
+        if let Some((key, message)) = problem {
+            return Err(config.error(&["tuning", key], &message));
+        }
+        for seeds in std::iter::once(&config.form.seeds).chain(&quick_seeds) {
+            config.check_seeds(seeds).map_err(|message| config.error(&["tuning", "seeds"], &message))?;
+        }
+        Ok(config)
+    }
+
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Each rung keeps fewer trials than the one before, for longer.
+    fn check_rungs(&self) -> Result<(), ConfigError> {
+        let rungs = &self.form.tuning.halving;
+        for (index, rung) in rungs.iter().enumerate() {
+            let before = index.checked_sub(1).and_then(|before| rungs.get(before));
+            let problem = match before {
+                _ if rung.epochs == 0 || rung.keep == 0 => "at least one epoch, and one trial to keep".to_owned(),
+                Some(before) if rung.epochs <= before.epochs || rung.keep >= before.keep => {
+                    format!("more epochs than {} and fewer trials to keep than {}", before.epochs, before.keep)
+                }
+                _ => continue,
+            };
+            let message = format!("expected {problem}, found {{ epochs = {}, keep = {} }}", rung.epochs, rung.keep);
+            return Err(self.error(&["tuning", "halving", &index.to_string()], &message));
+        }
+        Ok(())
+    }
+
+    /// A setting must not be judged on the seeds that chose it.
+    fn check_seeds(&self, seeds: &[u64]) -> Result<(), String> {
+        let search = self.form.tuning.seeds.as_deref().unwrap_or_default();
+        match search.iter().find(|seed| seeds.contains(seed)) {
+            Some(seed) => Err(format!(
+                "expected seeds of the search, `seeds` in `[tuning]`, that are no seeds of the result, found {seed} in both: the run \
+                 that won the search would flatter its setting\n  hint: take others, such as seeds = [100, 101]"
+            )),
+            None => Ok(()),
+        }
+    }
+
+    /// The settings and seeds of `selection`.
+    ///
+    /// # Errors
+    ///
+    /// Where a method is not in the configuration, a key cannot be set, or a search gives no settings.
+    pub fn grid(&self, selection: &Selection) -> Result<Grid, ConfigError> {
+        let quick = self.form.quick.clone().unwrap_or_default();
+        let quick = if selection.quick { quick } else { Quick::default() };
+        let methods = self.selected_methods(selection, &quick)?;
+        let optimizers = self.optimizers(&quick.optimizer)?;
+        let own = quick.seeds.clone().unwrap_or_else(|| self.form.seeds.clone());
+        let mut seeds = selection.seeds.clone().unwrap_or_else(|| own.clone());
+        seeds.sort_unstable();
+        seeds.dedup();
+        let mut tuning = self.form.tuning.clone();
+        self.check_seeds(&seeds).map_err(ConfigError::Selection)?;
+        let others = || (SEARCH_SEEDS..).filter(|seed| !own.contains(seed) && !seeds.contains(seed));
+        let trial_seeds = tuning.seeds.get_or_insert_with(|| others().take(2).collect());
+        tuning.unequal |= selection.quick || !selection.set.is_empty();
+        let mut searches = Vec::new();
+        for index in methods {
+            let mut method = self.form.method[index].clone();
+            method.remove("optimizer");
+            let search = self.search(index, method.remove("search"), selection)?;
+            searches.push((index, method, search));
+        }
+        // Of all methods, also of those that are not selected: what is drawn for a method does not depend on the others.
+        let keys = self.searched();
+        let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
+        let mut points = Vec::new();
+        for (index, method, search) in searches {
+            let mut spec = Spec {
+                task: merged(&self.form.task, &quick.task),
+                dataset: self.form.dataset.clone(),
+                seed: trial_seeds.first().copied().unwrap_or_default(),
+                train: merged(&self.form.train, &quick.train),
+                optimizer: optimizers[index].clone(),
+                schedule: merged(&self.form.schedule, &quick.schedule),
+                method,
+                rest_decay: self.form.rest_decay,
+            };
+            let is_set = selection.set.iter().any(|(key, _)| key == "optimizer.lr");
+            let matched = self.is_matched(index, &mut spec, &search)? && !is_set;
+            for (key, value) in &selection.set {
+                // TOML has no null: what JSON cannot hold is not finite.
+                if value.is_null() {
+                    return Err(ConfigError::Selection(format!("`{key}` must be a finite number")));
+                }
+                set(&mut spec, key, value.clone()).map_err(ConfigError::Selection)?;
+            }
+            let error = |message: String| self.error(&["method", &index.to_string(), "search"], &message);
+            let tried = settings(&search, &keys, tuning.trials).map_err(error)?;
+            if let Some(trials) = tuning.trials.filter(|trials| !tuning.unequal && !matched && *trials != tried.len()) {
+                return Err(error(format!(
+                    "expected {trials} settings, as `trials` in `[tuning]` says, found {}: search ranges, or lists of which there \
+                     are as many combinations",
+                    tried.len()
+                )));
+            }
+            for setting in tried {
+                let mut spec = spec.clone();
+                for (key, value) in setting {
+                    set(&mut spec, &key, value).map_err(error)?;
+                }
+                points.push(GridPoint { spec, method: index, matched });
+            }
+        }
+        Ok(Grid { points, seeds, tuning })
+    }
+
+    /// The keys that any method searches.
+    fn searched(&self) -> BTreeSet<String> {
+        let searches = self.form.method.iter().filter_map(|method| method.get("search")?.as_object());
+        searches.flat_map(|search| search.keys().cloned()).collect()
+    }
+
+    /// Where a mistake in `section` of method `method` comes from, as `file:line`: at the key that `message`
+    /// quotes first, where the value that counts stands, else at the section; `--set <key>` where `selection`
+    /// sets that key.
+    pub fn locate(&self, section: &str, method: usize, selection: &Selection, message: &str) -> String {
+        let (file, index) = (self.path.display(), method.to_string());
+        let (own, quick) = (["method", index.as_str(), "optimizer"], ["quick", section]);
+        let replaced = match self.form.method.get(method).and_then(|method| method.get("optimizer")) {
+            Some(Value::Object(table)) => section == "optimizer" && names_another(table, &self.form.optimizer),
+            _ => false,
+        };
+        let mut tables: Vec<&[&str]> = if selection.quick && !replaced { vec![&quick] } else { Vec::new() };
+        tables.extend(match section {
+            "method" => vec![&own[..2]],
+            "optimizer" if replaced => vec![&own[..]],
+            "optimizer" => vec![&own[..], &["optimizer"]],
+            _ => vec![std::slice::from_ref(&section)],
+        });
+        for quoted in message.split('`').skip(1).step_by(2) {
+            let dotted = format!("{section}.{quoted}");
+            if selection.set.iter().any(|(key, _)| *key == dotted) {
+                return format!("--set {dotted}");
+            }
+            let searched = ["method", index.as_str(), "search", dotted.as_str()];
+            let searched = (!selection.quick).then(|| self.find(&searched)).flatten();
+            let key = quoted.split('.').next().unwrap_or(quoted);
+            if let Some(start) =
+                searched.or_else(|| tables.iter().find_map(|table| self.find(&[table, &[key][..]].concat())))
+            {
+                return format!("{file}:{}", self.line_at(start));
+            }
+        }
+        // Where no key is named it is the optimizer that is wrong: at the table that names it.
+        let named = tables.iter().find(|table| self.find(&[table, &["name"][..]].concat()).is_some());
+        let table = named.or(tables.last()).copied().unwrap_or_default();
+        format!("{file}:{}", self.line(table))
+    }
+
+    /// The optimizer of each method: its own table over `[optimizer]`, and `quick` over both. A table that
+    /// names another optimizer is not merged, because keys of one do not fit the other: a method's own
+    /// replaces `[optimizer]`, and `quick` leaves other optimizers alone.
+    fn optimizers(&self, quick: &Table) -> Result<Vec<Table>, ConfigError> {
+        let shared = &self.form.optimizer;
+        let mut optimizers = Vec::new();
+        for (index, method) in self.form.method.iter().enumerate() {
+            optimizers.push(match method.get("optimizer") {
+                None => shared.clone(),
+                Some(Value::Object(own)) if names_another(own, shared) => own.clone(),
+                Some(Value::Object(own)) => merged(shared, own),
+                Some(found) => {
+                    let message = format!("`optimizer` must be a table, such as {{ lr = 0.1 }}, found {found}");
+                    return Err(self.error(&["method", &index.to_string(), "optimizer"], &message));
+                }
+            });
+        }
+        let name = quick.get("name").or(shared.get("name"));
+        let mut meant = optimizers.iter_mut().filter(|optimizer| optimizer.get("name") == name).peekable();
+        if meant.peek().is_none() && !quick.is_empty() {
+            let message = "`optimizer` is of an optimizer that no method uses: correct its `name`, or remove it";
+            return Err(self.error(&["quick", "optimizer"], message));
+        }
+        meant.for_each(|optimizer| *optimizer = merged(optimizer, quick));
+        Ok(optimizers)
+    }
+
+    fn selected_methods(&self, selection: &Selection, quick: &Quick) -> Result<Vec<usize>, ConfigError> {
+        let name = |index: usize| self.form.method[index].get("name").and_then(Value::as_str).unwrap_or_default();
+        let all = || 0..self.form.method.len();
+        if selection.methods.is_empty() {
+            let Some(listed) = &quick.methods else { return Ok(all().collect()) };
+            return match listed.iter().find(|index| **index >= self.form.method.len()) {
+                Some(index) => {
+                    let message =
+                        format!("`methods` counts the {} methods from 0, found {index}", self.form.method.len());
+                    Err(self.error(&["quick", "methods"], &message))
+                }
+                None => Ok(listed.clone()),
+            };
+        }
+        for wanted in &selection.methods {
+            if !all().any(|index| name(index) == wanted) {
+                let mut known: Vec<&str> = all().map(name).collect();
+                known.dedup();
+                return Err(ConfigError::Selection(format!(
+                    "method `{wanted}` is not in {}{}; it has {}",
+                    self.path.display(),
+                    did_you_mean(wanted, known.iter().copied()),
+                    known.join(", ")
+                )));
+            }
+        }
+        Ok(all().filter(|index| selection.methods.iter().any(|wanted| wanted == name(*index))).collect())
+    }
+
+    /// What is searched for a method; nothing in the quick form, nor where a value is set.
+    fn search(&self, method: usize, search: Option<Value>, selection: &Selection) -> Result<Search, ConfigError> {
+        let Some(search) = search else { return Ok(Search::new()) };
+        let search: Search = serde_json::from_value(search).map_err(|_| {
+            let message = "`search` must give for each key a list of values, or a range such as { log = [1e-3, 1.0] } or \
+                           { linear = [0.0, 0.9] }";
+            self.error(&["method", &method.to_string(), "search"], message)
+        })?;
+        let free = |key: &String| !selection.quick && selection.set.iter().all(|(set, _)| set != key);
+        Ok(search.into_iter().filter(|(key, _)| free(key)).collect())
+    }
+
+    fn error(&self, place: &[&str], message: &str) -> ConfigError {
+        ConfigError::Form { path: self.path.clone(), message: format!("line {}: {message}", self.line(place)) }
+    }
+
+    /// The line of what `path` leads to, or of as much of it as there is.
+    fn line(&self, path: &[&str]) -> usize {
+        let start = (1..=path.len()).rev().find_map(|length| self.find(&path[..length]));
+        self.line_at(start.unwrap_or(0))
+    }
+
+    fn line_at(&self, start: usize) -> usize {
+        self.text.get(..start).map_or(1, |before| before.matches('\n').count() + 1)
+    }
+
+    /// Where in the text `path` leads to, given as keys and, in lists, indices.
+    fn find(&self, path: &[&str]) -> Option<usize> {
+        let document = DeTable::parse(&self.text).ok()?;
+        let (first, rest) = path.split_first()?;
+        let (name, mut value) = document.get_ref().iter().find(|(name, _)| name.get_ref() == first)?;
+        let mut start = name.span().start;
+        for step in rest {
+            (start, value) = match value.get_ref() {
+                DeValue::Table(table) => {
+                    let (name, value) = table.iter().find(|(name, _)| name.get_ref() == step)?;
+                    (name.span().start, value)
+                }
+                DeValue::Array(list) => {
+                    let value = list.get(step.parse::<usize>().ok()?)?;
+                    (value.span().start, value)
+                }
+                _ => return None,
+            };
+        }
+        Some(start)
+    }
+}
+
+/// Whether `table` has a name, and another than `shared`.
+fn names_another(table: &Table, shared: &Table) -> bool {
+    table.get("name").is_some_and(|name| Some(name) != shared.get("name"))
+}
+
+/// `over` merged into `under`, table by table.
+fn merged(under: &Table, over: &Table) -> Table {
+    let mut result = under.clone();
+    for (key, value) in over {
+        let value = match (result.get(key), value) {
+            (Some(Value::Object(under)), Value::Object(over)) => Value::Object(merged(under, over)),
+            _ => value.clone(),
+        };
+        result.insert(key.clone(), value);
+    }
+    result
+}
+
+/// Sets the value at the dotted `key` of a spec.
+fn set(spec: &mut Spec, key: &str, value: Value) -> Result<(), String> {
+    const SECTIONS: [&str; 5] = ["task", "train", "optimizer", "schedule", "method"];
+    let wrong = |expected: &str| Err(format!("`{key}` must be {expected}, found {value}"));
+    let (section, rest) = key.split_once('.').unwrap_or((key, ""));
+    let table = match (section, rest) {
+        ("dataset", "") => match value.as_str() {
+            Some(name) => {
+                spec.dataset = name.into();
+                return Ok(());
+            }
+            None => return wrong("a text"),
+        },
+        ("rest_decay", "") => match value.as_f64() {
+            Some(decay) => {
+                spec.rest_decay = decay;
+                return Ok(());
+            }
+            None => return wrong("a number"),
+        },
+        ("task", _) => &mut spec.task,
+        ("train", _) => &mut spec.train,
+        ("optimizer", _) => &mut spec.optimizer,
+        ("schedule", _) => &mut spec.schedule,
+        ("method", _) if rest.split('.').next() == Some("optimizer") => {
+            return Err(format!("there is no key `{key}`; a method's optimizer is set as optimizer.lr"));
+        }
+        ("method", _) => &mut spec.method,
+        _ => {
+            let known = SECTIONS.into_iter().chain(["dataset", "rest_decay"]);
+            let near = did_you_mean(section, known);
+            return Err(format!(
+                "there is no key `{key}`{near}; expected dataset, rest_decay, or a key in {}, such as optimizer.lr",
+                SECTIONS.join(", ")
+            ));
+        }
+    };
+    let mut parts: Vec<&str> = rest.split('.').collect();
+    let Some(last) = parts.pop().filter(|last| !last.is_empty()) else {
+        return Err(format!("`{key}` is a table; expected a key in it, such as {key}.name"));
+    };
+    let mut table = table;
+    for part in parts {
+        match table.entry(part).or_insert_with(|| Value::Object(Table::new())) {
+            Value::Object(inner) => table = inner,
+            found => return Err(format!("`{key}`: `{part}` is {found}, not a table")),
+        }
+    }
+    table.insert(last.into(), value);
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;
