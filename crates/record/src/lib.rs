@@ -13,6 +13,7 @@ mod finite;
 #[cfg(test)]
 mod fixture;
 pub mod fs;
+mod lock;
 mod plot;
 mod protocol;
 mod report;
@@ -31,6 +32,7 @@ pub use choice::{Edge, chosen, describe, edges};
 pub use config::{Config, ConfigError, Grid, GridPoint, Selection, did_you_mean};
 pub use difference::difference;
 pub use entries::{Conflict, EntriesError, entries_to_jsonl, merge_entries, read_entries, read_lines};
+pub use lock::RunLock;
 pub use protocol::{Protocol, ProtocolError};
 pub use report::{
     Overview, Rendered, ReportError, html, is_figure, is_sheet, overview, pictured, render, results, sheet, splice,
