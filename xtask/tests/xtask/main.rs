@@ -2,7 +2,10 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod new;
+mod partition;
 mod progress;
+mod real_slurm;
+mod slurm;
 mod verify;
 
 use serde_json::Value;
