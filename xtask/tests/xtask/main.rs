@@ -1,6 +1,7 @@
 //! The runner as its users run it, in a workspace of its own.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
+mod care;
 mod new;
 mod partition;
 mod progress;
