@@ -1,14 +1,18 @@
 //! `bench`: train what is missing, choose on validation, test what was chosen, report.
 
 use crate::child::{INTERRUPTED, Stop, TaskBinary};
+use crate::machine;
+use crate::partition::Partition;
 use crate::progress::{Ended, Progress};
+use crate::schedule::{Estimates, Waiting, shares};
+use crate::slurm::{self, Work};
 use crate::task::{Plan, Planned, plan};
 use crate::workspace::Workspace;
 use crate::{Which, say};
 use anyhow::{Context, Result, bail};
 use record::Entry;
 use serde_json::json;
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::BTreeSet;
 use std::num::NonZeroUsize;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -28,6 +32,18 @@ pub(crate) struct Arguments {
     /// Only say what would be trained
     #[arg(long)]
     dry_run: bool,
+    /// Submit what is missing, and not queued, as job arrays to Slurm, and return; `slurm.toml` has the site's settings
+    ///
+    /// The same command again submits what is missing then: what failed, and what validation chose of the runs that have
+    /// ended. Where nothing is missing, it writes the report. See docs/clusters.md.
+    #[arg(long)]
+    slurm: bool,
+    /// Train only this part of the runs: for several machines that share the folder `runs`, or copy it together afterwards
+    ///
+    /// Where runs of other parts have no record yet, exit code 75: the same command goes on when they have. Once all have,
+    /// the command without this option scores what was chosen and writes the report.
+    #[arg(long, value_name = "I/N", conflicts_with = "slurm")]
+    partition: Option<Partition>,
     /// Print events as JSON, one a line, in place of the table
     ///
     /// Each is an object with `event`, and `id` where it is of one run.
@@ -59,28 +75,43 @@ pub(crate) fn bench(arguments: &Arguments) -> Result<ExitCode> {
     if arguments.dry_run {
         return list(&workspace, &mut plan);
     }
+    if arguments.slurm && submit(&workspace, &mut plan)? {
+        return Ok(ExitCode::SUCCESS);
+    }
     let pool = Pool::new(&workspace, &plan, arguments)?;
+    let ours = |runs: &[Planned]| -> Vec<Planned> {
+        runs.iter().filter(|run| arguments.partition.is_none_or(|part| part.has(&run.id))).cloned().collect()
+    };
     let mut known = 0;
     let runs = loop {
         let runs = plan.runs(&workspace)?;
-        let mut pending = Vec::new();
-        for run in &runs {
-            if !workspace.run(&run.id).state()?.is_over() {
-                pending.push(run.clone());
-            }
+        let missing = missing(&workspace, &runs)?;
+        let (shown, pending) = (ours(&runs), ours(&missing));
+        if shown.len() > known {
+            pool.progress.add(&workspace, &shown)?;
+            pool.progress.note(&summary(&shown, pending.len(), plan.to_come(&workspace)?));
         }
-        if runs.len() > known {
-            pool.progress.add(&workspace, &runs)?;
-            pool.progress.note(&summary(&runs, pending.len(), plan.to_come(&workspace)?));
-        }
-        known = runs.len();
-        if pending.is_empty() {
+        known = shown.len();
+        if missing.is_empty() {
             break runs;
         }
-        if let Some(code) = pool.train(pending)? {
+        if pending.is_empty() {
+            pool.progress.finish();
+            eprintln!(
+                "{} runs of other parts have no record yet; the same command goes on when they have",
+                missing.len()
+            );
+            return Ok(ExitCode::from(INTERRUPTED));
+        }
+        if let Some(code) = pool.train(pending, &plan.estimates(&workspace)?)? {
             return Ok(code);
         }
     };
+    if arguments.partition.is_some() {
+        pool.progress.finish();
+        eprintln!("all runs have records; the same command without `--partition` scores what was chosen and reports");
+        return Ok(ExitCode::SUCCESS);
+    }
     let protocol = plan.protocol(&workspace)?;
     let entries = pool.test_chosen(&runs, &protocol)?;
     pool.progress.finish();
@@ -92,6 +123,37 @@ pub(crate) fn bench(arguments: &Arguments) -> Result<ExitCode> {
     }
     publish(&pool, &arguments.which, entries, protocol)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Those of `runs` that have no record.
+fn missing(workspace: &Workspace, runs: &[Planned]) -> Result<Vec<Planned>> {
+    let mut missing = Vec::new();
+    for run in runs {
+        if !workspace.run(&run.id).state()?.is_over() {
+            missing.push(run.clone());
+        }
+    }
+    Ok(missing)
+}
+
+/// Submits what is missing to Slurm; gives whether something is, queued or not.
+fn submit(workspace: &Workspace, plan: &mut Plan) -> Result<bool> {
+    let runs = plan.runs(workspace)?;
+    let mut pending = missing(workspace, &runs)?;
+    eprintln!("{}", summary(&runs, pending.len(), plan.to_come(workspace)?));
+    let work: Vec<Work> = if pending.is_empty() {
+        plan.untested(workspace)?.iter().map(Work::test).collect()
+    } else {
+        slurm::write_specs(workspace, &pending)?;
+        plan.estimates(workspace)?.longest_first(&mut pending);
+        pending.iter().map(|run| Work::run(&run.id)).collect()
+    };
+    if work.is_empty() {
+        return Ok(false);
+    }
+    slurm::submit(workspace, &plan.binary, work)?;
+    eprintln!("the same command goes on when they have ended");
+    Ok(true)
 }
 
 /// What would take the chosen value of a row from the edge of what was tried.
@@ -173,47 +235,27 @@ struct Pool<'a> {
     stop: Stop,
 }
 
-/// Runs at a time, and threads of each, of those that are asked for, for `pending` runs.
-fn shares(jobs: Option<usize>, threads: Option<usize>, pending: usize) -> (usize, usize) {
-    let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
-    match (jobs, threads) {
-        (Some(jobs), Some(threads)) => (jobs, threads),
-        (Some(jobs), None) => (jobs, cores.div_ceil(jobs)),
-        (None, Some(threads)) => (cores.div_ceil(threads), threads),
-        (None, None) => {
-            let jobs = cores.min(pending).max(1);
-            (jobs, cores / jobs)
-        }
-    }
-}
-
 impl<'a> Pool<'a> {
     fn new(workspace: &'a Workspace, plan: &Plan, arguments: &Arguments) -> Result<Self> {
         let stop = Stop::listen()?;
         let (jobs, threads) = (arguments.jobs.map(NonZeroUsize::get), arguments.threads.map(NonZeroUsize::get));
         let (binary, report) = (TaskBinary::new(workspace, plan.binary.clone(), &stop), plan.report.clone());
-        let progress = Progress::new(shares(jobs, threads, usize::MAX).0, arguments.json);
+        let progress = Progress::new(shares(jobs, threads, usize::MAX, machine::cores()).0, arguments.json);
         Ok(Self { workspace, binary, report, jobs, threads, progress, stop })
     }
 
     /// Trains `pending`; gives an exit code where not all of them have a record afterwards.
-    fn train(&self, pending: Vec<Planned>) -> Result<Option<ExitCode>> {
-        if pending.is_empty() {
-            return Ok(None);
-        }
+    fn train(&self, pending: Vec<Planned>, estimates: &Estimates) -> Result<Option<ExitCode>> {
         for run in &pending {
             self.workspace.run(&run.id).write_spec(&run.spec)?;
         }
-        let (jobs, threads) = shares(self.jobs, self.threads, pending.len());
-        let queue = Mutex::new(VecDeque::from(pending));
+        let (jobs, threads) = shares(self.jobs, self.threads, pending.len(), machine::cores());
+        let waiting = Waiting::new(pending, estimates);
         let (failures, interrupted) = (Mutex::new(Vec::new()), AtomicBool::new(false));
         std::thread::scope(|scope| {
             for _ in 0..jobs {
                 scope.spawn(|| {
-                    while !self.stop.is_wanted() {
-                        let Some(run) = queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front() else {
-                            return;
-                        };
+                    while let Some((run, _place)) = waiting.next(|| self.stop.is_wanted()) {
                         let shown = self.progress.start(&run);
                         let trained = self.binary.train(&self.workspace.run(&run.id), Some(threads), &shown);
                         let ended = trained.unwrap_or_else(|error| Ended::Failed(format!("{error:#}")));
@@ -244,7 +286,7 @@ impl<'a> Pool<'a> {
 
     /// Reads the test split for the settings that validation chose, and only for them.
     fn test_chosen(&self, runs: &[Planned], protocol: &Protocol) -> Result<Vec<Entry>> {
-        let (entries, (_, threads)) = (self.entries(runs)?, shares(self.jobs, self.threads, 1));
+        let (entries, (_, threads)) = (self.entries(runs)?, shares(self.jobs, self.threads, 1, machine::cores()));
         let untested: BTreeSet<_> =
             entries.iter().filter(|entry| entry.test.is_none()).map(|entry| entry.record.id.clone()).collect();
         for id in study::chosen(&entries, protocol).into_iter().filter(|id| untested.contains(id)) {
@@ -271,7 +313,7 @@ impl<'a> Pool<'a> {
         }
         let out = format!("runs/{}/pictures", record.id);
         let options = ["--count", PICTURES, "--out", &out];
-        self.binary.call("pictures", &run, Some(shares(self.jobs, self.threads, 1).1), &options)?;
+        self.binary.call("pictures", &run, Some(shares(self.jobs, self.threads, 1, machine::cores()).1), &options)?;
         let drawn = self.workspace.root.join(out).join("sheet.png");
         let sheet = std::fs::read(&drawn).with_context(|| format!("cannot read {}", drawn.display()))?;
         let name = report::sheet(&self.report, &record.id);

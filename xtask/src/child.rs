@@ -21,7 +21,7 @@ impl Stop {
     /// Listens for signals from now on.
     pub(crate) fn listen() -> Result<Self> {
         let stop = Arc::new(AtomicBool::new(false));
-        for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
+        for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM, signal_hook::consts::SIGUSR1] {
             signal_hook::flag::register(signal, stop.clone()).context("cannot listen for signals")?;
         }
         Ok(Self(stop))

@@ -3,15 +3,21 @@
 
 mod bench;
 mod child;
+mod clean;
+mod doctor;
 mod eval;
 mod export;
 mod fetch;
 mod import;
+mod machine;
 mod methods;
 mod new;
+mod partition;
 mod progress;
 mod report;
+mod schedule;
 mod show;
+mod slurm;
 mod status;
 mod task;
 mod verify;
@@ -51,6 +57,12 @@ enum Command {
     Eval(eval::Arguments),
     /// Say how far the runs of a comparison are
     Status(status::Arguments),
+    /// Look at store, locks, disk, memory, threads, instruction sets and data; say what to do where something is wrong
+    ///
+    /// Exit codes: 0 all is well, 1 something does not work.
+    Doctor(doctor::Arguments),
+    /// List what is left behind and can be made again, and remove it
+    Clean(clean::Arguments),
     /// List the methods and optimizers, or explain one
     Methods(methods::Arguments),
     /// Begin a task or a method of your own: `new task NAME`, `new method NAME`
@@ -126,6 +138,8 @@ fn main() -> ExitCode {
         Command::Import(arguments) => import::import(&arguments),
         Command::Eval(arguments) => eval::eval(&arguments),
         Command::Status(arguments) => status::status(&arguments),
+        Command::Doctor(arguments) => doctor::doctor(&arguments),
+        Command::Clean(arguments) => clean::clean(&arguments),
         Command::Methods(arguments) => methods::methods(&arguments),
         Command::New(arguments) => new::new(&arguments),
         Command::Show(arguments) => show::show(&arguments),

@@ -168,6 +168,9 @@ fn describe(entry: &Entry) -> Result<String> {
     line("weights", record.weights.clone());
     let p = &record.provenance;
     line("provenance", format!("{}, {} to {}, resumed {} times", p.line(), p.started, p.ended, p.resumed));
+    for fault in p.faults.iter().flatten() {
+        line("fault", fault.clone());
+    }
     Ok(lines.join("\n"))
 }
 

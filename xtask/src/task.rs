@@ -1,10 +1,12 @@
 //! A task's binary, and the runs that it plans.
 
+use crate::schedule::Estimates;
 use crate::workspace::Workspace;
 use crate::{Which, mistake};
 use anyhow::{Context, Result, bail};
 use record::{Entry, RunId, Spec};
 use serde::Deserialize;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -18,6 +20,8 @@ pub(crate) struct Plan {
     study: Study,
     /// Every run that has an id.
     known: Vec<Planned>,
+    /// Their specs, as [`key`] writes them.
+    keys: BTreeMap<String, usize>,
 }
 
 /// A run with every default filled in.
@@ -60,10 +64,11 @@ pub(crate) fn plan(workspace: &Workspace, which: &Which) -> Result<Plan> {
     grid.points.extend(rungs);
     let answers = ask(workspace, &binary, &grid.points.iter().map(|point| &point.spec).collect::<Vec<_>>())?;
     let (mut specs, mut matched, mut mistakes) = (Vec::<Spec>::new(), Vec::<Spec>::new(), Vec::<String>::new());
+    let mut seen = BTreeSet::new();
     for (index, (point, answer)) in grid.points.iter().zip(answers).enumerate() {
         let known = if point.matched { &mut matched } else { &mut specs };
         match answer {
-            Ok((_, spec)) if index < settings && !known.contains(&spec) => known.push(spec),
+            Ok((id, spec)) if index < settings && seen.insert((point.matched, id.clone())) => known.push(spec),
             Ok(_) => {}
             Err(error) => {
                 let line = explain(&config, workspace, which, point.method, &error);
@@ -79,7 +84,7 @@ pub(crate) fn plan(workspace: &Workspace, which: &Which) -> Result<Plan> {
     let path = config.path().strip_prefix(&workspace.root).unwrap_or(config.path());
     let study = Study::new(specs, matched, grid.seeds, grid.tuning);
     let study = study.map_err(|error| mistake(format!("{}: {error}", path.display())))?;
-    Ok(Plan { binary, report, study, known: Vec::new() })
+    Ok(Plan { binary, report, study, known: Vec::new(), keys: BTreeMap::new() })
 }
 
 impl Plan {
@@ -87,17 +92,24 @@ impl Plan {
     pub(crate) fn runs(&mut self, workspace: &Workspace) -> Result<Vec<Planned>> {
         loop {
             let specs = self.study.runs(&self.entries(workspace)?);
-            let new: Vec<&Spec> = specs.iter().filter(|spec| self.known.iter().all(|run| run.spec != **spec)).collect();
+            let keys = specs.iter().map(key).collect::<Result<Vec<_>>>()?;
+            let indices: Vec<Option<usize>> = keys.iter().map(|key| self.keys.get(key).copied()).collect();
+            let new: Vec<&Spec> =
+                specs.iter().zip(&indices).filter(|(_, known)| known.is_none()).map(|(spec, _)| spec).collect();
             if new.is_empty() {
+                let wanted: BTreeSet<usize> = indices.into_iter().flatten().collect();
                 let mut runs: Vec<Planned> =
-                    self.known.iter().filter(|run| specs.contains(&run.spec)).cloned().collect();
+                    wanted.into_iter().filter_map(|index| self.known.get(index)).cloned().collect();
                 let lines = study::describe(&runs.iter().map(|run| &run.spec).collect::<Vec<_>>());
                 runs.iter_mut().zip(lines).for_each(|(run, line)| run.line = line);
                 return Ok(runs);
             }
             for answer in ask(workspace, &self.binary, &new)? {
                 match answer {
-                    Ok((id, spec)) => self.known.push(Planned { id, spec, line: String::new() }),
+                    Ok((id, spec)) => {
+                        self.keys.insert(key(&spec)?, self.known.len());
+                        self.known.push(Planned { id, spec, line: String::new() });
+                    }
                     Err(AnswerError { section, message }) => {
                         bail!("{} planned a run that it refuses now: {section}: {message}", self.binary.display())
                     }
@@ -109,6 +121,19 @@ impl Plan {
     /// How many runs will follow those of [`Plan::runs`], at most.
     pub(crate) fn to_come(&self, workspace: &Workspace) -> Result<usize> {
         Ok(self.study.to_come(&self.entries(workspace)?))
+    }
+
+    /// What the results so far say of runs that have none.
+    pub(crate) fn estimates(&self, workspace: &Workspace) -> Result<Estimates> {
+        Ok(Estimates::of(&self.entries(workspace)?))
+    }
+
+    /// The runs that validation chose and whose scores on the test split were not taken.
+    pub(crate) fn untested(&self, workspace: &Workspace) -> Result<Vec<RunId>> {
+        let entries = self.entries(workspace)?;
+        let chosen = study::chosen(&entries, &self.protocol(workspace)?);
+        let untested = entries.iter().filter(|entry| entry.test.is_none() && chosen.contains(&entry.record.id));
+        Ok(untested.map(|entry| entry.record.id.clone()).collect())
     }
 
     /// How the comparison is made, as far as the results so far can tell.
@@ -129,6 +154,11 @@ impl Plan {
         }
         Ok(entries)
     }
+}
+
+/// A spec as a text that equals another's where the specs are equal.
+fn key(spec: &Spec) -> Result<String> {
+    Ok(serde_json::to_string(spec)?)
 }
 
 fn explain(config: &Config, workspace: &Workspace, which: &Which, method: usize, error: &AnswerError) -> String {

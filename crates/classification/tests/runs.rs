@@ -235,35 +235,75 @@ fn stop_at(folder: &RunFolder, step: u64) -> Result<Record, Error> {
     train::train::<Classification>(folder, &data::Root::from_env(workspace()), &options)
 }
 
-#[test]
-fn damaged_files_and_those_of_other_versions_are_refused_by_name() {
-    let (_temporary, folder) = folder(&spec());
-    assert!(matches!(stop_at(&folder, 10), Err(Error::Interrupted)));
-    let checkpoint = folder.checkpoint();
-    let good = std::fs::read(&checkpoint).unwrap();
-    let refused = |bytes: &[u8], expected: &str| {
-        files::write_atomic(&checkpoint, bytes).unwrap();
-        let output = run(&folder, 1);
-        let message = message(&output);
-        assert_eq!(output.status.code(), Some(1), "{message}");
-        assert!(message.contains("checkpoint") && message.contains(expected) && message.contains("hint:"), "{message}");
-    };
-    let key = br#"\"version\":"#;
-    let at = key.len() + good.windows(key.len()).position(|bytes| bytes == key).expect("the version in the header");
-    let mut other_version = good.clone();
-    other_version[at] = b'9';
-    refused(&other_version, "version 9");
-    refused(&good[..good.len() / 2], "safetensors");
-    refused(&good[..3], "safetensors");
-    refused(b"", "safetensors");
-    files::write_atomic(&checkpoint, &good).unwrap();
-    files::write_atomic(&folder.log(), b"not a log\n").unwrap();
-    assert!(message(&run(&folder, 1)).contains("log.jsonl: line 1"));
+/// A run that stopped at step 20, with the checkpoint of step 10 beside it.
+fn stopped() -> (tempfile::TempDir, RunFolder) {
+    let (temporary, folder) = folder(&spec());
+    for step in [10, 20] {
+        assert!(matches!(stop_at(&folder, step), Err(Error::Interrupted)));
+    }
+    (temporary, folder)
+}
 
-    files::write_atomic(&folder.path().join("record.json"), br#"{"schema": 99}"#).unwrap();
+#[test]
+fn a_damaged_checkpoint_gives_way_to_the_one_before_and_the_record_says_so() {
+    let (_whole_temporary, whole) = folder(&spec());
+    run(&whole, 1);
+    let expected = record(&whole);
+    let goes_on = |damage: &dyn Fn(&RunFolder), faults: &[&str]| {
+        let (_temporary, folder) = stopped();
+        damage(&folder);
+        let output = run(&folder, 1);
+        assert_eq!(output.status.code(), Some(0), "{faults:?}: {}", message(&output));
+        let found = record(&folder);
+        assert_eq!((&found.weights, &found.losses), (&expected.weights, &expected.losses), "{faults:?}");
+        assert_eq!(folder.read_log().unwrap(), whole.read_log().unwrap());
+        let said = found.provenance.faults.unwrap_or_default();
+        assert_eq!(said.len(), faults.len(), "{said:?}");
+        for (said, expected) in said.iter().zip(faults) {
+            assert!(expected.split('|').all(|part| said.contains(part)), "expected {expected}, found {said}");
+            assert!(message(&output).contains(said), "{}", message(&output));
+        }
+    };
+    let change = |path: &Path, change: &dyn Fn(&mut Vec<u8>)| {
+        let mut bytes = std::fs::read(path).unwrap();
+        change(&mut bytes);
+        files::write_atomic(path, &bytes).unwrap();
+    };
+    let before = "went on from step 10 of the checkpoint before it";
+    let start = "trained from the start";
+    goes_on(&|_| {}, &[]);
+    let torn = format!("the checkpoint could not be used: expected a whole safetensors file|{before}");
+    for length in [0, 3, 5000] {
+        goes_on(&|folder| change(&folder.checkpoint(), &|bytes| bytes.truncate(length)), &[&torn]);
+    }
+    let flip = |bytes: &mut Vec<u8>| *bytes.last_mut().unwrap() ^= 1;
+    goes_on(&|folder| change(&folder.checkpoint(), &flip), &[&format!("expected the digest|{before}")]);
+    goes_on(&|folder| std::fs::remove_file(folder.checkpoint()).unwrap(), &[]);
+    let both = |folder: &RunFolder| {
+        change(&folder.checkpoint(), &flip);
+        change(&folder.checkpoint_before(), &|bytes| bytes.truncate(9));
+    };
+    goes_on(
+        &both,
+        &["the checkpoint could not|expected the digest", &format!("the checkpoint before it could not|{start}")],
+    );
+    // The log belongs to both.
+    let digit = |bytes: &mut Vec<u8>| {
+        let place = bytes.iter().position(|byte| *byte == b'.').unwrap() + 1;
+        bytes[place] = if bytes[place] == b'1' { b'2' } else { b'1' };
+    };
+    let log = "log.jsonl: its lines are not those";
+    goes_on(&|folder| change(&folder.log(), &digit), &[log, &format!("{log}|{start}")]);
+    goes_on(&|folder| change(&folder.log(), &|bytes| bytes.truncate(5)), &["log.jsonl: line 1", start]);
+}
+
+#[test]
+fn a_record_of_another_version_is_refused_by_its_name() {
+    let (_temporary, folder) = folder(&spec());
+    files::write_atomic(&folder.record(), br#"{"schema": 99}"#).unwrap();
     let output = run(&folder, 1);
     assert_eq!(output.status.code(), Some(1));
-    assert!(message(&output).contains("expected a schema from 2 to 4, found 99"), "{}", message(&output));
+    assert!(message(&output).contains("expected a schema from 2 to 5, found 99"), "{}", message(&output));
 }
 
 /// Under weight rescaling every scale-invariant filter has norm 1 after every step.

@@ -45,7 +45,7 @@ pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
         _ => Path::new("."),
     };
     create_folder(folder)?;
-    let mut file = tempfile::Builder::new().prefix(".writing-").tempfile_in(folder).map_err(error)?;
+    let mut file = tempfile::Builder::new().prefix(&writing(path)).tempfile_in(folder).map_err(error)?;
     file.write_all(bytes).map_err(error)?;
     #[cfg(unix)]
     {
@@ -56,6 +56,19 @@ pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
     file.as_file().sync_all().map_err(error)?;
     file.persist(path).map_err(|failed| error(failed.error))?;
     Ok(())
+}
+
+/// What the names of temporary files begin with that [`write_atomic`] writes to.
+fn writing(path: &Path) -> String {
+    format!(".writing-{}-", path.file_name().unwrap_or_default().to_string_lossy())
+}
+
+/// What processes that were killed left of writing `path`; and what others are writing now.
+pub fn half_written(path: &Path) -> Result<Vec<PathBuf>, FileError> {
+    let (folder, prefix) = (path.parent().unwrap_or(Path::new(".")), writing(path));
+    let entries = std::fs::read_dir(folder).map_err(|cause| FileError::new("read", folder, cause))?;
+    let names = entries.flatten().filter(|entry| entry.file_name().to_string_lossy().starts_with(&prefix));
+    Ok(names.map(|entry| entry.path()).collect())
 }
 
 /// A file that is too large to be written at once: it grows as `<name>.part`, over as many runs as it takes, and is seen

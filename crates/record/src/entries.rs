@@ -232,9 +232,9 @@ mod tests {
         c.jsonl, line 2: expected a record and its test scores as one line of JSON, found: expected value at column 1
           hint: restore the line from version control, or write the file anew with `cargo xtask report`
         ");
-        let other = good.replace("\"schema\":4", "\"schema\":1");
+        let other = good.replace("\"schema\":5", "\"schema\":1");
         insta::assert_snapshot!(read(&format!("{good}\n{other}")).unwrap_err(), @r"
-        c.jsonl, line 3: expected a schema from 2 to 4, found schema 1
+        c.jsonl, line 3: expected a schema from 2 to 5, found schema 1
           hint: use the version of the code that wrote it, or train these runs again
         ");
         let mut mixed = fixture::entries().into_iter().find(|entry| entry.test.is_some()).unwrap();

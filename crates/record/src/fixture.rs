@@ -222,6 +222,8 @@ pub(crate) fn entry(made: &Made, seed: u64) -> Entry {
                 started: format!("2026-02-03T{:02}:{:02}:00Z", 8 + seed, noise_bits(1, salt) % 60),
                 ended: format!("2026-02-03T{:02}:00:00Z", 12 + seed),
                 resumed: 0,
+                memory: None,
+                faults: None,
             },
             spec,
             id,

@@ -9,6 +9,7 @@ mod entries;
 #[cfg(test)]
 #[allow(dead_code, reason = "`study` and `report` test with it, too")]
 mod fixture;
+mod lock;
 mod run;
 mod spec;
 mod store;
@@ -20,6 +21,7 @@ extern crate self as record;
 pub use agreement::{Disagreement, disagreements, log_disagreement};
 pub use altered::{address, alteration};
 pub use entries::{Conflict, EntriesError, entries_to_jsonl, merge_entries, read_entries, read_lines};
+pub use lock::RunLock;
 pub use run::*;
 pub use spec::{RunId, Spec, Table, canonical_json};
 pub use store::{RunFolder, State, StoreError};

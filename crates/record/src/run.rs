@@ -13,7 +13,8 @@ use std::ops::RangeInclusive;
 /// | 2 | |
 /// | 3 | [`Record::losses`], [`Record::tensors`], [`Provenance::kernels`]; specs name the engine |
 /// | 4 | [`EpochRow::validation_loss`], [`Record::decay_efolds`], [`Record::collapsed`] |
-pub const SCHEMA: u32 = 4;
+/// | 5 | [`Provenance::memory`], [`Provenance::faults`] |
+pub const SCHEMA: u32 = 5;
 
 /// The versions that are read. A field that is newer than the first of them is an option, says since when it is
 /// there, and is `None` in older records: what a reader filled in would be made up. A change that cannot be made so
@@ -246,6 +247,14 @@ pub struct Provenance {
     pub ended: String,
     /// How often the run was resumed.
     pub resumed: u64,
+    /// The most memory that the process held which ended the run, in bytes; `None` where the system does not tell. Since
+    /// schema 5.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory: Option<u64>,
+    /// What was damaged when the run went on, and from where it went on instead, in words; `None` where nothing was. Since
+    /// schema 5.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub faults: Option<Vec<String>>,
 }
 
 impl Provenance {

@@ -1,11 +1,12 @@
-//! The folder of a run: `spec.json log.jsonl checkpoint weights.safetensors record.json test.json lock`.
+//! The folder of a run: `spec.json log.jsonl checkpoint checkpoint.before weights.safetensors
+//! record.json test.json lock`.
 
 use crate::run::{LogLine, Outcome, Record, SCHEMAS, TestRecord};
 use crate::spec::Spec;
-use files::{FileError, create_folder, read_text, read_text_if_present, write_atomic};
+use files::{FileError, read_text, read_text_if_present, write_atomic};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 
 /// What is wrong with the files of a run.
@@ -21,6 +22,21 @@ pub enum StoreError {
         path: PathBuf,
         /// What was expected and what was found.
         message: String,
+    },
+    /// Another host trains the run, though this one could lock it.
+    #[error(
+        "cannot lock {}: process {pid} on {host} trains this run, but its lock does not hold on this host\n  hint: mount the file \
+         system with locks that all hosts share (NFS without `nolock` and `local_lock`, Lustre with `flock`), or give each host \
+         its own part of the runs with `bench --partition`",
+        path.display()
+    )]
+    Lock {
+        /// The file.
+        path: PathBuf,
+        /// Who trains it.
+        host: String,
+        /// Its process.
+        pid: u32,
     },
 }
 
@@ -84,6 +100,21 @@ impl RunFolder {
         self.0.join("checkpoint")
     }
 
+    /// The checkpoint before, for where the last one is damaged.
+    pub fn checkpoint_before(&self) -> PathBuf {
+        self.0.join("checkpoint.before")
+    }
+
+    /// The file of [`RunFolder::read_record`].
+    pub fn record(&self) -> PathBuf {
+        self.0.join("record.json")
+    }
+
+    /// What [`RunLock`](crate::RunLock) locks.
+    pub fn lock(&self) -> PathBuf {
+        self.0.join("lock")
+    }
+
     /// The file of [`RunFolder::read_log`].
     pub fn log(&self) -> PathBuf {
         self.0.join("log.jsonl")
@@ -133,7 +164,7 @@ impl RunFolder {
     ///
     /// Where the file is damaged or of another version.
     pub fn read_record(&self) -> Result<Option<Record>, StoreError> {
-        read(&self.0.join("record.json"))
+        read(&self.record())
     }
 
     /// Writes the result of training.
@@ -142,7 +173,7 @@ impl RunFolder {
     ///
     /// Where the file cannot be written.
     pub fn write_record(&self, record: &Record) -> Result<(), StoreError> {
-        write(&self.0.join("record.json"), record)
+        write(&self.record(), record)
     }
 
     /// The scores on the test split, where they were taken.
@@ -163,24 +194,6 @@ impl RunFolder {
         write(&self.0.join("test.json"), test)
     }
 
-    /// Locks the run, or gives nothing where another process holds the lock. The lock ends with the
-    /// process, however that ends.
-    ///
-    /// # Errors
-    ///
-    /// Where the folder or the lock cannot be made.
-    pub fn try_lock(&self) -> Result<Option<File>, StoreError> {
-        create_folder(&self.0)?;
-        let path = self.0.join("lock");
-        let fail = |source| FileError::new("lock", &path, source);
-        let file = OpenOptions::new().create(true).truncate(false).write(true).open(&path).map_err(fail)?;
-        match file.try_lock() {
-            Ok(()) => Ok(Some(file)),
-            Err(TryLockError::WouldBlock) => Ok(None),
-            Err(TryLockError::Error(source)) => Err(fail(source).into()),
-        }
-    }
-
     /// How far the run is.
     ///
     /// # Errors
@@ -193,9 +206,9 @@ impl RunFolder {
             None => {}
         }
         // Looked at without making anything: a status changes nothing.
-        let lock = File::open(self.0.join("lock"));
+        let lock = File::open(self.lock());
         let held = lock.is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)));
-        Ok(match (held, self.checkpoint().exists()) {
+        Ok(match (held, self.checkpoint().exists() || self.checkpoint_before().exists()) {
             (true, _) => State::Running,
             (false, true) => State::Interrupted,
             (false, false) => State::Missing,

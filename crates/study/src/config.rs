@@ -118,7 +118,12 @@ impl Config {
         Self::parse(path, read_text(path)?)
     }
 
-    fn parse(path: &Path, text: String) -> Result<Self, ConfigError> {
+    /// Reads the configuration `text`, which is from `path`.
+    ///
+    /// # Errors
+    ///
+    /// Where it is not TOML, or lacks a key.
+    pub fn parse(path: &Path, text: String) -> Result<Self, ConfigError> {
         let error = |message: String| ConfigError::Form { path: path.into(), message };
         // The message holds line, column and caret.
         let form: Form = toml::from_str(&text).map_err(|e| error(e.to_string()))?;

@@ -123,7 +123,13 @@ pub(crate) fn settings(
             Some(trials) => Err(format!("`trials` in `[tuning]` must be from 1 to {MOST_TRIALS}, found {trials}")),
             None => Err(format!("`{range}` is a range: say in `[tuning]` how many `trials` are drawn")),
         },
-        _ => Ok(grid(&lists)),
+        _ => {
+            let settings = lists.iter().try_fold(1usize, |product, (_, values)| product.checked_mul(values.len()));
+            match settings.filter(|settings| *settings <= MOST_TRIALS) {
+                Some(_) => Ok(grid(&lists)),
+                None => Err(format!("expected lists that make at most {MOST_TRIALS} settings together, found more")),
+            }
+        }
     }
 }
 
@@ -250,6 +256,8 @@ mod tests {
         insta::assert_snapshot!(problem(json!({"a": {"log": [0, 2]}}), Some(2)), @"`a`: expected two positive numbers, the smaller first, found [0, 2]");
         insta::assert_snapshot!(problem(json!({"a": {"linear": [3, 2]}}), Some(2)), @"`a`: expected two numbers, the smaller first, found [3, 2]");
         insta::assert_snapshot!(problem(json!({"a": {"log": [1, 2]}}), Some(0)), @"`trials` in `[tuning]` must be from 1 to 65536, found 0");
+        let many: Vec<u32> = (0..300).collect();
+        insta::assert_snapshot!(problem(json!({"a": many, "b": many}), None), @"expected lists that make at most 65536 settings together, found more");
         assert!(serde_json::from_value::<Search>(json!({"a": {"log": [1]}})).is_err());
     }
 }

@@ -19,8 +19,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 #[derive(Parser)]
-#[command(about = "Trains and tests runs of one task. `RAYON_NUM_THREADS` sets the threads; the folder `datasets` is \
-                   looked for where the command runs. Exit codes: 0 the result exists, 2 bad spec or argument, 75 interrupted \
+#[command(about = "Trains and tests runs of one task. `RAYON_NUM_THREADS` sets the threads, \
+                   `WRS_BENCH_CHECKPOINT_SECONDS` the time between checkpoints; the folder `datasets` is looked for where \
+                   the command runs. Exit codes: 0 the result exists, 2 bad spec or argument, 75 interrupted \
                    and resumable, else failure.")]
 struct Cli {
     #[command(subcommand)]
@@ -156,9 +157,18 @@ fn run<T: Task>(folder: &RunFolder, stop_on_eof: bool) -> Result<(), Error> {
         loader_threads: rayon::current_num_threads(),
         stop: &|_| stop.load(Ordering::Relaxed),
         event: &event,
-        checkpoint_every: Duration::from_secs(20),
+        checkpoint_every: Duration::from_secs(checkpoint_seconds()?),
     };
     train::<T>(folder, &Root::from_env("."), &options).map(drop)
+}
+
+/// Between checkpoints; what is lost at most where the process is killed.
+fn checkpoint_seconds() -> Result<u64, Error> {
+    const VARIABLE: &str = "WRS_BENCH_CHECKPOINT_SECONDS";
+    let Some(text) = std::env::var_os(VARIABLE) else { return Ok(20) };
+    let seconds = text.to_str().and_then(|text| text.parse().ok());
+    seconds
+        .ok_or_else(|| Error::spec(VARIABLE, format!("expected a whole number of seconds, found {}", text.display())))
 }
 
 fn draw<T: Task>(folder: &RunFolder, out: &Path, count: usize) -> Result<(), Error> {

@@ -97,7 +97,7 @@ pub fn test<T: Task>(folder: &RunFolder, root: &Root) -> std::result::Result<Tes
     let Finished { record, planned, task, model } = finished::open::<T>(folder, root)?;
     let (batch, device) = (planned.settings.batch, planned.settings.engine.device());
     let scores = evaluate(&task, &model, Split::Test, batch, provenance::threads(), &device)?;
-    let provenance = provenance::provenance(task.set().digest(), started, 0)?;
+    let provenance = provenance::provenance(task.set().digest(), started, 0, &[])?;
     let test = TestRecord { schema: SCHEMA, id: record.id, weights: record.weights, scores, provenance };
     folder.write_test(&test)?;
     Ok(test)

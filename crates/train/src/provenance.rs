@@ -19,7 +19,7 @@ pub(crate) fn threads() -> usize {
 /// # Errors
 ///
 /// Where `OPS_KERNELS` names kernels that there are not.
-pub(crate) fn provenance(dataset_digest: &str, started: String, resumed: u64) -> Result<Provenance> {
+pub(crate) fn provenance(dataset_digest: &str, started: String, resumed: u64, faults: &[String]) -> Result<Provenance> {
     Ok(Provenance {
         commit: record::commit::of_binary(),
         dataset_digest: dataset_digest.into(),
@@ -30,7 +30,16 @@ pub(crate) fn provenance(dataset_digest: &str, started: String, resumed: u64) ->
         started,
         ended: now(),
         resumed,
+        memory: peak_memory(),
+        faults: (!faults.is_empty()).then(|| faults.to_vec()),
     })
+}
+
+/// The most memory that this process has held, in bytes.
+fn peak_memory() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB"))?;
+    Some(peak.parse::<u64>().ok()? * 1024)
 }
 
 fn cpu() -> String {

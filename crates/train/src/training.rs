@@ -1,6 +1,6 @@
 //! The one training loop.
 
-use crate::checkpoint::{self, Progress};
+use crate::checkpoint::{self, Loaded, Progress};
 use crate::error::Error;
 use crate::evaluation::evaluate_with_loss;
 use crate::loader::{Loader, examples};
@@ -9,11 +9,10 @@ use crate::provenance;
 use crate::task::Task;
 use candle_core::Tensor;
 use data::{Root, Split};
-use record::{About, EpochRow, LayerRow, LogLine, NormRow, Outcome, Record, RunFolder, SCHEMA, Seconds, digest};
+use record::{About, EpochRow, LayerRow, LogLine, NormRow, Outcome, Record, RunFolder, RunLock, SCHEMA, digest};
 use regularize::{Before, LayerNorms, Optimizer, Params};
 use serde::Serialize;
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::time::{Duration, Instant};
 
 /// What does not change the result of a run.
@@ -65,22 +64,32 @@ pub enum Event<'a> {
 /// [`Error::Interrupted`] where `options.stop` says so. A loss that is not finite is no error but a
 /// record that says so.
 pub fn train<T: Task>(folder: &RunFolder, root: &Root, options: &Options<'_>) -> std::result::Result<Record, Error> {
-    let _lock = lock(folder, options.stop)?;
-    if let Some(record) = folder.read_record()? {
+    if let (Some(record), false) = (folder.read_record()?, checkpoint::is_left(folder)) {
         return Ok(record);
     }
-    let planned = plan::<T>(&folder.read_spec()?, root)?;
-    let task = planned.open(root)?;
-    let mut run = Run::new(&task, folder, &planned, options)?;
-    let outcome = run.train()?;
-    run.finish(outcome)
+    let lock = lock(folder, options.stop)?;
+    checkpoint::remove_half_written(folder)?;
+    let record = match folder.read_record()? {
+        Some(record) => record,
+        None => {
+            let planned = plan::<T>(&folder.read_spec()?, root)?;
+            let task = planned.open(root)?;
+            let mut run = Run::new(&task, folder, &planned, options)?;
+            let outcome = run.train()?;
+            run.finish(outcome)?
+        }
+    };
+    // What is left of the run is no longer needed, by nobody.
+    checkpoint::remove(folder)?;
+    lock.remove()?;
+    Ok(record)
 }
 
 /// Waits until no other process trains this run.
-fn lock(folder: &RunFolder, stop: &dyn Fn(u64) -> bool) -> std::result::Result<File, Error> {
+fn lock(folder: &RunFolder, stop: &dyn Fn(u64) -> bool) -> std::result::Result<RunLock, Error> {
     let mut told = false;
     loop {
-        if let Some(lock) = folder.try_lock()? {
+        if let Some(lock) = RunLock::try_take(folder)? {
             return Ok(lock);
         }
         if stop(0) {
@@ -126,18 +135,18 @@ impl<'a, T: Task> Run<'a, T> {
         let model = task.model(&params).map_err(|e| Error::spec("task", format!("{e:#}")))?;
         let mut optimizer = Optimizer::new(&params, planned.base, planned.method, planned.spec.rest_decay)?;
         let start_norms = params.filter_norms()?;
-        let loaded = checkpoint::load(folder, &planned.id, &params, &mut optimizer)?;
-        let (progress, log) = match loaded {
+        let Loaded { saved, faults } = checkpoint::load(folder, &planned.id, &params, &mut optimizer)?;
+        let (mut progress, log) = match saved {
             Some((mut progress, log)) => {
                 progress.resumed += 1;
                 (progress, log)
             }
-            None => {
-                let (seconds, started) = (Seconds::default(), provenance::now());
-                let (loss_sum, decay_efolds) = (0.0, None);
-                (Progress { step: 0, loss_sum, decay_efolds, log_lines: 0, seconds, started, resumed: 0 }, Vec::new())
-            }
+            None => (Progress::new(provenance::now()), Vec::new()),
         };
+        for fault in &faults {
+            eprintln!("warning: {}: {fault}", folder.path().display());
+        }
+        progress.faults.extend(faults);
         let saved = Instant::now();
         Ok(Self { task, folder, planned, options, params, model, optimizer, start_norms, progress, log, saved })
     }
@@ -338,16 +347,12 @@ impl<'a, T: Task> Run<'a, T> {
                 task.set().digest(),
                 self.progress.started.clone(),
                 self.progress.resumed,
+                &self.progress.faults,
             )?,
         };
         checkpoint::write_weights(&self.folder.weights(), &self.params)?;
         self.folder.write_record(&record)?;
-        match std::fs::remove_file(self.folder.checkpoint()) {
-            Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
-                Err(files::FileError::new("remove", &self.folder.checkpoint(), e).into())
-            }
-            _ => Ok(record),
-        }
+        Ok(record)
     }
 
     /// Share of the filters that have lost their norm.

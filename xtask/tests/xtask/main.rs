@@ -1,8 +1,12 @@
 //! The runner as its users run it, in a workspace of its own.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
+mod care;
 mod new;
+mod partition;
 mod progress;
+mod real_slurm;
+mod slurm;
 mod verify;
 
 use serde_json::Value;

@@ -139,7 +139,7 @@ fn runs_are_told_in_lines_and_events() {
     {"event":"start","headline":{"higher_is_better":true,"scale":100.0,"score":"top1","title":"top-1 %"},"id":"00000000000000bb","step":6,"steps":12}
     {"event":"step","id":"00000000000000bb","loss":null,"step":7,"steps":12}
     {"event":"run_end","id":"00000000000000bb","state":"diverged","validation":null}
-    {"event":"test","id":"00000000000000aa","record":{"id":"00000000000000aa","schema":4,"scores":{"top1":0.5},"weights":"w"}}
+    {"event":"test","id":"00000000000000aa","record":{"id":"00000000000000aa","schema":5,"scores":{"top1":0.5},"weights":"w"}}
     {"diverged":1,"event":"done","failed":0,"finished":1,"interrupted":0,"missing":0,"running":0,"runs":2}
     "#);
 
