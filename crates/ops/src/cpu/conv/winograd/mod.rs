@@ -14,6 +14,9 @@
 //! Winograd-based convolution for manycore CPUs*, PPoPP 2018). Vectors run over channels, and all sums are in an order that
 //! follows from the shapes.
 //!
+//! A dilated convolution is a plain one of every `dilation`-th row and column, from each of the first ones on: its tiles are of
+//! pixels that far apart.
+//!
 //! A pixel that is not finite spoils the outputs of its tiles, not only those that read it.
 
 mod filter;
@@ -23,20 +26,21 @@ mod tiles;
 mod transform;
 mod weight;
 
-use super::gather::{Finish, Map, Tap};
+use super::gather::{Finish, Tap};
 use super::tile::Store;
 use crate::conv::{Conv2d, ConvSizes};
 use candle_core::Result;
 use filter::Filter;
 use kernels::Kernels;
 use pass::Pass;
-use transform::{OUTPUTS, POINTS};
+use tiles::Grid;
+use transform::POINTS;
 pub(super) use weight::weight_gradient;
 
-/// Whether this module can compute `sizes`: nine taps side by side, and pixels side by side.
+/// Whether this module can compute `sizes`: nine taps, and pixels side by side.
 pub(super) fn fits(sizes: &ConvSizes) -> bool {
     let Conv2d { stride, padding, dilation, groups } = sizes.geometry;
-    [sizes.k_h, sizes.k_w] == [3, 3] && [stride, dilation, groups] == [1, 1, 1] && padding <= 2
+    [sizes.k_h, sizes.k_w] == [3, 3] && [stride, groups] == [1, 1] && padding <= 2 * dilation
 }
 
 /// What transforming a tile of a channel costs at each point, in products.
@@ -50,35 +54,34 @@ const CHANNELS: usize = 16;
 
 /// Whether `sizes`, which fit, are computed faster so: by a tenth at least, counted in products.
 pub(super) fn pays(sizes: &ConvSizes) -> bool {
-    let [n, h, w, inputs, outputs] =
-        [sizes.n, sizes.out_h, sizes.out_w, sizes.in_c, sizes.out_c].map(|size| size as u128);
-    let tiles = n * (sizes.out_h.div_ceil(OUTPUTS) * sizes.out_w.div_ceil(OUTPUTS)) as u128;
-    let direct = 9 * n * h * w * inputs * outputs;
+    let grid = Grid::of(sizes.target(), sizes.geometry.dilation);
+    let [n, tiles, pixels] = [sizes.n, grid.rows * grid.columns, sizes.out_h * sizes.out_w].map(|size| size as u128);
+    let [inputs, outputs] = [sizes.in_c, sizes.out_c].map(|size| size as u128);
+    let (direct, tiles) = (9 * n * pixels * inputs * outputs, n * tiles);
     let fewer = POINTS as u128 * ((tiles + FILTER) * inputs * outputs + tiles * TRANSFORM * (inputs + outputs));
     sizes.in_c.min(sizes.out_c) >= CHANNELS && 11 * fewer < 10 * direct
 }
 
 impl ConvSizes {
     fn winograd(&self, backward: bool) -> Pass {
-        let padding = self.geometry.padding;
-        let input = Map { h: self.in_h, w: self.in_w, c: self.in_c };
-        let output = Map { h: self.out_h, w: self.out_w, c: self.out_c };
+        let Conv2d { padding, dilation, .. } = self.geometry;
+        let (input, output) = (self.source(), self.target());
         let (inner, outer) = (9, self.in_c * 9);
         let tap = |at: usize| Tap { y: at / 3, x: at % 3, index: if backward { 8 - at } else { at } };
         let taps = std::array::from_fn(tap);
         if backward {
             let filter = Filter { taps, lane: inner, depth: outer };
-            Pass { images: self.n, source: output, target: input, padding: 2 - padding, filter }
+            Pass { images: self.n, source: output, target: input, padding: 2 * dilation - padding, dilation, filter }
         } else {
             let filter = Filter { taps, lane: outer, depth: inner };
-            Pass { images: self.n, source: input, target: output, padding, filter }
+            Pass { images: self.n, source: input, target: output, padding, dilation, filter }
         }
     }
 }
 
 /// The number of blocks that `finish` of [`forward`] sees.
 pub(super) fn block_count(sizes: &ConvSizes) -> usize {
-    sizes.winograd(false).blocks().len()
+    sizes.winograd(false).parts().len()
 }
 
 /// As [`ConvSizes::forward`].

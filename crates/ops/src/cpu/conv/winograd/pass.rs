@@ -35,12 +35,19 @@ pub(super) struct Pass {
     pub(super) target: Map,
     /// Zeros above and left of the source.
     pub(super) padding: usize,
+    /// Distance in the source of neighbouring taps.
+    pub(super) dilation: usize,
     pub(super) filter: Filter,
 }
 
 impl Pass {
-    pub(super) fn blocks(&self) -> Vec<Block> {
-        Grid::of(self.target).blocks(self.images, self.batch())
+    fn grid(&self) -> Grid {
+        Grid::of(self.target, self.dilation)
+    }
+
+    /// The target's values in parts that lie side by side: what tasks compute where there is no dilation.
+    pub(super) fn parts(&self) -> Vec<Block> {
+        Grid::of(self.target, 1).blocks(self.images, self.batch())
     }
 
     /// Tiles that are computed together.
@@ -52,7 +59,7 @@ impl Pass {
         POINTS * self.source.c * self.target.c > FILTERS
     }
 
-    /// Computes `target` from `source`; `finish` gets the index and the values of each block.
+    /// Computes `target` from `source`; `finish` gets the index and the values of each of [`Pass::parts`].
     pub(super) fn run(
         &self,
         kernels: Kernels,
@@ -71,7 +78,8 @@ impl Pass {
         if target.is_empty() {
             return Ok(());
         }
-        let (blocks, width) = (self.blocks(), lanes_of(kernels));
+        let (grid, width) = (self.grid(), lanes_of(kernels));
+        let blocks = grid.blocks(self.images, self.batch());
         let panels = lanes(self.target.c, width);
         // Filters that are many, for few tiles, are transformed just before they are used, while they are in the cache.
         let few = blocks.len() < ITEMS && self.has_many_filters();
@@ -83,13 +91,14 @@ impl Pass {
         let items: Vec<(usize, &[Lanes])> = (0..blocks.len())
             .flat_map(|block| panels.chunks(panels.len().div_ceil(splits)).map(move |panels| (block, panels)))
             .collect();
+        // Whether a task computes all values of a part, and sees them while they are in the cache.
+        let whole = splits == 1 && self.dilation == 1;
         let shared = SharedMut::new(target);
-        let range = |block: &Block| self.range(block);
         items
             .into_par_iter()
             .map_init(<[Scratch; 4]>::default, |[values, sums, taps, points], (index, panels)| {
                 let block = blocks[index];
-                let tiles = Grid::of(self.target).tiles(&block).min(self.batch());
+                let tiles = grid.tiles(&block).min(self.batch());
                 let row = panels.iter().map(|panel| panel.vectors * width).max().unwrap_or(0);
                 let depth = self.source.c.min(DEPTH);
                 let layouts = [Layout::new(tiles, self.source.c), Layout::of_rows(tiles, row)];
@@ -105,8 +114,8 @@ impl Pass {
                 };
                 let target = &shared;
                 kernels.run(Item { pass: self, source, filters, target, store, block, panels, layouts, values, sums });
-                if let (Some(finish), 1) = (finish, splits) {
-                    let range = range(&block);
+                if let (Some(finish), true) = (finish, whole) {
+                    let range = self.range(&block);
                     // SAFETY: this item computes all channels of the block, so nobody else writes these values, and it
                     // is done with them; the range lies in the target.
                     finish(index, unsafe { std::slice::from_raw_parts(shared.at(range.start), range.len()) });
@@ -114,20 +123,20 @@ impl Pass {
                 Ok(())
             })
             .collect::<Result<Vec<()>>>()?;
-        if let Some(finish) = finish.filter(|_| splits > 1) {
+        if let Some(finish) = finish.filter(|_| !whole) {
             let target: &[f32] = target;
-            blocks.par_iter().enumerate().for_each(|(index, block)| finish(index, &target[range(block)]));
+            self.parts().par_iter().enumerate().for_each(|(index, part)| finish(index, &target[self.range(part)]));
         }
         Ok(())
     }
 
-    /// The target's values of a block.
-    fn range(&self, block: &Block) -> std::ops::Range<usize> {
+    /// The target's values of a part.
+    fn range(&self, part: &Block) -> std::ops::Range<usize> {
         let row = self.target.w * self.target.c;
-        let first = block.row * OUTPUTS;
-        let last = (first + block.rows * OUTPUTS).min(self.target.h);
-        let start = block.image * self.target.len();
-        start + first * row..start + (block.images - 1) * self.target.len() + last * row
+        let first = part.row * OUTPUTS;
+        let last = (first + part.rows * OUTPUTS).min(self.target.h);
+        let start = part.image * self.target.len();
+        start + first * row..start + (part.images - 1) * self.target.len() + last * row
     }
 }
 
@@ -159,7 +168,7 @@ impl WithSimd for Item<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(mut self, simd: S) {
-        let tiles = Grid::of(self.pass.target).tiles(&self.block);
+        let tiles = self.pass.grid().tiles(&self.block);
         let batch = self.pass.batch();
         for first in (0..tiles).step_by(batch) {
             let count = batch.min(tiles - first);
@@ -177,7 +186,7 @@ impl Item<'_> {
     #[inline(always)]
     fn transform<S: Simd>(&mut self, simd: S, first: usize, count: usize) {
         let Pass { source: map, padding, .. } = *self.pass;
-        let grid = Grid::of(self.pass.target);
+        let grid = self.pass.grid();
         for tile in 0..count {
             let place = grid.place(&self.block, first + tile);
             for channel in (0..map.c).step_by(S::F32_LANES) {
@@ -226,16 +235,17 @@ impl Item<'_> {
     #[inline(always)]
     fn finish<S: Simd>(&mut self, simd: S, panel: &Lanes, first: usize, count: usize) {
         let Map { h, w, c } = self.pass.target;
-        let grid = Grid::of(self.pass.target);
+        let grid = self.pass.grid();
         for tile in 0..count {
             let place = grid.place(&self.block, first + tile);
+            let step = place.step;
             for lane in (0..panel.count).step_by(S::F32_LANES) {
                 let pixels = output_tile(simd, &self.layouts[1].read(simd, self.sums, tile, lane));
                 let channel = panel.start + lane;
                 let lanes = S::F32_LANES.min(panel.count - lane);
-                for (y, row) in pixels.iter().enumerate().take(h - place.y) {
-                    for (x, pixel) in row.iter().enumerate().take(w - place.x) {
-                        let at = ((place.image * h + place.y + y) * w + place.x + x) * c + channel;
+                for (y, row) in pixels.iter().enumerate().take((h - place.y).div_ceil(step)) {
+                    for (x, pixel) in row.iter().enumerate().take((w - place.x).div_ceil(step)) {
+                        let at = ((place.image * h + place.y + y * step) * w + place.x + x * step) * c + channel;
                         debug_assert!(at + lanes <= self.target.len(), "a pixel outside the target");
                         // SAFETY: the pixel lies in the target, whose size `Pass::run` has checked, and so do `lanes`
                         // channels from `channel` on; an item has its pixels and panels for itself. Scales and the

@@ -25,8 +25,9 @@ fn naive(s: &ConvSizes, x: &[f32], w: &[f32], dy: &[f32]) -> [Vec<f64>; 3] {
         let (pixel, o) = (at_y / s.out_c, at_y % s.out_c);
         let (row, column) = (pixel / s.out_w, pixel % s.out_w);
         let (image, row) = (row / s.out_h, row % s.out_h);
-        let (from_y, from_x) = (row + tap / 3, column + tap % 3);
-        let (from_y, from_x) = (from_y.wrapping_sub(s.geometry.padding), from_x.wrapping_sub(s.geometry.padding));
+        let Conv2d { padding, dilation, .. } = s.geometry;
+        let [from_y, from_x] =
+            [row + tap / 3 * dilation, column + tap % 3 * dilation].map(|from| from.wrapping_sub(padding));
         if from_y >= s.in_h || from_x >= s.in_w {
             continue;
         }
@@ -49,13 +50,17 @@ struct Case {
     dy: Vec<f32>,
 }
 
-fn sizes(x: [usize; 4], out_c: usize, padding: usize) -> ConvSizes {
-    ConvSizes::new("test", x, &[out_c, x[3], 3, 3], Conv2d { padding, ..Conv2d::default() }).unwrap()
+fn sizes(x: [usize; 4], out_c: usize, padding: usize, dilation: usize) -> ConvSizes {
+    ConvSizes::new("test", x, &[out_c, x[3], 3, 3], Conv2d { padding, dilation, ..Conv2d::default() }).unwrap()
 }
 
 impl Case {
     fn new(x: [usize; 4], out_c: usize, padding: usize) -> Self {
-        let sizes = sizes(x, out_c, padding);
+        Self::dilated(x, out_c, padding, 1)
+    }
+
+    fn dilated(x: [usize; 4], out_c: usize, padding: usize, dilation: usize) -> Self {
+        let sizes = sizes(x, out_c, padding, dilation);
         assert!(fits(&sizes));
         let [x, w, dy] = [(sizes.n * sizes.image_in(), 1), (sizes.weights(), 2), (sizes.n * sizes.image_out(), 3)]
             .map(|(len, seed)| values(len, seed));
@@ -109,6 +114,25 @@ proptest! {
                           (inputs, outputs) in (1usize..70, 1usize..70)) {
         prop_assume!(h + 2 * padding >= 3 && w + 2 * padding >= 3);
         let case = Case::new([n, h, w, inputs], outputs, padding);
+        case.check_against_the_definition();
+        case.check_bits();
+    }
+
+    #[test]
+    fn any_dilation_is_right((h, w) in (1usize..30, 1usize..30), n in 1usize..4, dilation in 2usize..8,
+                             padding in 0usize..15, (inputs, outputs) in (1usize..40, 1usize..40)) {
+        let room = 2 * dilation + 1;
+        prop_assume!(padding < room && h + 2 * padding >= room && w + 2 * padding >= room);
+        let case = Case::dilated([n, h, w, inputs], outputs, padding, dilation);
+        case.check_against_the_definition();
+        case.check_bits();
+    }
+}
+
+#[test]
+fn a_dilation_beyond_the_image_is_right() {
+    for (side, dilation) in [(1, 1 << 20), (3, 5), (2, 2)] {
+        let case = Case::dilated([2, side, side, 17], 5, dilation, dilation);
         case.check_against_the_definition();
         case.check_bits();
     }
@@ -167,8 +191,8 @@ fn results_are_added_and_mapped() {
 
 #[test]
 fn finish_sees_each_value_once() {
-    for x in [[9, 20, 3, 2], [2, 50, 33, 2], [70, 4, 4, 40]] {
-        let case = Case::new(x, 6, 1);
+    for (x, dilation) in [([9, 20, 3, 2], 1), ([2, 50, 33, 2], 1), ([70, 4, 4, 40], 1), ([3, 20, 33, 2], 2)] {
+        let case = Case::dilated(x, 6, dilation, dilation);
         let Case { sizes, x, w, dy } = &case;
         let seen = Mutex::new(vec![Vec::new(); block_count(sizes)]);
         let finish = |index: usize, values: &[f32]| seen.lock().unwrap()[index].extend_from_slice(values);
@@ -180,7 +204,10 @@ fn finish_sees_each_value_once() {
 
 #[test]
 fn what_pays_follows_from_the_shapes() {
-    let pays = |n, side, channels: [usize; 2]| pays(&sizes([n, side, side, channels[0]], channels[1], 1));
+    let pays_at = |n, side, channels: [usize; 2], dilation| {
+        pays(&sizes([n, side, side, channels[0]], channels[1], dilation, dilation))
+    };
+    let pays = |n, side, channels| pays_at(n, side, channels, 1);
     // Layers of ResNets at their batch sizes.
     for (n, side, channels) in [(128, 32, 16), (128, 8, 64), (64, 32, 64), (64, 8, 256), (64, 4, 512)] {
         assert!(pays(n, side, [channels, channels]), "{n} images of {side}², {channels} channels");
@@ -188,5 +215,7 @@ fn what_pays_follows_from_the_shapes() {
     // First layers, tiles that are mostly empty, and few tiles for many filters.
     for (n, side, channels) in [(64, 32, [3, 64]), (64, 2, [512, 512]), (4, 8, [256, 256])] {
         assert!(!pays(n, side, channels), "{n} images of {side}², {channels:?} channels");
-    }
+    }    // Dilated stages and back ends; rates at which a map's every so-manieth rows and columns are few.
+    assert!(pays_at(8, 30, [128, 128], 2) && pays_at(8, 30, [256, 256], 4));
+    assert!(!pays_at(8, 23, [256, 64], 12));
 }

@@ -7,16 +7,54 @@ use crate::cpu::memory::Scratch;
 use candle_core::Result;
 use pulp::Simd;
 
+/// Tiles along one side of a map. With a `step` above 1 those of every `step`-th pixel from the first on, then from the second
+/// on, and so on: a dilated convolution is a plain one of each of these.
+#[derive(Clone, Copy)]
+struct Side {
+    pixels: usize,
+    step: usize,
+}
+
+impl Side {
+    /// How many of the `step` sequences have a pixel more than the others, and the tiles of those and of the others.
+    fn sequences(self) -> (usize, [usize; 2]) {
+        let Self { pixels, step } = self;
+        (pixels % step, [pixels.div_ceil(step), pixels / step].map(|pixels| pixels.div_ceil(OUTPUTS)))
+    }
+
+    fn tiles(self) -> usize {
+        let (longer, [tiles, others]) = self.sequences();
+        longer * tiles + (self.step - longer) * others
+    }
+
+    /// The first pixel of a tile.
+    fn pixel(self, tile: usize) -> usize {
+        if self.step == 1 {
+            return tile * OUTPUTS;
+        }
+        let (longer, [tiles, others]) = self.sequences();
+        let (sequence, tile) = match tile.checked_sub(longer * tiles) {
+            None => (tile / tiles, tile % tiles),
+            Some(tile) => (longer + tile / others, tile % others),
+        };
+        sequence + tile * OUTPUTS * self.step
+    }
+}
+
 /// Tiles of a map's pixels.
 #[derive(Clone, Copy)]
 pub(super) struct Grid {
     pub(super) rows: usize,
     pub(super) columns: usize,
+    sides: [Side; 2],
 }
 
 impl Grid {
-    pub(super) fn of(map: Map) -> Self {
-        Self { rows: map.h.div_ceil(OUTPUTS), columns: map.w.div_ceil(OUTPUTS) }
+    /// Tiles of pixels that are `step` apart.
+    pub(super) fn of(map: Map, step: usize) -> Self {
+        let sides = [map.h, map.w].map(|pixels| Side { pixels, step });
+        let [rows, columns] = sides.map(Side::tiles);
+        Self { rows, columns, sides }
     }
 
     /// Whole images, or rows of tiles of one, of at most `most` tiles where a row is not longer.
@@ -44,16 +82,18 @@ impl Grid {
     pub(super) fn place(self, block: &Block, tile: usize) -> Place {
         let (row, column) = (tile / self.columns, tile % self.columns);
         let (image, row) = (block.image + row / block.rows, block.row + row % block.rows);
-        Place { image, y: row * OUTPUTS, x: column * OUTPUTS }
+        let [y, x] = self.sides;
+        Place { image, y: y.pixel(row), x: x.pixel(column), step: y.step }
     }
 }
 
-/// The first pixel of a tile.
+/// The first pixel of a tile, and the distance of its neighbours.
 #[derive(Clone, Copy)]
 pub(super) struct Place {
     pub(super) image: usize,
     pub(super) y: usize,
     pub(super) x: usize,
+    pub(super) step: usize,
 }
 
 /// A vector of channels of the `N`×`N` pixels of a map that begin `padding` above and left of `place`; zeros outside.
@@ -69,13 +109,15 @@ pub(super) fn read<S: Simd, const N: usize>(
 ) -> [[S::f32s; N]; N] {
     let mut tile = [[simd.splat_f32s(0.0); N]; N];
     let count = S::F32_LANES.min(map.c - channel);
-    let row = map.w * map.c;
+    let (step, row) = (place.step, map.w * map.c);
     let image = place.image * map.h * row + channel;
-    if place.y >= padding && place.x >= padding && place.y - padding + N <= map.h && place.x - padding + N <= map.w {
+    let last = (N - 1) * step;
+    if place.y >= padding && place.x >= padding && place.y - padding + last < map.h && place.x - padding + last < map.w {
         let first = image + (place.y - padding) * row + (place.x - padding) * map.c;
+        let (row, pixel) = (step * row, step * map.c);
         for y in 0..N {
             for x in 0..N {
-                tile[y][x] = load(simd, values, first + y * row + x * map.c, count);
+                tile[y][x] = load(simd, values, first + y * row + x * pixel, count);
             }
         }
         return tile;
@@ -83,7 +125,7 @@ pub(super) fn read<S: Simd, const N: usize>(
     for y in 0..N {
         for x in 0..N {
             // Above and left of the image the subtractions wrap to numbers larger than any size.
-            let (at_y, at_x) = ((place.y + y).wrapping_sub(padding), (place.x + x).wrapping_sub(padding));
+            let [at_y, at_x] = [place.y + y * step, place.x + x * step].map(|at| at.wrapping_sub(padding));
             if at_y < map.h && at_x < map.w {
                 tile[y][x] = load(simd, values, image + at_y * row + at_x * map.c, count);
             }

@@ -3,7 +3,7 @@
 use super::product::Product;
 use super::tiles::{Grid, Layout, aligned, read};
 use super::transform::{INPUTS, OUTPUTS, POINTS, filter_gradient_tile, input_tile, output_gradient_tile};
-use crate::conv::ConvSizes;
+use crate::conv::{Conv2d, ConvSizes};
 use crate::cpu::columns::save;
 use crate::cpu::conv::gather::{Block, Map};
 use crate::cpu::conv::unpack::{LINE, Unpack};
@@ -75,6 +75,7 @@ struct Plan {
     input: Map,
     output: Map,
     padding: usize,
+    dilation: usize,
     images: usize,
     /// Input channels: first and count, the largest count.
     chunks: Vec<(usize, usize)>,
@@ -92,13 +93,14 @@ impl Plan {
         let chunk = input.c.min(CHANNELS);
         let chunks: Vec<_> = (0..input.c).step_by(chunk).map(|first| (first, chunk.min(input.c - first))).collect();
         let (lines, row) = (output.c.div_ceil(LINE), output.c.min(LINE).next_multiple_of(16));
-        let grid = Grid::of(output);
+        let Conv2d { padding, dilation, .. } = sizes.geometry;
+        let grid = Grid::of(output, dilation);
         let tiles = sizes.n * grid.rows * grid.columns;
         let batches = tiles.div_ceil(TILES);
         let wanted = ITEMS.div_ceil(chunks.len() * lines).min(1 + PARTIAL / sizes.weights());
         let step = batches.div_ceil(wanted.min(batches)) * TILES;
         let splits = (0..tiles).step_by(step).map(|first| first..tiles.min(first + step)).collect();
-        Self { input, output, padding: sizes.geometry.padding, images: sizes.n, chunks, chunk, lines, row, splits }
+        Self { input, output, padding, dilation, images: sizes.n, chunks, chunk, lines, row, splits }
     }
 
     /// Values of a partial sum, `[tap, in, out]`.
@@ -143,8 +145,8 @@ impl Item<'_> {
     /// Brings tiles of both maps to the points.
     #[inline(always)]
     fn transform<S: Simd>(&mut self, simd: S, tiles: Range<usize>) {
-        let Plan { input, output, padding, row, images, .. } = *self.plan;
-        let grid = Grid::of(output);
+        let Plan { input, output, padding, dilation, row, images, .. } = *self.plan;
+        let grid = Grid::of(output, dilation);
         let all = Block { image: 0, images, row: 0, rows: grid.rows };
         for (at, tile) in tiles.enumerate() {
             let place = grid.place(&all, tile);
