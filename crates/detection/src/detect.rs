@@ -5,7 +5,6 @@ use crate::loss::LARGEST;
 use crate::metric::Detection;
 use crate::model::Level;
 use candle_core::Result;
-use candle_transformers::object_detection::{Bbox, iou, non_maximum_suppression};
 
 /// Detections of no higher score are dropped: they come last, and would not change the average precision by much.
 const LOWEST_SCORE: f32 = 0.05;
@@ -78,46 +77,56 @@ fn best_first(detections: &mut Vec<Detection>, most: usize) {
 
 fn suppress(candidates: Vec<Detection>, suppression: Suppression) -> Vec<Detection> {
     let classes = candidates.iter().map(|detection| detection.class as usize + 1).max().unwrap_or(0);
-    let mut by_class: Vec<Vec<Bbox<()>>> = vec![Vec::new(); classes];
-    for detection in &candidates {
-        by_class[detection.class as usize].push(to_bbox(detection));
+    let mut by_class: Vec<Vec<Detection>> = vec![Vec::new(); classes];
+    for detection in candidates {
+        by_class[detection.class as usize].push(detection);
     }
-    match suppression {
-        Suppression::Nms { iou } => non_maximum_suppression(&mut by_class, iou),
-        Suppression::SoftNms { sigma } => by_class.iter_mut().for_each(|boxes| soft(boxes, sigma)),
-    }
-    let detections = by_class.iter().enumerate().flat_map(|(class, boxes)| {
-        boxes.iter().map(move |of| Detection { class: class as u32, score: of.confidence, corners: corners(of) })
+    let kept = by_class.into_iter().flat_map(|candidates| match suppression {
+        Suppression::Nms { iou } => hard(candidates, iou),
+        Suppression::SoftNms { sigma } => soft(candidates, sigma),
     });
-    let mut detections: Vec<Detection> = detections.collect();
+    let mut detections = kept.collect();
     best_first(&mut detections, DETECTIONS);
     detections
 }
 
-/// Soft non-maximum suppression with a Gaussian (arXiv 1704.04503, figure 2): the best of the boxes that are left is
-/// taken, and lowers the scores of the others. Candle's own lowers each score by the last of the better boxes alone, and
-/// keeps the order of the first scores.
-fn soft(boxes: &mut Vec<Bbox<()>>, sigma: f32) {
-    let mut left = std::mem::take(boxes);
-    while let Some(best) = (0..left.len()).reduce(|a, b| if left[b].confidence > left[a].confidence { b } else { a }) {
-        let best = left.remove(best);
-        for other in &mut left {
-            let overlap = iou(&best, other);
-            other.confidence *= libm::expf(-overlap * overlap / sigma);
+/// Non-maximum suppression: drops each box of one class that overlaps a better one that was kept by more than `threshold`.
+fn hard(mut candidates: Vec<Detection>, threshold: f32) -> Vec<Detection> {
+    candidates.sort_by(|a, b| b.score.total_cmp(&a.score));
+    let mut kept: Vec<Detection> = Vec::new();
+    for candidate in candidates {
+        if !kept.iter().any(|better| iou(&better.corners, &candidate.corners) > threshold) {
+            kept.push(candidate);
         }
-        left.retain(|other| other.confidence > LOWEST_SCORE);
-        boxes.push(best);
     }
+    kept
 }
 
-/// Candle counts pixels of which the last is part of the box, and adds 1 to each side: next to nothing at this scale.
-const SCALE: f32 = 4096.0;
-
-fn to_bbox(Detection { score, corners, .. }: &Detection) -> Bbox<()> {
-    let [xmin, ymin, xmax, ymax] = corners.map(|corner| corner * SCALE);
-    Bbox { xmin, ymin, xmax, ymax, confidence: *score, data: () }
+/// Soft non-maximum suppression of one class with a Gaussian (arXiv 1704.04503, figure 2): takes the best of the remaining
+/// boxes, and lowers the scores of the others.
+fn soft(mut candidates: Vec<Detection>, sigma: f32) -> Vec<Detection> {
+    let mut kept = Vec::new();
+    let best = |of: &[Detection]| (0..of.len()).reduce(|a, b| if of[b].score > of[a].score { b } else { a });
+    while let Some(best) = best(&candidates) {
+        let best = candidates.remove(best);
+        for other in &mut candidates {
+            let overlap = iou(&best.corners, &other.corners);
+            other.score *= libm::expf(-overlap * overlap / sigma);
+        }
+        candidates.retain(|other| other.score > LOWEST_SCORE);
+        kept.push(best);
+    }
+    kept
 }
 
-fn corners(of: &Bbox<()>) -> [f32; 4] {
-    [of.xmin, of.ymin, of.xmax, of.ymax].map(|corner| corner / SCALE)
+/// Intersection over union of two boxes, given by their corners. Boxes are measured in cells of 1/4096 of a pixel and include
+/// their last cell, so that a box without area has one.
+fn iou(a: &[f32; 4], b: &[f32; 4]) -> f32 {
+    const CELLS: f32 = 4096.0;
+    let side = |low: f32, high: f32| high * CELLS - low * CELLS + 1.0;
+    let area = |[left, top, right, bottom]: &[f32; 4]| side(*left, *right) * side(*top, *bottom);
+    let width = side(a[0].max(b[0]), a[2].min(b[2])).max(0.0);
+    let height = side(a[1].max(b[1]), a[3].min(b[3])).max(0.0);
+    let intersection = width * height;
+    intersection / (area(a) + area(b) - intersection)
 }
