@@ -23,13 +23,13 @@ use study::{Edge, Protocol};
 pub(crate) struct Arguments {
     #[command(flatten)]
     which: Which,
-    /// Runs at a time [default: one a core]
+    /// Runs that train at the same time [default: one per core]
     #[arg(long)]
     jobs: Option<NonZeroUsize>,
-    /// Threads a run [default: the cores shared among the runs]
+    /// Threads per run [default: the cores divided among the runs]
     #[arg(long)]
     threads: Option<NonZeroUsize>,
-    /// Only say what would be trained
+    /// List the runs without training them
     #[arg(long)]
     dry_run: bool,
     /// Submit what is missing, and not queued, as job arrays to Slurm, and return; `slurm.toml` has the site's settings
@@ -44,24 +44,24 @@ pub(crate) struct Arguments {
     /// the command without this option scores what was chosen and writes the report.
     #[arg(long, value_name = "I/N", conflicts_with = "slurm")]
     partition: Option<Partition>,
-    /// Print events as JSON, one a line, in place of the table
+    /// Print events as JSON, one per line, instead of the table
     ///
-    /// Each is an object with `event`, and `id` where it is of one run.
-    /// What is not known, or is no finite number, is null.
+    /// Each is an object with `event`, and with `id` if it is about one run.
+    /// Unknown or non-finite values are null.
     ///
     /// - plan: `runs`, each with `id`, `method`, `setting`, `seed`, `state`
     ///   (missing, running, interrupted, finished, diverged);
-    ///   a later plan has what was added
+    ///   a later plan has the added runs
     /// - run_start: `spec`, with all defaults
-    /// - start: `step`, not 0 where a run goes on, `steps`, and `headline`,
+    /// - start: `step`, not 0 if a run resumes, `steps`, and `headline`,
     ///   the score that ranks
-    /// - step: `step`, `steps`, `loss`; at most five a second of a run
+    /// - step: `step`, `steps`, `loss`; at most five per second and run
     /// - epoch: `epoch` from 0, `step`, `train_loss`, `validation`: scores
     /// - run_end: `state` (finished, diverged, interrupted, failed),
     ///   `validation`: the last headline score, `seconds` since run_start,
-    ///   and `error` where it failed
+    ///   and `error` if it failed
     /// - test: `record`, with the scores on the test split
-    /// - done: `runs`, how many of them are in each state, `seconds`; the last
+    /// - done: `runs`, counts by state, and `seconds`; the last event
     #[arg(long, verbatim_doc_comment)]
     json: bool,
 }
@@ -161,9 +161,9 @@ fn extension(edge: &Edge) -> String {
     let Edge { row, key, value, is_largest, next } = edge;
     let which = if *is_largest { "largest" } else { "smallest" };
     format!(
-        "undecided (edge): {row}: {key} {value} is the {which} that was tried\n  \
-         hint: add {next} to what is searched for `{key}`, for every method that searches it, and as many settings for the others, so \
-         that all rows go on trying equally many; the same command then trains what is new"
+        "undecided (edge): {row}: {key} {value} is the {which} value that was tried\n  \
+         hint: add {next} to the search of `{key}` for every method that searches it, and as many settings for the others, so that \
+         all rows keep equal budgets; the same command then trains the new runs"
     )
 }
 
@@ -183,7 +183,7 @@ fn list(workspace: &Workspace, plan: &mut Plan) -> Result<ExitCode> {
 fn summary(runs: &[Planned], pending: usize, to_come: usize) -> String {
     let follow = match to_come {
         0 => String::new(),
-        more => format!("; {more} more follow, of the settings that validation chooses of these"),
+        more => format!("; {more} more follow for the settings that validation selects"),
     };
     format!("{} runs, {pending} of them to train{follow}", runs.len())
 }
@@ -193,7 +193,7 @@ fn summary(runs: &[Planned], pending: usize, to_come: usize) -> String {
 fn publish(pool: &Pool<'_>, which: &Which, entries: Vec<Entry>, protocol: Protocol) -> Result<()> {
     let Pool { workspace, report, .. } = pool;
     if which.quick || !which.set.is_empty() {
-        eprintln!("the report is left as it is: this table is not of the whole configuration");
+        eprintln!("the report was not changed: this table does not cover the whole configuration");
         return Ok(());
     }
     let path = workspace.records(report);
@@ -278,7 +278,7 @@ impl<'a> Pool<'a> {
         }
         if interrupted.into_inner() || self.stop.is_wanted() {
             self.progress.finish();
-            eprintln!("interrupted; the same command goes on from the checkpoints");
+            eprintln!("interrupted; the same command resumes from the checkpoints");
             return Ok(Some(ExitCode::from(INTERRUPTED)));
         }
         Ok(None)

@@ -1,4 +1,7 @@
 //! The binary of a task, started for one run after another.
+//!
+//! A run ends with its runner: when the runner dies, however it dies, the child's stdin closes; the child then writes
+//! a checkpoint and stops. A run that is still held waits for its lock.
 
 use crate::progress::{Ended, RunProgress};
 use crate::workspace::Workspace;
@@ -72,7 +75,7 @@ impl TaskBinary {
         let errors = errors.trim();
         Ok(match status.code() {
             Some(0) => {
-                let record = folder.read_record()?.context("the task's binary ended well, but left no record")?;
+                let record = folder.read_record()?.context("the task's binary succeeded but left no record")?;
                 Ended::Recorded(Box::new(record))
             }
             Some(code) if code == i32::from(INTERRUPTED) => Ended::Interrupted,

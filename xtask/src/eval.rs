@@ -1,4 +1,4 @@
-//! `eval`: how good somebody's predictions in files are.
+//! `eval`: scores predictions from files.
 
 use crate::workspace::Workspace;
 use anyhow::{Context, Result};
@@ -12,7 +12,7 @@ pub(crate) struct Arguments {
     #[arg(allow_hyphen_values = true)]
     task: String,
     // The task knows them, and explains them.
-    /// As the task takes them; `--help` lists them
+    /// Arguments of the task; `--help` lists them
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     arguments: Vec<OsString>,
 }

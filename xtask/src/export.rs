@@ -10,10 +10,10 @@ use std::process::{Command, ExitCode};
 pub(crate) struct Arguments {
     /// Name of the task or report, such as classification
     name: String,
-    /// Tables with a column `step`, or TensorBoard's event files
+    /// Tables (CSV or Parquet) or TensorBoard event files
     #[arg(long, value_parser = ["csv", "parquet", "tensorboard"])]
     format: String,
-    /// The folder to make, which may not be there yet
+    /// The folder to create; must not exist yet
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
 }

@@ -1,4 +1,4 @@
-//! `cargo xtask fetch`: starts the binary `hub`, which has all that is needed of the network.
+//! `fetch`: starts the binary `hub`, the only one that opens connections.
 
 use crate::workspace::Workspace;
 use anyhow::{Context, Result};
@@ -7,10 +7,10 @@ use std::process::{Command, ExitCode};
 
 #[derive(Args)]
 pub(crate) struct Arguments {
-    /// Data sets; without any, those that can be fetched are listed
+    /// Data sets; without any, lists those that can be fetched
     #[arg(value_name = "NAME")]
     names: Vec<String>,
-    /// List all data sets, and whether they are here
+    /// List all data sets and whether they are present
     #[arg(long, conflicts_with = "names")]
     list: bool,
 }
@@ -22,7 +22,7 @@ pub(crate) fn fetch(arguments: &Arguments) -> Result<ExitCode> {
     replace_with(command.current_dir(&workspace.root)).context("cannot start `hub`")
 }
 
-/// Continues as `command`, so that signals and the exit code are its own.
+/// Continues as `command`, which so receives signals and sets the exit code.
 #[cfg(unix)]
 fn replace_with(command: &mut Command) -> std::io::Result<ExitCode> {
     Err(std::os::unix::process::CommandExt::exec(command))

@@ -1,4 +1,4 @@
-//! `import`: a data set of an official release.
+//! `import`: a data set from an official release.
 
 use crate::workspace::Workspace;
 use anyhow::{Context, Result};
@@ -10,7 +10,7 @@ use std::process::{Command, ExitCode};
 #[derive(Args)]
 #[command(disable_help_flag = true)]
 pub(crate) struct Arguments {
-    /// As the importer takes them
+    /// Arguments of the importer
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     arguments: Vec<OsString>,
 }

@@ -33,7 +33,7 @@ use study::Selection;
     bin_name = "cargo xtask",
     about = "Trains comparisons of regularizers and writes their reports",
     after_help = "Exit codes: 0 done, 1 failed or stale, 2 a mistake in a configuration or argument, 75 interrupted and \
-                  resumable. Data goes to standard output, talk to standard error."
+                  resumable. Data goes to stdout, messages to stderr."
 )]
 struct Cli {
     #[command(subcommand)]
@@ -42,20 +42,20 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Train what a comparison still misses, print its table, and write its report
+    /// Train the missing runs of a comparison, print its table, and write its report
     Bench(bench::Arguments),
-    /// Make the reports anew from their records
+    /// Regenerate reports from their records
     Report(report::Arguments),
     /// Write the records of a report as CSV, Parquet or TensorBoard event files
     Export(export::Arguments),
-    /// Fetch data sets from the Hugging Face hub, or list them
+    /// Download data sets from the Hugging Face hub, or list them
     Fetch(fetch::Arguments),
-    /// Make a data set of an official release: NAME DIR; `--help` lists the options
+    /// Convert an official release into a data set: NAME DIR; `--help` lists the options
     Import(import::Arguments),
-    /// Score anybody's predictions in files: `eval detection --help`
+    /// Score predictions from files: `eval detection --help`
     #[command(disable_help_flag = true)]
     Eval(eval::Arguments),
-    /// Say how far the runs of a comparison are
+    /// Show which runs of a comparison are finished, running, interrupted or missing
     Status(status::Arguments),
     /// Look at store, locks, disk, memory, threads, instruction sets and data; say what to do where something is wrong
     ///
@@ -65,15 +65,15 @@ enum Command {
     Clean(clean::Arguments),
     /// List the methods and optimizers, or explain one
     Methods(methods::Arguments),
-    /// Begin a task or a method of your own: `new task NAME`, `new method NAME`
+    /// Write a working task or method to start from: `new task NAME`, `new method NAME`
     New(new::Arguments),
     /// Show one run: spec, scores, curve, norms, provenance
     Show(show::Arguments),
-    /// Train recorded runs again, and compare log, weights and scores bit by bit
+    /// Train recorded runs again and compare log, weights and scores bit by bit
     ///
-    /// Records of a report are enough; nothing in `runs` is written. Exit codes: 0 all are equal, 1 something differs, 2
+    /// The records of a report suffice; nothing is written to `runs`. Exit codes: 0 all are equal, 1 something differs, 2
     /// a record cannot be trained with this code and data, 75 interrupted. `OPS_KERNELS=avx512`, `avx2` or `portable`
-    /// chooses the kernels, which must make no difference.
+    /// selects the CPU instruction set, which must not make a difference.
     Verify(verify::Arguments),
 }
 
@@ -85,16 +85,16 @@ struct Which {
     /// Configuration: a name in the task's folder of `configs`, or a file
     #[arg(long, default_value = "default", value_name = "NAME|FILE")]
     config: String,
-    /// The configuration's quick form: a first table in about a minute
+    /// A small version of the comparison: a first table in about a minute
     #[arg(long)]
     quick: bool,
-    /// Only this method; may be given several times
+    /// Only this method; may be repeated
     #[arg(long = "method", value_name = "NAME")]
     methods: Vec<String>,
-    /// These seeds in place of the configuration's
+    /// These seeds instead of the configuration's
     #[arg(long, value_delimiter = ',', value_name = "0,1,2")]
     seeds: Option<Vec<u64>>,
-    /// A value in place of the configuration's, such as optimizer.lr=0.05; may be given several times
+    /// Override a value of the configuration, such as optimizer.lr=0.05; may be repeated
     #[arg(long = "set", value_name = "KEY=VALUE", value_parser = key_and_value)]
     set: Vec<(String, serde_json::Value)>,
 }
@@ -105,7 +105,7 @@ impl Which {
     }
 }
 
-/// Reads `key=value`, the value as TOML writes it; what is no TOML value is a text.
+/// Reads `key=value`, the value in TOML; anything else is a string.
 fn key_and_value(text: &str) -> Result<(String, serde_json::Value), String> {
     let (key, value) = text.split_once('=').ok_or("expected KEY=VALUE, such as optimizer.lr=0.05")?;
     let parsed = toml::from_str::<std::collections::BTreeMap<String, serde_json::Value>>(&format!("value = {value}"));
@@ -113,7 +113,7 @@ fn key_and_value(text: &str) -> Result<(String, serde_json::Value), String> {
     Ok((key.trim().to_owned(), value))
 }
 
-/// A mistake of the user's: exit code 2.
+/// A mistake by the user: exit code 2.
 #[derive(Debug)]
 struct Mistake(String);
 
@@ -154,7 +154,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Prints to standard output; where nobody reads it any more there is nothing to say.
+/// Prints to stdout; ignores a closed pipe.
 fn say(text: &str) {
     use std::io::Write;
     let _ = writeln!(std::io::stdout(), "{text}");

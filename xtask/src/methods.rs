@@ -1,4 +1,4 @@
-//! `methods`: what can be compared, as the task's binary knows it.
+//! `methods`: the methods and optimizers that a task's binary knows.
 
 use crate::workspace::Workspace;
 use crate::{mistake, say};
@@ -9,12 +9,12 @@ use std::process::{Command, ExitCode, Stdio};
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
-    /// Only this method or optimizer, with its formula, defaults and limits
+    /// Explain this method or optimizer: formula, defaults, limits
     name: Option<String>,
     /// Print them as JSON
     #[arg(long, conflicts_with = "markdown")]
     json: bool,
-    /// Print all of them as a page
+    /// Print all of them as a markdown page
     #[arg(long, conflicts_with = "name")]
     markdown: bool,
 }

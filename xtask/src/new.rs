@@ -1,4 +1,4 @@
-//! `new`: a task or a method of one's own, to start from.
+//! `new`: writes a task or a method to start from.
 
 mod method;
 mod name;
@@ -16,12 +16,12 @@ pub(crate) struct Arguments {
 
 #[derive(Subcommand)]
 enum What {
-    /// Write a task that trains and reports at once: its crate, its configuration and its data set
+    /// Write a task that trains and reports as it is: a crate, a configuration and a data set
     Task {
         /// Name of the crate, such as pose-estimation
         name: String,
     },
-    /// Write a method that can be compared at once: its file with its test, and its entry in the list of methods
+    /// Write a method that can be compared as it is: a file with its rule and test, and its entry in the list of methods
     Method {
         /// Name in configurations, such as gentle-decay
         name: String,

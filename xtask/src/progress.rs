@@ -209,7 +209,7 @@ impl RunProgress<'_> {
         match event["event"].as_str()? {
             "start" => Some(match (number("step"), number("steps")) {
                 (0, steps) => format!("starts, {steps} steps"),
-                (step, steps) => format!("goes on from step {step} of {steps}"),
+                (step, steps) => format!("resumes at step {step} of {steps}"),
             }),
             "epoch" => {
                 let of = self.run.spec.train.get("epochs").and_then(Value::as_u64);

@@ -14,15 +14,15 @@ use study::Protocol;
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
-    /// Tasks or reports, such as classification; all where none is given
+    /// Tasks or reports, such as classification; without any, all
     names: Vec<String>,
-    /// Write nothing; exit with 1 and show the difference where a file is stale
+    /// Write nothing; exit with 1 and show the difference if a file is out of date
     #[arg(long)]
     check: bool,
-    /// Print which files were written, or are stale, and what the reports say, as JSON
+    /// Print as JSON which files were written or are out of date, and what the reports say
     #[arg(long)]
     json: bool,
-    /// Write the reports to this file instead, as one HTML page that needs no other file and no network
+    /// Write the reports to this file instead, as one self-contained HTML page
     #[arg(long, value_name = "FILE", conflicts_with_all = ["check", "json"])]
     html: Option<PathBuf>,
 }
@@ -55,7 +55,7 @@ pub(crate) fn report(arguments: &Arguments) -> Result<ExitCode> {
         say(&json!({"checked": arguments.check, "stale": stale, "failed": all.failed, "reports": results}).to_string());
     }
     if arguments.check && !stale.is_empty() {
-        eprintln!("hint: `cargo xtask report` makes {} stale file(s) anew", stale.len());
+        eprintln!("hint: `cargo xtask report` regenerates {} outdated file(s)", stale.len());
     }
     let is_good = all.failed.is_empty() && (stale.is_empty() || !arguments.check);
     Ok(if is_good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
@@ -103,7 +103,7 @@ impl Reports {
     }
 
     fn fail(&mut self, name: &str, error: &anyhow::Error) {
-        eprintln!("error: the report `{name}` is left as it is: {error:#}");
+        eprintln!("error: the report `{name}` was not changed: {error:#}");
         self.failed.push(name.to_owned());
     }
 }
@@ -194,7 +194,7 @@ impl Changed<'_> {
             let shown = shown(self.workspace, &path);
             if self.check {
                 let difference = report::difference(&text, found.as_deref().unwrap_or_default()).unwrap_or_default();
-                eprintln!("{shown} is not what its records say:\n{difference}");
+                eprintln!("{shown} differs from its records:\n{difference}");
             } else {
                 write_atomic(&path, text.as_bytes())?;
                 eprintln!("wrote {shown}");

@@ -15,12 +15,12 @@ pub(crate) struct Arguments {
     /// Print the record as JSON
     #[arg(long)]
     json: bool,
-    /// Draw what it predicts of some test images into this folder
+    /// Draw its predictions for some test images into this folder
     #[arg(long, value_name = "DIR")]
     pictures: Option<PathBuf>,
 }
 
-/// A run, and the report that has it where its folder is not here.
+/// A run, and the report that contains it if its folder is missing.
 type Found = (Entry, Option<String>);
 
 pub(crate) fn show(arguments: &Arguments) -> Result<ExitCode> {
@@ -62,7 +62,7 @@ pub(crate) fn show(arguments: &Arguments) -> Result<ExitCode> {
             }
         }
         (None, _) if unfinished.is_empty() => Err(mistake(format!(
-            "no run has an id that begins with `{}`; `cargo xtask status <task>` lists them",
+            "no run id begins with `{}`; `cargo xtask status <task>` lists them",
             arguments.id
         ))),
         (None, _) => Err(mistake(format!("no record yet of {}", unfinished.join(", ")))),
@@ -77,7 +77,7 @@ pub(crate) fn show(arguments: &Arguments) -> Result<ExitCode> {
 /// Has the task's binary draw.
 fn draw(workspace: &Workspace, record: &Record, out: &Path) -> Result<ExitCode> {
     let binary = workspace.binary(&record.task)?;
-    let out = std::path::absolute(out).context("cannot tell the current folder")?;
+    let out = std::path::absolute(out).context("cannot determine the current folder")?;
     let mut command = Command::new(&binary);
     command.arg("pictures").arg(workspace.run(&record.id).path()).arg("--out").arg(out);
     let status = command.current_dir(&workspace.root).status();

@@ -1,4 +1,4 @@
-//! `status`: how far the runs of a comparison are.
+//! `status`: the state of the runs of a comparison.
 
 use crate::slurm::{self, Queue};
 use crate::task::plan;
@@ -71,7 +71,7 @@ pub(crate) fn status(arguments: &Arguments) -> Result<ExitCode> {
     }
     if left > 0 && !seconds.is_empty() {
         let mean = seconds.iter().sum::<f64>() / seconds.len() as f64;
-        eprintln!("about {:.0} min of training left, one run after another", left as f64 * mean / 60.0);
+        eprintln!("about {:.0} min of training left if runs train one after another", left as f64 * mean / 60.0);
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -1,4 +1,8 @@
 //! A task's binary, and the runs that it plans.
+//!
+//! The runner knows no methods: it sends specs as written to the task's binary (`plan`), which answers with ids and
+//! complete specs, or with the section and key of a mistake, which the runner turns into file and line. So only one
+//! place turns a method's name into code, and the runner builds quickly.
 
 use crate::schedule::Estimates;
 use crate::workspace::Workspace;

@@ -17,16 +17,16 @@ use verdict::{Verdict, verdicts};
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
-    /// The first digits of a run's id; or a report, such as classification, for its runs
+    /// The first digits of a run's id, or the name of a report, such as classification, for its runs
     #[arg(required = true, value_name = "ID|REPORT")]
     names: Vec<String>,
-    /// Of a report so many runs, spread evenly over the rows of its table
+    /// Only N runs of a report, spread evenly over the rows of its table
     #[arg(long, value_name = "N")]
     sample: Option<NonZeroUsize>,
-    /// Another seed draws another sample [default: 0]
+    /// Seed of the sample [default: 0]
     #[arg(long, requires = "sample")]
     seed: Option<u64>,
-    /// Threads of a run [default: one a core]
+    /// Threads per run [default: one per core]
     #[arg(long)]
     threads: Option<NonZeroUsize>,
 }
@@ -43,7 +43,7 @@ pub(crate) fn verify(arguments: &Arguments) -> Result<ExitCode> {
         let again = trainer.train(subject)?;
         if matches!(again, Again::Interrupted) || stop.is_wanted() {
             progress.finish();
-            eprintln!("interrupted; the same command begins anew");
+            eprintln!("interrupted; the same command starts over");
             return Ok(ExitCode::from(INTERRUPTED));
         }
         all.extend(verdicts(&workspace, &subjects, subject, &again)?);
@@ -51,7 +51,7 @@ pub(crate) fn verify(arguments: &Arguments) -> Result<ExitCode> {
     progress.finish();
     say(verdict::table(&all).trim_end());
     let equal = all.iter().filter(|verdict| verdict.is_equal()).count();
-    eprintln!("{equal} of {} records are what training again gives", all.len());
+    eprintln!("{equal} of {} records were reproduced bit by bit", all.len());
     Ok(exit_code(&all))
 }
 

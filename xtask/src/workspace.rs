@@ -19,11 +19,11 @@ pub(crate) struct Workspace {
 impl Workspace {
     /// The workspace that holds the current folder.
     pub(crate) fn find() -> Result<Self> {
-        let here = std::env::current_dir().context("cannot tell the current folder")?;
+        let here = std::env::current_dir().context("cannot determine the current folder")?;
         let root = here.ancestors().find(|folder| folder.join("configs").is_dir() && folder.join("datasets").is_dir());
         match root {
             Some(root) => Ok(Self { root: root.into() }),
-            None => bail!("{} is in no wrs-bench workspace; run this in a clone of the repository", here.display()),
+            None => bail!("{} is not in a wrs-bench workspace; run this in a clone of the repository", here.display()),
         }
     }
 

@@ -1,4 +1,4 @@
-//! The method `example-method`: its settings, its rule, what the list says of it, and its test.
+//! The method `example-method`: its settings, its rule, what the list says about it, and its test.
 
 use crate::list::Info;
 use crate::method::{Filter, Method, MethodInfo, NormRule};
@@ -7,23 +7,23 @@ use serde::{Deserialize, Serialize};
 
 const NAME: &str = "example-method";
 
-/// What the list, the command line and `METHODS.md` say of it.
+/// What the list, the command line and `METHODS.md` say about it.
 pub(super) const INFO: MethodInfo = Info {
     name: NAME,
-    description: "after each step the norm of every scale-invariant filter is drawn towards its first value",
+    description: "each step draws the norm of every scale-invariant filter toward its initial value",
     formula: "f ← f·(‖f₀‖/‖f‖)^k, k the `strength`\n\
-              behind it: as `wrs`",
+              with it: as `wrs`",
     source: "written by `cargo xtask new method`",
-    limits: "the norm settles above its first value, the more so the larger η²‖g‖² is against k",
+    limits: "the norm settles above its initial value, and farther above it the larger η²‖g‖² is compared with k",
     choices: &[],
     read: |table| settings::read::<ExampleMethod>("method", NAME, table).map(Method::norm_rule),
 };
 
-/// Draws the norm of each filter towards the one that it had at the start.
+/// Draws the norm of each filter toward its initial norm.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct ExampleMethod {
-    /// Strength k, from 0 (nothing) to 1 (back to the first norm).
+    /// Strength k, from 0 (no effect) to 1 (reset to the initial norm).
     strength: f64,
 }
 
@@ -67,7 +67,7 @@ mod tests {
         Method::from_table(json!({"name": NAME, "strength": strength}).as_object().unwrap())
     }
 
-    /// Filters of norm 2, and the running variance behind them, after a step in which they grew to norm 8.
+    /// Filters of norm 2 and the running variance that belongs to them, after a step in which they grow to norm 8.
     fn after_a_step(strength: f64) -> (f32, f32) {
         let params = Params::new(0, &Device::Cpu);
         let weight = params.get("weight", (3, 4), Init::Const(1.0)).unwrap();
@@ -85,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn norms_are_drawn_to_the_start_and_statistics_follow() {
+    fn norms_are_drawn_to_the_start_and_statistics_are_rescaled() {
         // The factor is (2/8)^k: 1, 1/2 and 1/4.
         assert_eq!(after_a_step(0.0), (4.0, 1.0));
         assert_eq!(after_a_step(0.5), (2.0, 0.25));

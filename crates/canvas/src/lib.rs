@@ -1,6 +1,9 @@
 //! Pictures of what networks predict: an enlarged image with boxes, labels and captions, several of them on a sheet,
 //! as PNG. No tensors.
 //!
+//! A crate of its own, so that `train`, which arranges pictures on a sheet, need not depend on `vision`. A pixel of
+//! an image is drawn as a square, without interpolation.
+//!
 //! ```
 //! use canvas::{Canvas, Colour, Line};
 //!

@@ -1,4 +1,9 @@
 //! Density maps: what is there of each person in each cell of a grid.
+//!
+//! Maps are in units of the training maps' root mean square, and losses of counts are divided by the mean number of
+//! people per image. So a learning rate means about the same for a street and a stadium, and for each loss. With
+//! squared errors, cells may be negative: errors in empty regions then cancel in the sum, where an absolute value
+//! would add them up.
 
 use crate::config::DensityConfig;
 use data::Point;

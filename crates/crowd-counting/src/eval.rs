@@ -6,7 +6,7 @@ use clap::Parser;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-/// Scores numbers of people in a file, and prints JSON
+/// Scores counts from a file and prints JSON
 #[derive(Parser)]
 #[command(
     name = "cargo xtask eval crowd-counting",
@@ -14,12 +14,12 @@ use std::path::PathBuf;
     no_binary_name = true
 )]
 #[command(
-    after_help = "The first line of the file names its columns: `truth` and `prediction` are the numbers of people, others \
-                        are not read. `rmse` is what papers of this field call MSE. `nae` is of the images with people. What \
-                        is undefined is null."
+    after_help = "The first line of the file names its columns: `truth` and `prediction` are the numbers of people; other \
+                        columns are ignored. `rmse` is what papers of this field call MSE. `nae` covers the images with people. \
+                        Undefined values are null."
 )]
 struct Arguments {
-    /// A CSV file with a line for each image
+    /// A CSV file with one line per image
     #[arg(value_name = "FILE")]
     counts: PathBuf,
 }

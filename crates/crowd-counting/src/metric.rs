@@ -1,4 +1,7 @@
 //! How good counts are.
+//!
+//! Scores whose name begins with `baseline/` are image-blind baselines of the headline score (the mean and median of
+//! the training images), computed on the same test split.
 
 use crate::density::Map;
 use record::Scores;

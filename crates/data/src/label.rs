@@ -1,4 +1,10 @@
 //! What is known of an image, for each task: how it is read, checked, and decoded.
+//!
+//! There is one kind of set and four kinds of label: `Set<L>` finds, verifies, streams, decodes and stores; a `Label`
+//! says which columns it needs, how it is checked against its image, and how a view of the image changes it. A view
+//! consists of integers (the size that an image is resized to, and the window that is cut out), so image, boxes,
+//! masks and points share one geometry, and only visible pixels are computed. Colors change before padding, which
+//! stays black.
 
 use crate::augment::Follow;
 use crate::columns::Batch;

@@ -1,4 +1,7 @@
 //! `datasets/<name>.lock`: which files exactly.
+//!
+//! The lock records what the first fetch found, because sizes and digests of most repositories are not known before.
+//! Manifests remain files that people write.
 
 use std::fmt;
 use std::path::{Path, PathBuf};

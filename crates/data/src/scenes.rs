@@ -4,6 +4,9 @@
 //! counting. Scene `index` of a split is a pure function of the seed, the split, the index and the garments, of which each
 //! split has its own. Its bits are the same on every machine: they depend on sums, products and quotients only, never on
 //! functions of which libraries round the last bit differently.
+//!
+//! Scenes exist because real sets with boxes, masks and points cannot be distributed with the repository. A `Label`
+//! says what it takes from a scene; code that uses a `Set` does not know where examples come from.
 
 mod garment;
 mod generator;

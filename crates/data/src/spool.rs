@@ -1,4 +1,7 @@
 //! Encoded images of a set, one after the other.
+//!
+//! Sets that exceed the memory limit are copied, still encoded, into an unnamed file, because Parquet has no cheap
+//! access to single rows. It takes the size of the set once more and disappears with the process.
 
 use std::borrow::Cow;
 use std::fs::File;

@@ -1,4 +1,7 @@
 //! The rows of a parquet file, streamed.
+//!
+//! The parquet crate is guarded: it skips Thrift lists of any claimed length and allocates any claimed page, so
+//! footers and page headers are checked first; its panics are caught.
 
 use std::fs::File;
 use std::io::{self, Read, Seek};

@@ -1,4 +1,4 @@
-//! The verb `eval`: how good anybody's detections are.
+//! The verb `eval`: scores detections from files.
 
 mod doubts;
 
@@ -9,22 +9,22 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-/// Scores detections in a file, and prints JSON
+/// Scores detections from a file and prints JSON
 #[derive(Parser)]
 #[command(name = "cargo xtask eval detection", bin_name = "cargo xtask eval detection", no_binary_name = true)]
-#[command(after_help = "A file of annotations has the lists `images`, `annotations` and `categories`, one of results \
-                        is a list of `image_id`, `category_id`, `bbox` (left, top, width, height) and `score`. What is \
-                        undefined, such as the AP of a category without objects, is -1 for COCO and null for VOC. Of an \
-                        image's detections of a category, COCO counts the 100 with the highest scores. What looks wrong is \
-                        listed under `warnings`.")]
+#[command(after_help = "Annotations have the lists `images`, `annotations` and `categories`; results are a list of \
+                        objects with `image_id`, `category_id`, `bbox` (left, top, width, height) and `score`. Undefined \
+                        values, such as the AP of a category without objects, are -1 for COCO and null for VOC. For each image \
+                        and category, COCO counts the 100 detections with the highest scores. `warnings` lists what looks \
+                        wrong.")]
 struct Arguments {
-    /// What is in the images: a JSON file as COCO's instances_val2017.json
+    /// The ground truth: a JSON file like COCO's instances_val2017.json
     #[arg(long, value_name = "FILE")]
     annotations: PathBuf,
-    /// What was found in them: a JSON file of COCO's results format
+    /// The detections: a JSON file in COCO's results format
     #[arg(long, value_name = "FILE")]
     results: PathBuf,
-    /// Whose measure
+    /// Definition of AP
     #[arg(long, value_enum, default_value = "coco")]
     style: Style,
 }
@@ -33,7 +33,7 @@ struct Arguments {
 enum Style {
     /// AP over IoU .50:.05:.95, and the other statistics of pycocotools
     Coco,
-    /// AP at IoU .50, as PASCAL VOC defines it; `iscrowd` is VOC's difficult
+    /// AP at IoU .50, as Pascal VOC defines it; `iscrowd` marks VOC's difficult objects
     Voc,
 }
 

@@ -1,4 +1,9 @@
 //! The training loss.
+//!
+//! The minimum of the cross-entropy with soft targets (centre-ness) is subtracted: gradients are the same, and "one
+//! batch can be learned" means the same for every task. Targets do not depend on the network, because otherwise the
+//! loss would not have the gradient of its finite differences; hence centre-ness and not the IoU of the predicted
+//! box.
 
 use crate::assign::{Grid, Target, assign, centre_ness};
 use crate::model::Level;

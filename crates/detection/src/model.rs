@@ -1,4 +1,8 @@
 //! The network.
+//!
+//! The head has one batch norm per level. Its convolutions are shared by all levels of the pyramid, whose statistics
+//! differ; a common batch norm would evaluate with running statistics that fit none of them. So a scale-invariant
+//! weight may be followed by several normalizations, all of which are rescaled with it.
 
 use crate::assign::Grid;
 use crate::config::ModelConfig;

@@ -10,12 +10,12 @@ use std::process::ExitCode;
 
 #[derive(Parser)]
 struct Arguments {
-    /// The records, a file of `reports/records`
+    /// The records: a file in `reports/records`
     records: PathBuf,
-    /// What to make of them
+    /// Format of the files
     #[arg(long)]
     format: Format,
-    /// The folder to make
+    /// The folder to create
     #[arg(long)]
     out: PathBuf,
 }
@@ -40,7 +40,7 @@ fn main() -> ExitCode {
 fn export(Arguments { records, format, out }: &Arguments) -> Result<()> {
     let entries = record::read_entries(records)?;
     let mut folder =
-        NewFolder::begin(out).context("--out: expected a folder that is not there yet; name another one")?;
+        NewFolder::begin(out).context("--out: expected a folder that does not exist yet; name another one")?;
     let mut file = |name: &str| -> Result<BufWriter<std::fs::File>> { Ok(BufWriter::new(folder.file(name)?)) };
     match format {
         Format::Csv => {

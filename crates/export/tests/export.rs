@@ -240,7 +240,7 @@ fn nothing_is_overwritten_and_bad_records_are_named() {
         let (code, message) = export(&records(), &out, format);
         assert!(code == Some(0) && out.join(file).is_file(), "{message}");
         let (code, message) = export(&records(), &out, format);
-        assert!(code == Some(1) && message.contains("--out: expected a folder that is not there yet"), "{message}");
+        assert!(code == Some(1) && message.contains("--out: expected a folder that does not exist yet"), "{message}");
     }
     let out = folder.path().join("events");
     assert_eq!(export(&records(), &out, "tensorboard").0, Some(0));

@@ -17,9 +17,9 @@ const INTERRUPTED: i32 = 75;
 
 #[derive(Parser)]
 #[command(
-    about = "Fetches data sets from the Hugging Face hub",
+    about = "Downloads data sets from the Hugging Face hub",
     after_help = "Exit codes: 0 done, 1 failed, 2 a mistake in an argument, a variable or a manifest, 75 interrupted and \
-                  resumable. Data goes to standard output, talk to standard error."
+                  resumable. Data goes to stdout, messages to stderr."
 )]
 struct Cli {
     #[command(subcommand)]
@@ -28,13 +28,13 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Fetch data sets, or say which can be fetched
+    /// Download data sets, or list those that can be downloaded
     Fetch(Arguments),
 }
 
 #[derive(Args)]
 struct Arguments {
-    /// Data sets; without any, those that can be fetched are listed
+    /// Data sets; without any, lists those that can be fetched
     #[arg(value_name = "NAME")]
     names: Vec<String>,
     /// List all data sets

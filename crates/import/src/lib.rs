@@ -4,6 +4,9 @@
 //! [`idx`], [`archive`]): it neither panics nor uses much memory for a small input, whatever
 //! the bytes. [`layout`] knows which file of a release is what, and makes a [`release::Release`] of
 //! it. [`import`] checks that against the images and writes parquet and a manifest.
+//!
+//! Not part of `hub`, which needs 150 crates for the network: parsers of untrusted files are fuzzed, which requires a
+//! small build.
 
 pub mod archive;
 mod check;

@@ -17,10 +17,10 @@ const LONGEST: i64 = 1 << 14;
 #[command(
     name = "cargo xtask import",
     bin_name = "cargo xtask import",
-    about = "Makes a data set of an official release: datasets/.cache/NAME, and datasets/NAME.toml where there is none",
+    about = "Converts an official release into a data set: datasets/.cache/NAME, and datasets/NAME.toml if there is none",
     after_help = "JPEG and PNG images keep the bytes of their files; WebP, BMP, GIF and TIFF images become PNG of the same \
-                  pixels. Where images get another size, boxes, masks and points follow; a JPEG is made anew with quality \
-                  95, others as PNG. Points of MATLAB files, which count pixels from 1, stay as they are."
+                  pixels. Resizing applies to boxes, masks and points, too; resized JPEG images are encoded with quality 95, \
+                  others as PNG. Points in MATLAB files, which count pixels from 1, are kept as they are."
 )]
 struct Cli {
     /// Name of the set
@@ -29,13 +29,13 @@ struct Cli {
     dir: PathBuf,
     #[command(flatten)]
     size: SizeArguments,
-    /// The structure of the release, where it is not recognised
+    /// The structure of the release, if it is not recognized
     #[arg(long, value_parser = PossibleValuesParser::new(LAYOUTS.iter().map(|layout| layout.name)))]
     format: Option<String>,
-    /// Leave out and count such faults: image, box, mask, point. A manifest decides where there is one
+    /// Leave out and count these faults: image, box, mask, point. An existing manifest takes precedence
     #[arg(long, value_delimiter = ',', value_name = "FAULT,…", value_parser = fault)]
     tolerate: Vec<Fault>,
-    /// What Pascal VOC's annotations call the first pixel: 1 in the official releases, 0 in those of some programs
+    /// Number of the first pixel in Pascal VOC annotations: 1 in official releases, 0 in the output of some programs
     #[arg(long, value_name = "0|1", value_parser = clap::value_parser!(u8).range(0..=1))]
     first_pixel: Option<u8>,
     /// Folder of the project

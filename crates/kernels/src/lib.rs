@@ -1,5 +1,11 @@
 //! Which instructions compute: chosen once per machine, or forced.
 //!
+//! One arithmetic on all CPUs: kernels are compiled from one source for each instruction set. Vectors run over
+//! outputs, so each lane sums in the same order whatever the width; sums over lanes use sixteen of them in `ops` and
+//! sixty-four in `regularize` on every processor. `ops` fuses products in convolutions and matrix products, in
+//! software where there is no instruction for it; `regularize` fuses none. Block sizes follow from shapes, never from
+//! cache sizes. A set of kernels can be forced, so that tests run on all of them.
+//!
 //! ```
 //! use kernels::Kernels;
 //! let sum = |kernels: Kernels| kernels.run(|| [1.0_f32, 2.0].iter().sum::<f32>());

@@ -1,5 +1,9 @@
 //! Batch normalization (arXiv 1502.03167), alone or after a convolution, with a residual and a ReLU in the
 //! same pass.
+//!
+//! Convolution, batch norm, residual and ReLU are one operation because they share memory: the statistics are
+//! computed while the convolution's result is in the cache, and its gradient replaces it. In evaluation it is one
+//! pass.
 
 use crate::conv::{Conv2d, ConvSizes};
 use crate::engine::Epilogue;

@@ -5,6 +5,9 @@
 //! layers, augmentation does not depend on the number of loader threads, and a run that resumes
 //! needs no generator state.
 //!
+//! A crate of its own, because `regularize` (for other programs), `data` and `record` draw random numbers, and
+//! `regularize` should depend on neither of them.
+//!
 //! ```
 //! use rand::RngExt;
 //! let a: u64 = random::stream(0, "augment", &[3, 17]).random();

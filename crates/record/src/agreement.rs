@@ -62,7 +62,7 @@ impl fmt::Display for Disagreement {
 /// The first place under each key of the result where the records of `one` and `other` differ, those of a step first.
 ///
 /// Everything is the result but where and when it was computed, how long that took, and the words of `about`; see
-/// METHODOLOGY.md. Test scores count where both have them, and what a record is too old to have does not.
+/// docs/methodology.md. Test scores count where both have them, and what a record is too old to have does not.
 pub fn disagreements(one: &Entry, other: &Entry) -> Vec<Disagreement> {
     let old = one.record.schema.min(other.record.schema) < COMPLETE;
     let of = |entry: &Entry| {

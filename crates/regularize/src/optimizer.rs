@@ -1,4 +1,8 @@
 //! A base optimizer and a method, applied to parameters.
+//!
+//! Rescaling once per epoch happens when the next epoch begins: after the evaluation between them, and not after the
+//! last. A checkpoint between epochs holds the weights that were evaluated. Rescaling also changes the running
+//! statistics (mean by c, variance by c²), so that evaluation before and after it agree.
 
 use crate::base::Base;
 use crate::error::Error;

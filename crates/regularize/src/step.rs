@@ -1,5 +1,8 @@
 //! One step on one parameter, in numbers: what [`crate::treatment`] makes of an optimizer and a method, and what
 //! [`crate::fused`] and [`crate::tensors`] take.
+//!
+//! The rules exist three times: as kernels, as tensor operations for other devices, and in the tests as `f64` loops
+//! that were written independently. All pairs of optimizer and method must agree.
 
 use crate::method::{Filter, Granularity, MomentumState, NormRule};
 use crate::sums::SMALLEST;

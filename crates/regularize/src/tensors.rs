@@ -1,4 +1,8 @@
 //! A step through tensor operations: the rules of [`crate::fused`] on any device.
+//!
+//! Muon's matrix products are computed here, with sums of this crate, because a crate for other programs should not
+//! depend on `ops` for one product, and bits must not depend on the processor. A layer of 512×4608 takes 0.15 s on
+//! two cores.
 
 use crate::fused::{COEFFICIENTS, NORM_EPS};
 use crate::method::{Granularity, MomentumState};

@@ -1,4 +1,9 @@
 //! Resolves optimizer, method and role of a parameter into the numbers of its steps.
+//!
+//! An optimizer is a base rule and a method, whatever papers call their pair: AdamW is `adamw` with `weight-decay`,
+//! RV-SGDM is `sgd` with `rotational`. Everything after this module (the fused step, the tensor operations,
+//! diagnostics) reads only numbers. So a method is an entry in a list, its settings, and a case here. Pairs that make
+//! no sense are rejected by name.
 
 use crate::base::{Adam, AdamP, Base, Muon, Nero, Rule, Sgd, Sgdp};
 use crate::equilibrium;

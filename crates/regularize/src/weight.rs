@@ -1,4 +1,7 @@
 //! The weight that a network sees, where a method puts something between it and the stored one.
+//!
+//! Layers call [`Weight::tensor`], because weight standardization and its relatives stand between the stored weight
+//! and the network. `Params` knows the method before layers are made, so no layer names a method.
 
 use crate::in_place::{current, read};
 use crate::method::Reparametrization;

@@ -1,4 +1,8 @@
 //! Reports as one HTML page that needs no other file and no network.
+//!
+//! The page is made from the report's markdown, so the two cannot contradict each other. Figures are drawn once; the
+//! page replaces their colors with variables for both color schemes. Its content security policy forbids other
+//! scripts and all requests.
 
 use super::{Rendered, ReportError};
 use base64::Engine;

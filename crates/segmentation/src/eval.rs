@@ -17,35 +17,35 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use values::{List, Meanings};
 
-/// Scores predicted masks, and prints JSON
+/// Scores predicted masks and prints JSON
 #[derive(Parser)]
 #[command(name = "cargo xtask eval segmentation", bin_name = "cargo xtask eval segmentation", no_binary_name = true)]
 #[command(
-    after_help = "Masks are PNG files of one value a pixel, of at most 8 bits, gray or with a palette. A prediction has the name \
-                        of its truth, in subfolders too; hidden files are passed over. Values of pixels are classes counted from \
-                        0, unless `--values` and `--prediction-values` say otherwise, as `columns.values` does in a manifest: \
-                        `--values 0,255` where 255 is class 1, `--values 1-150` for ADE20K, which counts from 1. What is \
-                        undefined, such as the IoU of a class that does not occur, is null. A class that is ignored in the \
-                        truth but predicted for other pixels has an IoU of 0, which counts. What looks wrong is listed under \
-                        `warnings`."
+    after_help = "Masks are PNG files with one value per pixel, of at most 8 bits, gray or with a palette. A prediction has the \
+                        same name as its ground truth, in subfolders, too; hidden files are skipped. Pixel values are classes \
+                        counted from 0, unless `--values` and `--prediction-values` say otherwise, as `columns.values` does in a manifest: \
+                        `--values 0,255` where 255 is class 1, `--values 1-150` for ADE20K, which counts from 1. Undefined \
+                        values, such as the IoU of a class that does not occur, are null. A class that is ignored in the ground \
+                        truth but predicted for other pixels has an IoU of 0, which counts. `warnings` lists what looks \
+                        wrong."
 )]
 struct Arguments {
-    /// Folder of the true masks
+    /// Folder of the ground-truth masks
     #[arg(long, value_name = "DIR")]
     truth: PathBuf,
     /// Folder of the predicted masks
     #[arg(long, value_name = "DIR")]
     predictions: PathBuf,
-    /// Number of classes; that of `--values` where those are given
+    /// Number of classes; not needed with `--values`
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=255), required_unless_present = "values")]
     classes: Option<u8>,
-    /// Values of the classes in true masks, in the order of the classes, such as 0,255 or 7,8,11-13
+    /// Pixel values of the classes in ground-truth masks, in class order, such as 0,255 or 7,8,11-13
     #[arg(long, value_name = "VALUES")]
     values: Option<List>,
-    /// The same of predicted masks; 0 to N-1 where it is not given
+    /// The same for predicted masks [default: 0 to N-1]
     #[arg(long, value_name = "VALUES")]
     prediction_values: Option<List>,
-    /// Values of true pixels that are not judged, in place of 255
+    /// Pixel values of the ground truth that are ignored [default: 255]
     #[arg(long, value_name = "VALUES")]
     ignore: Option<List>,
 }

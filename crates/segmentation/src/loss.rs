@@ -1,4 +1,7 @@
 //! The training loss.
+//!
+//! OHEM selects pixels by the network's output, against the rule that targets do not depend on the network; so it is
+//! an option and not part of any default. The selection is a constant of the step's gradient, as in its reference.
 
 use crate::config::{LossConfig, Ohem};
 use crate::values::with_values;

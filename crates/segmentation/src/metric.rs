@@ -1,4 +1,8 @@
 //! How good predicted masks are.
+//!
+//! A class that occurs neither in the ground truth nor in the prediction has no IoU, rather than 0 or 1; the mean is
+//! over the other classes. Scores of parts have a slash in their name (`iou/car`): progress omits them, records and
+//! appendices list them.
 
 use data::VOID;
 use record::Scores;

@@ -1,4 +1,9 @@
 //! Images of any size through windows of one.
+//!
+//! Evaluation runs at full resolution in windows, and each pixel is decided by the window in which it is farthest
+//! from the border. The alternative, averaging the logits of overlapping windows, needs memory for all classes of all
+//! pixels; this needs none beyond a window's. Evaluation holds about as many pixels at once as training, and never
+//! more windows than fit into half a GiB.
 
 use data::augment::View;
 use std::ops::Range;

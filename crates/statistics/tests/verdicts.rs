@@ -1,4 +1,4 @@
-//! How often a table's verdicts err, in simulated tables whose truth is known. METHODOLOGY.md quotes the figures:
+//! How often a table's verdicts err, in simulated tables whose truth is known. docs/methodology.md quotes the figures:
 //! `cargo test -p statistics --test verdicts -- --nocapture`.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 

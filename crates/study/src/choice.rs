@@ -5,6 +5,11 @@
 //! that are real numbers are the row's *hyper-parameters*. A row with concrete hyper-parameters is a
 //! *setting*, which has one run a seed. Of each row the setting with the best mean validation score on the seeds
 //! of the search is chosen, and judged on other seeds.
+//!
+//! Rows come from records, not from the configuration. So a report can be made anywhere from records alone, and
+//! merging the results of two machines means copying run folders. Families of optimizers, `weight-decay` as the
+//! reference, and `top1`, whose sampling error follows from the score, are the only names of this kind that the
+//! crates of records know.
 
 mod edge;
 

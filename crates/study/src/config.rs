@@ -1,4 +1,7 @@
 //! A configuration: the settings that a comparison tries, and the seeds.
+//!
+//! A `[[method]]`'s own `optimizer` is merged into `[optimizer]`, or replaces it if it names another one, because the
+//! keys of one optimizer do not fit another.
 
 mod matched;
 

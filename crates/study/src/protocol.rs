@@ -1,4 +1,7 @@
 //! What a report must know of a comparison beyond its records.
+//!
+//! It is stored next to the records, in `reports/records/<name>.json`. Without it, the seeds that most settings have
+//! count as those of the search.
 
 use crate::choice;
 use files::{FileError, read_text_if_present};

@@ -1,4 +1,8 @@
 //! Which runs a comparison needs next, by what its runs have shown so far.
+//!
+//! The next runs are a function of the results so far. The runner asks, trains what is missing, and asks again; so an
+//! interrupted comparison needs no state of its own, and `status` and `--dry-run` ask the same function. Specs are
+//! complete, so budgets count rows as the table will have them, however the configuration was written.
 
 use crate::choice::{Comparison, REFERENCE, budgets, by_row, family, matched_rate};
 use crate::protocol::Protocol;

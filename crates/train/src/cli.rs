@@ -1,4 +1,4 @@
-//! The command line of a task binary. The runner starts it; a scheduler or a user may as well.
+//! The command line of a task binary. The runner starts it; a scheduler or a user may start it, too.
 
 use crate::error::Error;
 use crate::evaluation::test;
@@ -20,9 +20,9 @@ use std::time::{Duration, Instant};
 
 #[derive(Parser)]
 #[command(about = "Trains and tests runs of one task. `RAYON_NUM_THREADS` sets the threads, \
-                   `WRS_BENCH_CHECKPOINT_SECONDS` the time between checkpoints; the folder `datasets` is looked for where \
-                   the command runs. Exit codes: 0 the result exists, 2 bad spec or argument, 75 interrupted \
-                   and resumable, else failure.")]
+                   `WRS_BENCH_CHECKPOINT_SECONDS` the time between checkpoints; the folder `datasets` is expected in the \
+                   working directory. Exit codes: 0 the result exists, 2 bad spec or argument, 75 interrupted and \
+                   resumable, otherwise failure.")]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -30,15 +30,15 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Read specs as a JSON list from standard input; print the id and the full spec of each, or its error
+    /// Read a JSON list of specs from stdin; print the id and the full spec of each, or its error
     Plan,
-    /// Print what methods and optimizers there are as JSON
+    /// Print the methods and optimizers as JSON
     Methods,
-    /// Train the run whose folder holds `spec.json`, from its checkpoint where there is one
+    /// Train the run whose folder holds `spec.json`, from its checkpoint if there is one
     Run {
         /// Folder of the run
         folder: PathBuf,
-        /// Write a checkpoint and stop when standard input closes, so that a run ends with its runner
+        /// Write a checkpoint and stop when stdin closes, so that a run ends with its runner
         #[arg(long)]
         stop_on_eof: bool,
     },
@@ -47,22 +47,22 @@ enum Command {
         /// Folder of the run
         folder: PathBuf,
     },
-    /// Draw what a finished run predicts of some examples, spread evenly over the test split, or over validation
-    /// where the run was not tested
+    /// Draw a finished run's predictions for some examples, spread evenly over the test split, or over the validation
+    /// split if the run was not tested
     Pictures {
         /// Folder of the run
         folder: PathBuf,
-        /// Folder that the PNG files are written to
+        /// Folder for the PNG files
         #[arg(long, value_name = "DIR")]
         out: PathBuf,
         /// Number of examples
         #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=1000))]
         count: u16,
     },
-    /// Print how good predictions in files are, as JSON
+    /// Score predictions from files and print JSON
     #[command(disable_help_flag = true)]
     Eval {
-        /// As the task takes them; `--help` lists them
+        /// Arguments of the task; `--help` lists them
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<OsString>,
     },

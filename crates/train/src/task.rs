@@ -1,4 +1,7 @@
 //! The contract of a task.
+//!
+//! `predict`, `truth` and `observe` could be one function. They are separate so that the conformance tests can score
+//! a perfect prediction, and pictures can show one.
 
 use crate::error::Result;
 use anyhow::bail;

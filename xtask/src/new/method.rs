@@ -46,12 +46,12 @@ pub(super) fn new(name: &str) -> Result<ExitCode> {
         say(path);
     }
     eprintln!(
-        "wrote the method {kebab}, its entry in the list, and its part of the page\n\
+        "wrote the method {kebab}, its entry in the list, and its section of the page\n\
          a `[[method]]` with `name = \"{kebab}\"` in a configuration compares it\n\
          next:\n  \
          cargo test -p regularize    its test, and those that every method passes\n  \
-         {file}    its settings and its rule; what the list says of it is also on the page:\n  \
-         cargo xtask methods --markdown > {PAGE}    writes that anew after a change"
+         {file}    its settings and its rule; after a change, regenerate the page:\n  \
+         cargo xtask methods --markdown > {PAGE}"
     );
     Ok(ExitCode::SUCCESS)
 }

@@ -42,7 +42,7 @@ impl Name {
         }
         if RESERVED.split_whitespace().any(|reserved| reserved == text) {
             return Err(mistake(format!(
-                "expected a name that a crate or module can have, found `{text}`, which Rust or cargo keeps for itself; \
+                "expected a name that a crate or module can have, found `{text}`, which Rust or cargo reserves; \
                  choose another, such as my-{text}"
             )));
         }
@@ -105,7 +105,7 @@ mod tests {
         }
         assert!(refused(&"a".repeat(LONGEST + 1)).is_some());
         for name in ["test", "std", "core", "self", "fn", "async", "try", "u32", "deps", "proc-macro"] {
-            assert!(refused(name).unwrap().contains("keeps for itself"), "{name}");
+            assert!(refused(name).unwrap().contains("reserves"), "{name}");
         }
         assert!(refused("task").unwrap().contains("uses a `Task` already"));
         assert_eq!((refused("word"), refused("train-two"), refused("headlines")), (None, None, None));

@@ -1,4 +1,8 @@
 //! `new task`: a crate, its configuration and its data set, and nothing else.
+//!
+//! The templates are plain Rust code of a task `example-task`; `new` replaces the name in its three spellings.
+//! `.ci/run` generates one of each before its tests, so the templates pass every check. A task is written in three
+//! parts, each visible at once: data set, crate, configuration. After an interruption, `new` adds the missing ones.
 
 use super::name::Name;
 use crate::workspace::{Workspace, names};
@@ -40,14 +44,14 @@ pub(super) fn new(name: &str) -> Result<ExitCode> {
     check_free(&workspace, &name, &parts, places)?;
     for (part, _) in parts.iter().zip(places).filter(|(_, place)| *place == Place::Free) {
         part.write().with_context(|| {
-            format!("the task is not complete; `cargo xtask new task {}` goes on where it stopped", name.kebab)
+            format!("the task is not complete; `cargo xtask new task {}` continues where it stopped", name.kebab)
         })?;
         for path in part.paths() {
             say(&path.strip_prefix(root).unwrap_or(&path).display().to_string());
         }
     }
     eprintln!(
-        "wrote the task {0}; `rm -r crates/{0} configs/{0} datasets/{0}.toml` takes it back\n\
+        "wrote the task {0}; `rm -r crates/{0} configs/{0} datasets/{0}.toml` removes it\n\
          cargo adds it to Cargo.lock when it is next called\n\
          next:\n  \
          cargo xtask bench {0} --quick    a first table\n  \

@@ -72,7 +72,7 @@ fn one_id(workspace: &Workspace, reports: &Reports<'_>, prefix: &str) -> Result<
     match ids.as_slice() {
         [id] => Ok(id.clone()),
         [] => Err(mistake(format!(
-            "no run has an id that begins with `{prefix}`, and no report has that name{}; `cargo xtask status <task>` lists the \
+            "no run id begins with `{prefix}`, and no report has that name{}; `cargo xtask status <task>` lists the \
              runs of a task",
             did_you_mean(prefix, reports.keys().copied())
         ))),

@@ -244,7 +244,7 @@ fn pictures_are_shown_and_checked(workspace: &Workspace, page: &str) {
     // A sheet that is missing, and one that no report shows.
     std::fs::remove_file(&path).unwrap();
     let (code, message) = workspace.fail(&["report", "--check"]);
-    assert!(code == 1 && message.contains("reports/classification.md is not what its records say"), "{message}");
+    assert!(code == 1 && message.contains("reports/classification.md differs from its records"), "{message}");
     files::write_atomic(&path, &file).unwrap();
     workspace.succeed(&["report", "--check"]);
     let other = "reports/figures/classification-pictures-0123456789abcdef.png";
@@ -273,7 +273,7 @@ fn a_report_is_checked(workspace: &Workspace, page: &str, records: &str) {
     workspace.write("reports/classification.md", &changed);
     let (code, message) = workspace.fail(&["report", "--check"]);
     assert_eq!(code, 1);
-    assert!(message.contains("reports/classification.md is not what its records say"), "{message}");
+    assert!(message.contains("reports/classification.md differs from its records"), "{message}");
     workspace.succeed(&["report", "classification"]);
     assert_eq!(workspace.read("reports/classification.md"), page);
 
@@ -283,7 +283,7 @@ fn a_report_is_checked(workspace: &Workspace, page: &str, records: &str) {
     let (code, message) = workspace.fail(&["report"]);
     assert_eq!(code, 1);
     assert!(
-        message.contains("error: the report `classification` is left as it is")
+        message.contains("error: the report `classification` was not changed")
             && message.contains("classification.jsonl"),
         "{message}"
     );

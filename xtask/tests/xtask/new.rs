@@ -117,7 +117,7 @@ fn names_that_are_taken_or_no_names_are_refused() {
         assert!(added(&project, &before).is_empty());
     };
     expect("task", "Key-Points", "such as pose-estimation; found `Key-Points`");
-    expect("task", "test", "which Rust or cargo keeps for itself");
+    expect("task", "test", "which Rust or cargo reserves");
     expect("task", "meter", "it uses a `Meter` already; choose another, such as my-meter");
     expect("task", "serde-json", "Cargo.lock has a package `serde_json`");
     expect("task", "pets", "expected nothing at datasets/pets.toml");

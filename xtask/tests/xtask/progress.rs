@@ -116,9 +116,9 @@ fn runs_are_told_in_lines_and_events() {
     [1/2] 00000000 none seed 5: finished, top-1 % 75.00, T
     [2/2] 00000000 wrs seed 5: a word
     [2/2] 00000000 wrs seed 5: 7
-    [2/2] 00000000 wrs seed 5: goes on from step 6 of 12
+    [2/2] 00000000 wrs seed 5: resumes at step 6 of 12
     [2/2] 00000000 wrs seed 5: diverged in epoch 2, the training loss became inf, T
-    the report is left as it is: this table is not of the whole configuration
+    the report was not changed: this table does not cover the whole configuration
     ");
     assert_eq!(code, 0);
 

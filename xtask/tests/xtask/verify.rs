@@ -73,7 +73,7 @@ fn a_run_is_what_its_record_says_with_and_without_its_folder() {
     let place = format!("{RECORDS}:1, runs/{id}");
     assert_eq!(row(&table, id), [id, "equal", "equal", "equal", "equal", &place]);
     assert!(
-        table.lines().count() == 2 && talk.contains("1 of 1 records are what training again gives"),
+        table.lines().count() == 2 && talk.contains("1 of 1 records were reproduced bit by bit"),
         "{table}{talk}"
     );
     assert_eq!(files(&workspace), before);
@@ -216,7 +216,7 @@ fn mistakes_are_told_from_differences() {
     };
     expect(&["verify"], "<ID|REPORT>...");
     expect(&["verify", ""], "several ids begin with ``");
-    expect(&["verify", "0123456789abcdef0"], "no run has an id that begins with");
+    expect(&["verify", "0123456789abcdef0"], "no run id begins with");
     expect(&["verify", "clasification"], "did you mean `classification`?");
     expect(&["verify", "clasification", "--sample", "1"], "did you mean `classification`?");
     expect(&["verify", "classification", "--sample", "0"], "--sample");

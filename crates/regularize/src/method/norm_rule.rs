@@ -1,4 +1,8 @@
 //! Methods that are a rule for the norms of filters: what a new method starts as.
+//!
+//! A scale-invariant weight consists of a direction and a norm, so this one function covers much. It is called where
+//! the fused step sets a norm, needs no tensors and has no state, so resuming and both implementations work without
+//! extra code. The model in the tests calls it, too, for every method that is listed.
 
 use super::{Method, MethodInfo};
 use crate::settings::Table;
