@@ -61,10 +61,9 @@ pub(crate) fn show(arguments: &Arguments) -> Result<ExitCode> {
                 (Some(_), Some(report)) => bail!(lost(&entry.record, &report)),
             }
         }
-        (None, _) if unfinished.is_empty() => Err(mistake(format!(
-            "no run id begins with `{}`; `cargo xtask status <task>` lists them",
-            arguments.id
-        ))),
+        (None, _) if unfinished.is_empty() => {
+            Err(mistake(format!("no run id begins with `{}`; `cargo xtask status <task>` lists them", arguments.id)))
+        }
         (None, _) => Err(mistake(format!("no record yet of {}", unfinished.join(", ")))),
         (first, second) => {
             let ids = first.into_iter().chain(second).chain(found).map(|(entry, _)| entry.record.id.to_string());

@@ -72,10 +72,7 @@ fn a_run_is_what_its_record_says_with_and_without_its_folder() {
     assert_eq!(code, Some(0), "{table}{talk}");
     let place = format!("{RECORDS}:1, runs/{id}");
     assert_eq!(row(&table, id), [id, "equal", "equal", "equal", "equal", &place]);
-    assert!(
-        table.lines().count() == 2 && talk.contains("1 of 1 records were reproduced bit by bit"),
-        "{table}{talk}"
-    );
+    assert!(table.lines().count() == 2 && talk.contains("1 of 1 records were reproduced bit by bit"), "{table}{talk}");
     assert_eq!(files(&workspace), before);
 
     // The records alone, on another number of threads.

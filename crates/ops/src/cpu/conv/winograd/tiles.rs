@@ -112,7 +112,8 @@ pub(super) fn read<S: Simd, const N: usize>(
     let (step, row) = (place.step, map.w * map.c);
     let image = place.image * map.h * row + channel;
     let last = (N - 1) * step;
-    if place.y >= padding && place.x >= padding && place.y - padding + last < map.h && place.x - padding + last < map.w {
+    if place.y >= padding && place.x >= padding && place.y - padding + last < map.h && place.x - padding + last < map.w
+    {
         let first = image + (place.y - padding) * row + (place.x - padding) * map.c;
         let (row, pixel) = (step * row, step * map.c);
         for y in 0..N {
