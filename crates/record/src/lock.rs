@@ -188,7 +188,9 @@ mod tests {
                     began.store(true, Ordering::Relaxed);
                 }
             });
-            while !began.load(Ordering::Relaxed) {}
+            while !began.load(Ordering::Relaxed) {
+                std::hint::spin_loop();
+            }
             // A reader may meet the file while it is written, and then takes the lock: again, as a waiting process does.
             let error = (0..100).find_map(|_| RunLock::take(&folder, &holder("a"), 50 * BEAT).err());
             stop.store(true, Ordering::Relaxed);

@@ -31,7 +31,7 @@ pub(super) fn check(workspace: &Workspace) -> Vec<Finding> {
         match (place(&folder, &name), files) {
             (Some(place), Some(files)) => findings.push(of_set(&name, &place, &files)),
             (Some(_), None) => {
-                findings.push(Finding::well("data", format!("{name} is here; its manifest lists no digests")))
+                findings.push(Finding::well("data", format!("{name} is here; its manifest lists no digests")));
             }
             (None, _) => away += 1,
         }
