@@ -1,6 +1,6 @@
 //! The one training loop.
 
-use crate::checkpoint::{self, Progress};
+use crate::checkpoint::{self, Pixels, Progress};
 use crate::error::Error;
 use crate::evaluation::evaluate_with_loss;
 use crate::loader::{Loader, examples};
@@ -340,7 +340,8 @@ impl<'a, T: Task> Run<'a, T> {
                 self.progress.resumed,
             )?,
         };
-        checkpoint::write_weights(&self.folder.weights(), &self.params)?;
+        let pixels = Pixels { mean: task.set().mean(), std: task.set().std() };
+        checkpoint::write_weights(&self.folder.weights(), &self.params, pixels)?;
         self.folder.write_record(&record)?;
         match std::fs::remove_file(self.folder.checkpoint()) {
             Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
