@@ -80,4 +80,10 @@ def dice(logits, targets):
 for ignore in (False, True):
     settings = dict(ignore_index=IGNORE if ignore else None)
     add(f"dice/ignore {ignore}", settings, torch.randn(ROWS, CLASSES) * 4, classes(ignore), dice)
+# Differences from tiny to large. f32 has them right to a part of the numbers that they are of, so it cannot take another side.
+inputs, targets = torch.randn(3, 7, 5) * SPREAD, torch.randn(3, 7, 5)
+add("mse", {}, inputs, targets, F.mse_loss)
+add("l1", {}, inputs, targets, F.l1_loss)
+for beta in (1.0, 0.25, 20.0):
+    add(f"smooth_l1/beta {beta}", dict(beta=beta), inputs, targets, lambda x, t: F.smooth_l1_loss(x, t, beta=beta))
 vectors.save(out, "ops", "losses.safetensors")

@@ -235,6 +235,36 @@ struct Pool<'a> {
     stop: Stop,
 }
 
+/// Runs that failed, for reasons that were said.
+#[derive(Default)]
+struct Failures {
+    runs: Vec<String>,
+    /// How many were not started, since the same is wrong with them.
+    left_out: usize,
+}
+
+impl Failures {
+    /// Takes in `run`. What is wrong before a run's first step is wrong with its data set and its `[task]`: those that wait
+    /// and have the same of both are not started.
+    fn take_in(&mut self, run: &Planned, has_begun: bool, waiting: &Waiting) {
+        self.runs.push(format!("run {} ({})", run.id, run.line));
+        if !has_begun {
+            let alike = |other: &Planned| other.spec.dataset == run.spec.dataset && other.spec.task == run.spec.task;
+            self.left_out += waiting.drop_alike(alike);
+        }
+    }
+}
+
+impl std::fmt::Display for Failures {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} of the runs failed, as said above\n  {}", self.runs.len(), self.runs.join("\n  "))?;
+        if self.left_out > 0 {
+            write!(f, "\n  {} more of the same data set and task were not started", self.left_out)?;
+        }
+        Ok(())
+    }
+}
+
 impl<'a> Pool<'a> {
     fn new(workspace: &'a Workspace, plan: &Plan, arguments: &Arguments) -> Result<Self> {
         let stop = Stop::listen()?;
@@ -251,7 +281,7 @@ impl<'a> Pool<'a> {
         }
         let (jobs, threads) = shares(self.jobs, self.threads, pending.len(), machine::cores());
         let waiting = Waiting::new(pending, estimates);
-        let (failures, interrupted) = (Mutex::new(Vec::new()), AtomicBool::new(false));
+        let (failures, interrupted) = (Mutex::new(Failures::default()), AtomicBool::new(false));
         std::thread::scope(|scope| {
             for _ in 0..jobs {
                 scope.spawn(|| {
@@ -259,13 +289,14 @@ impl<'a> Pool<'a> {
                         let shown = self.progress.start(&run);
                         let trained = self.binary.train(&self.workspace.run(&run.id), Some(threads), &shown);
                         let ended = trained.unwrap_or_else(|error| Ended::Failed(format!("{error:#}")));
+                        let has_begun = shown.has_begun();
                         shown.end(&ended);
                         match ended {
                             Ended::Recorded(_) => {}
                             Ended::Interrupted => interrupted.store(true, Ordering::Relaxed),
-                            Ended::Failed(why) => {
-                                let line = format!("run {} ({}): {why}", run.id, run.line);
-                                failures.lock().unwrap_or_else(PoisonError::into_inner).push(line);
+                            Ended::Failed(_) => {
+                                let mut failures = failures.lock().unwrap_or_else(PoisonError::into_inner);
+                                failures.take_in(&run, has_begun, &waiting);
                             }
                         }
                     }
@@ -273,8 +304,8 @@ impl<'a> Pool<'a> {
             }
         });
         let failures = failures.into_inner().unwrap_or_else(PoisonError::into_inner);
-        if !failures.is_empty() {
-            bail!("{} of the runs failed\n  {}", failures.len(), failures.join("\n  "));
+        if !failures.runs.is_empty() {
+            bail!("{failures}");
         }
         if interrupted.into_inner() || self.stop.is_wanted() {
             self.progress.finish();

@@ -28,6 +28,8 @@ pub(crate) struct Progress {
     terminal: bool,
     /// Where the table is drawn, from when there is something to train.
     screen: Mutex<Option<Screen>>,
+    /// Why runs failed: each reason is said once.
+    reasons: Mutex<Vec<String>>,
     finished: AtomicBool,
 }
 
@@ -58,6 +60,7 @@ impl Progress {
             json,
             terminal,
             screen: Mutex::new(None),
+            reasons: Mutex::new(Vec::new()),
             finished: AtomicBool::new(false),
         }
     }
@@ -165,6 +168,11 @@ impl RunProgress<'_> {
         }
     }
 
+    /// Whether the run has come to its steps.
+    pub(crate) fn has_begun(&self) -> bool {
+        self.progress.runs().has_begun(self.index)
+    }
+
     pub(crate) fn end(self, ended: &Ended) {
         let now = self.progress.now();
         self.progress.runs().end(self.index, ended, now);
@@ -177,14 +185,16 @@ impl RunProgress<'_> {
             Ended::Interrupted => (State::Interrupted, None, None),
             Ended::Failed(why) => (State::Failed, None, Some(why)),
         };
-        if !self.progress.is_drawn() {
+        let new = matches!(ended, Ended::Failed(why) if self.is_new(why));
+        if !self.progress.is_drawn() || new {
             let what = match ended {
                 Ended::Recorded(record) => match &record.outcome {
                     Outcome::Finished => score.map(|score| format!(", {score}")).unwrap_or_default(),
                     Outcome::Diverged { epoch, reason, .. } => format!(" in epoch {}, {reason}", epoch + 1),
                 },
                 Ended::Interrupted => String::new(),
-                Ended::Failed(why) => format!(", {why}"),
+                Ended::Failed(why) if new => format!(", {why}"),
+                Ended::Failed(_) => " for the same reason".to_owned(),
             };
             self.note(&format!("{}{what}, {}{left}", state.name(), table::duration(seconds)));
         }
@@ -194,6 +204,16 @@ impl RunProgress<'_> {
             event["error"] = json!(error);
         }
         self.progress.event(&event);
+    }
+
+    /// Whether no run failed for this reason before.
+    fn is_new(&self, why: &str) -> bool {
+        let mut reasons = lock(&self.progress.reasons);
+        let new = !reasons.iter().any(|reason| reason == why);
+        if new {
+            reasons.push(why.to_owned());
+        }
+        new
     }
 
     /// Says a line about this run.

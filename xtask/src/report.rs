@@ -249,7 +249,8 @@ fn page(workspace: &Workspace, name: &str) -> PathBuf {
     workspace.reports().join(format!("{name}.md"))
 }
 
-/// The page over all reports, its figure, and the table in the project's own page.
+/// The page over all reports, the table in the project's own page, which has those of the tasks' `default` configurations
+/// alone, since others may be of anybody's data, and the figures of both.
 fn overview(workspace: &Workspace, all: &Reports) -> Result<Files> {
     let reports = all.results.iter();
     let reports = reports.map(|(name, results)| (name.as_str(), results.entries.as_slice(), &results.protocol));
@@ -257,15 +258,25 @@ fn overview(workspace: &Workspace, all: &Reports) -> Result<Files> {
     if reports.is_empty() {
         return Ok(Files { texts: Vec::new(), unreferenced: Vec::new() });
     }
-    let overview = report::overview(&reports);
+    let every = report::overview(&reports);
     let page = workspace.reports().join("README.md");
-    let mut texts = vec![(page.clone(), overview.splice(read_text_if_present(&page)?.as_deref())?)];
+    let mut texts = vec![(page.clone(), every.splice(read_text_if_present(&page)?.as_deref())?)];
+    let mut figures = every.figures;
     let own = workspace.root.join("README.md");
-    if let Some(text) = read_text_if_present(&own)? {
-        texts.push((own, overview.splice_results(&text)?));
+    // The report of a `default` configuration has the name of its task.
+    let tasks = workspace.tasks();
+    let defaults: Vec<_> = reports.into_iter().filter(|(name, ..)| tasks.iter().any(|task| task == name)).collect();
+    if let (Some(text), false) = (read_text_if_present(&own)?, defaults.is_empty()) {
+        let defaults = report::overview(&defaults);
+        if text.contains("figures/results-") {
+            figures.extend(
+                defaults.figures.iter().map(|(file, svg)| (file.replace("differences", "results"), svg.clone())),
+            );
+        }
+        texts.push((own, defaults.splice_results(&text)?));
     }
     let folder = workspace.figures();
-    texts.extend(overview.figures.into_iter().map(|(file, svg)| (folder.join(file), svg)));
+    texts.extend(figures.into_iter().map(|(file, svg)| (folder.join(file), svg)));
     Ok(Files { texts, unreferenced: Vec::new() })
 }
 

@@ -133,6 +133,14 @@ impl Waiting {
         }
     }
 
+    /// Takes those out of the queue that are `alike`; gives how many.
+    pub(crate) fn drop_alike(&self, alike: impl Fn(&Planned) -> bool) -> usize {
+        let mut state = self.state();
+        let before = state.queue.len();
+        state.queue.retain(|(run, _)| !alike(run));
+        before - state.queue.len()
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -135,13 +135,16 @@ impl Task for Classification {
         Scores::from([("top1".into(), meter.accuracy()), ("loss".into(), meter.loss())])
     }
 
-    fn picture(&self, split: Split, index: usize, prediction: &Tensor) -> Result<Canvas> {
+    fn picture(&self, split: Split, index: usize, rng: &mut Rng, prediction: &Tensor) -> Result<Canvas> {
         let example = self.set.example(split, index)?;
+        let (height, width, _) = self.size;
+        let augmented =
+            (split == Split::Train).then(|| self.augmentation.draw([height, width], rng).image(&example.image));
         let logits: Vec<f32> = prediction.flatten_all()?.to_vec1()?;
         let (predicted, probability) = most_probable(&logits);
         let class = |index: usize| self.set.classes().get(index).map_or("?", String::as_str);
         let truth = example.label as usize;
-        let mut picture = Canvas::of(&example.image);
+        let mut picture = Canvas::of(augmented.as_ref().unwrap_or(&example.image));
         picture.caption(class(truth), Colour::WHITE);
         let colour = if predicted == truth { Colour::BLUE } else { Colour::ORANGE };
         picture.caption(&format!("predicted {} {probability:.2}", class(predicted)), colour);

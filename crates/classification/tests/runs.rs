@@ -77,6 +77,42 @@ fn killed_at_any_moment_and_started_again_a_run_gives_the_same_weights() {
     }
 }
 
+/// What the metadata of a safetensors file say besides its tensors: it begins with the length of its head.
+fn notes(path: &Path) -> Value {
+    let bytes = std::fs::read(path).unwrap();
+    let (length, rest) = bytes.split_first_chunk().unwrap();
+    let head: Value = serde_json::from_slice(&rest[..u64::from_le_bytes(*length) as usize]).unwrap();
+    serde_json::from_str(head["__metadata__"]["wrs-bench"].as_str().unwrap()).unwrap()
+}
+
+#[test]
+fn final_weights_say_how_they_are_used() {
+    let mut spec = spec();
+    spec["train"]["epochs"] = json!(1);
+    let set = data::Classification::open(&data::Root::from_env(workspace()), "fashion-mnist-12k", Default::default());
+    let set = set.unwrap();
+    for (method, formula) in [
+        ("none", None),
+        ("wrs", None),
+        ("weight-standardization", Some("(w - mean(w)) / (std(w) + 1e-5), std with n - 1")),
+        ("weight-normalization", Some("g * w / norm(w), g the parameter whose name ends in _g in place of _v")),
+        ("forced-weight-normalization", Some("w / (norm(w) + 1e-4 * sqrt(n))")),
+    ] {
+        spec["method"] = json!({"name": method});
+        let (_temporary, folder) = folder(&spec);
+        let output = run(&folder, 1);
+        assert_eq!(output.status.code(), Some(0), "{}", message(&output));
+        let notes = notes(&folder.weights());
+        let pixels = |key: &str| serde_json::from_value::<Vec<f32>>(notes["pixels"][key].clone()).unwrap();
+        assert_eq!([pixels("mean"), pixels("std")], [set.mean(), set.std()], "{method}");
+        let seen = notes["reparametrized"].as_object().unwrap();
+        let of_first = if method == "weight-normalization" { "conv1.weight_v" } else { "conv1.weight" };
+        assert_eq!(seen.get(of_first).and_then(Value::as_str), formula, "{method}: {seen:?}");
+        assert!(!seen.contains_key("fc.weight") && (seen.is_empty() == formula.is_none()), "{seen:?}");
+        assert_eq!(command("test", &folder, 1).output().unwrap().status.code(), Some(0));
+    }
+}
+
 #[test]
 fn a_run_that_is_asked_to_stop_can_be_resumed() {
     let (_temporary, folder) = folder(&spec());

@@ -205,7 +205,7 @@ impl Task for CrowdCounting {
         scores
     }
 
-    fn picture(&self, split: Split, index: usize, prediction: &Vec<Map>) -> Result<Canvas> {
+    fn picture(&self, split: Split, index: usize, _: &mut Rng, prediction: &Vec<Map>) -> Result<Canvas> {
         let example = self.set.example(split, index)?;
         let Some(predicted) = prediction.first() else { bail!("expected the map of an image, found none") };
         let view = View::at_most([example.image.height, example.image.width], LARGEST_DRAWN);

@@ -68,7 +68,7 @@ const MAGIC: [(usize, &[u8], &str, &str); 41] = [
 ];
 
 /// The beginnings of texts, after white space and in any case.
-const TEXTS: [(&[u8], &str, &str, bool); 9] = [
+const TEXTS: [(&[u8], &str, &str, bool); 12] = [
     (
         b"version https://git-lfs",
         "a Git LFS pointer, which stands for the file",
@@ -80,11 +80,15 @@ const TEXTS: [(&[u8], &str, &str, bool); 9] = [
     (b"<?xml", "an XML file", "", true),
     (b"<svg", "an SVG drawing", CONVERT, true),
     (b"<error", "an XML answer of a server", AGAIN, true),
+    (b"/9j/4", "a JPEG image as text (base64)", BASE64, true),
+    (b"iVBORw0KGgo", "a PNG image as text (base64)", BASE64, true),
+    (b"data:image/", "an image as text (base64)", "decode what follows the comma, for example with `base64 -d`", true),
     (b"{", "text such as JSON", "", true),
     (b"[", "text such as JSON", "", true),
     (b"http", "an address", "get the file that is there", true),
 ];
 
+const BASE64: &str = "decode it, for example with `base64 -d`";
 const HTML: &str = "a server answered with a page, such as an error or a login: get the file again";
 
 /// What the file with these bytes is, where they tell.
@@ -108,6 +112,11 @@ pub fn of(bytes: &[u8]) -> Option<Kind> {
         return kind("a PNM image", CONVERT, true);
     }
     let text = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes).trim_ascii_start();
+    // An answer of a server may have a declaration before it.
+    let declaration = text.starts_with(b"<?xml").then(|| text.windows(2).position(|pair| pair == b"?>")).flatten();
+    let inner = declaration.and_then(|end| text.get(end + 2..)).unwrap_or(text).trim_ascii_start();
+    let is_answer = inner.get(..6).is_some_and(|begin| begin.eq_ignore_ascii_case(b"<error"));
+    let text = if is_answer { inner } else { text };
     let begins = |start: &[u8]| text.get(..start.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(start));
     if let Some((_, name, remedy, is_text)) = TEXTS.iter().find(|(start, ..)| begins(start)) {
         return kind(name, remedy, *is_text);
@@ -154,6 +163,9 @@ mod tests {
             (&[0; 40], "nothing but zeros"),
             (b"\0\x05\x16\x07\0\x02", "what a Mac stores beside a file"),
             (b"{\"a\": 1}", "text such as JSON"),
+            (b"/9j/4AAQSkZJRg", "a JPEG image as text (base64)\n  hint: decode it"),
+            (b"<?xml version='1.0'?>\n<Error><Code/></Error>", "an XML answer of a server\n  hint: get the file again"),
+            (b"<?xml version='1.0'?>\n<annotation/>", "an XML file"),
             (b"\x01\x02", "a file that begins with the bytes 01 02"),
             (b"BMW is a car", "a file that begins with the bytes 42 4d 57 20 69 73 20 61"),
         ] {

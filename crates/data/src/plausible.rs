@@ -85,9 +85,7 @@ impl fmt::Display for Unit {
 
 /// Numbers that are meant another way than they are read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "expected {what} that are {meant}, found that {wrong} of {total} make no sense so, and {wrong_as_other} as {other}"
-)]
+#[error("expected {what} that are {meant}, found that {wrong} of {total} make no sense so, {}", self.remark())]
 pub struct Implausible {
     /// Boxes or points.
     pub what: &'static str,
@@ -99,10 +97,17 @@ pub struct Implausible {
     pub meaning: Option<Meaning>,
     /// How many make no sense as they are read.
     pub wrong: usize,
-    /// The same with the other meaning.
-    pub wrong_as_other: usize,
+    /// The same of all with the other meaning; `None` where it is these alone that have the other meaning.
+    pub wrong_as_other: Option<usize>,
     /// All of them.
     pub total: usize,
+}
+
+impl Implausible {
+    fn remark(&self) -> String {
+        let other = &self.other;
+        self.wrong_as_other.map_or_else(|| format!("but as {other}"), |wrong| format!("and {wrong} as {other}"))
+    }
 }
 
 /// Pixels that a box or a point may be outside by: annotations are rounded.
@@ -120,11 +125,24 @@ fn is_other(total: usize, wrong: usize, wrong_as_other: usize) -> bool {
     wrong * 20 > total && (wrong > 1 || total == 1) && wrong_as_other * 10 < wrong
 }
 
+/// More than one in twenty of all, and not just a single one.
+fn is_part(total: usize, part: usize) -> bool {
+    part * 20 > total && part > 1
+}
+
+/// How many boxes make no sense as they are `meant`, but do in the other unit: of those that are meant in pixels, these
+/// are all at the first pixels of their image.
+pub fn of_other_unit(meant: Meaning, boxes: impl Iterator<Item = ([f64; 4], [usize; 2])>) -> usize {
+    let unit = if meant.unit == Unit::Parts { Unit::Pixels } else { Unit::Parts };
+    let other = Meaning { unit, ..meant };
+    boxes.filter(|&(numbers, size)| meant.is_wrong(numbers, size) && !other.is_wrong(numbers, size)).count()
+}
+
 /// Holds boxes, each with the `[height, width]` of its image, against how they are `meant`.
 ///
 /// # Errors
 ///
-/// Where many make no sense so, and nearly all do another way.
+/// Where many make no sense so, and nearly all do another way, or these do in another unit.
 pub fn boxes(
     meant: Meaning,
     boxes: impl Iterator<Item = ([f64; 4], [usize; 2])> + Clone,
@@ -145,18 +163,19 @@ pub fn boxes(
     let others = others.filter(|other| other.form != meant.form || other.unit != units[0]);
     let others = std::iter::once(Meaning { form: meant.form, unit: units[1] }).chain(others);
     let mut others = others.map(|other| (wrong(other), other));
-    let Some((wrong_as_other, other)) = others.find(|&(as_other, _)| is_other(total, found, as_other)) else {
+    let what = "boxes";
+    if let Some((as_other, other)) = others.find(|&(as_other, _)| is_other(total, found, as_other)) {
+        let (meaning, wrong_as_other, other) = (Some(other), Some(as_other), other.to_string());
+        let meant = meant.to_string();
+        return Err(Box::new(Implausible { what, meant, other, meaning, wrong: found, wrong_as_other, total }));
+    }
+    let part = of_other_unit(meant, boxes.clone());
+    if !is_part(total, part) {
         return Ok(());
-    };
-    Err(Box::new(Implausible {
-        what: "boxes",
-        meant: meant.to_string(),
-        other: other.to_string(),
-        meaning: Some(other),
-        wrong: found,
-        wrong_as_other,
-        total,
-    }))
+    }
+    let other = Meaning { form: meant.form, unit: units[1] }.to_string();
+    let meant = meant.to_string();
+    Err(Box::new(Implausible { what, meant, other, meaning: None, wrong: part, wrong_as_other: None, total }))
 }
 
 /// Holds points, each `[x, y]` with the `[height, width]` of its image, against that they are meant in pixels.
@@ -184,11 +203,17 @@ pub fn points(points: impl Iterator<Item = ([f64; 2], [usize; 2])> + Clone) -> R
     } else {
         (swapped, "[y, x] in pixels".to_owned())
     };
-    if !is_other(total, wrong, wrong_as_other) {
+    let (what, meant) = ("points", "[x, y] in pixels".to_owned());
+    if is_other(total, wrong, wrong_as_other) {
+        let wrong_as_other = Some(wrong_as_other);
+        return Err(Box::new(Implausible { what, meant, other, meaning: None, wrong, wrong_as_other, total }));
+    }
+    let part = total - as_parts;
+    if !is_part(total, part) {
         return Ok(());
     }
-    let meant = "[x, y] in pixels".to_owned();
-    Err(Box::new(Implausible { what: "points", meant, other, meaning: None, wrong, wrong_as_other, total }))
+    let other = "parts of the image's width and height".to_owned();
+    Err(Box::new(Implausible { what, meant, other, meaning: None, wrong: part, wrong_as_other: None, total }))
 }
 
 #[cfg(test)]
@@ -257,6 +282,30 @@ mod tests {
         assert_eq!(
             found.to_string(),
             "expected points that are [x, y] in pixels, found that 2 of 2 make no sense so, and 0 as [y, x] in pixels"
+        );
+    }
+
+    #[test]
+    fn a_part_in_another_unit_is_counted() {
+        let pixels = |count| std::iter::repeat_n(([100.0, 110.0, 200.0, 220.0], SIZE), count);
+        let parts = |count| std::iter::repeat_n(([0.25, 0.25, 0.5, 0.5], SIZE), count);
+        let wild = || std::iter::once(([600.0, 10.0, 100.0, 20.0], SIZE));
+        for form in [Form::Xywh, Form::Xyxy, Form::Cxcywh] {
+            let found = boxes(meaning(form, Unit::Pixels), pixels(6).chain(parts(6)).chain(wild())).unwrap_err();
+            assert_eq!((found.wrong, found.total), (6, 13));
+            assert!(found.to_string().ends_with("as parts of the image's width and height"), "{found}");
+            let found = boxes(meaning(form, Unit::Parts), pixels(4).chain(parts(9))).unwrap_err();
+            assert_eq!((found.wrong, found.wrong_as_other), (4, None));
+            assert!(found.to_string().ends_with("in pixels"), "{found}");
+            let few = pixels(60).chain(parts(2));
+            assert_eq!(boxes(meaning(form, Unit::Pixels), few.clone()), Ok(()));
+            assert_eq!(of_other_unit(meaning(form, Unit::Pixels), few), 2);
+        }
+        let crowd = [([100.0, 200.0], SIZE), ([0.5, 0.25], SIZE), ([300.0, 20.0], SIZE), ([0.75, 0.5], SIZE)];
+        assert_eq!(
+            points(crowd.into_iter()).unwrap_err().to_string(),
+            "expected points that are [x, y] in pixels, found that 2 of 4 make no sense so, but as parts of the image's \
+             width and height"
         );
     }
 

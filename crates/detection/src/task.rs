@@ -176,7 +176,7 @@ impl Task for ObjectDetection {
         meter.scores()
     }
 
-    fn picture(&self, split: Split, index: usize, prediction: &Vec<Vec<Detection>>) -> Result<Canvas> {
+    fn picture(&self, split: Split, index: usize, _: &mut Rng, prediction: &Vec<Vec<Detection>>) -> Result<Canvas> {
         let example = self.set.example(split, index)?;
         let class = |index: u32| self.set.classes().get(index as usize).map_or("?", String::as_str);
         let mut picture = Canvas::of(&example.image);

@@ -98,7 +98,8 @@ pub(crate) fn mask(mask: &Mask, known: &[u8]) -> Option<(Malformed, usize)> {
 fn span(low: f64, high: f64, from: u32, to: u32) -> (f32, f32) {
     let scaled = |at: f64| at.clamp(0.0, f64::from(from)) * f64::from(to) / f64::from(from);
     let begin = scaled(low) as f32;
-    let mut length = (scaled(high) - f64::from(begin)) as f32;
+    // What is left by rounding has no length.
+    let mut length = if scaled(high) > scaled(low) { (scaled(high) - f64::from(begin)) as f32 } else { 0.0 };
     while f64::from(begin) + f64::from(length) > f64::from(to) {
         length = length.next_down();
     }

@@ -23,6 +23,12 @@ impl InFile for Malformed {
     }
 }
 
+/// `cause`, or what the file with these bytes is in truth where they tell: such as a web page in place of a download.
+pub(crate) fn or_kind(cause: Malformed, file: &[u8]) -> Malformed {
+    let other = data::kind::of(file).filter(|kind| kind.name != "a MAT file");
+    other.map_or(cause.clone(), |kind| Malformed::new("", cause.expected, kind.found()))
+}
+
 /// Why a release cannot be imported. Lines, objects and rows count from 1, bytes from 0.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]

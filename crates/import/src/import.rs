@@ -113,7 +113,7 @@ pub fn import(root: &Root, name: &str, source: &Path, options: &Options) -> Resu
         return Err(Error::Release { place: tree.shown(""), reason });
     }
     check_classes(&tree, &release)?;
-    sense::check(&tree, &release)?;
+    let notes = sense::check(&tree, &release)?;
     if let Some(reason) = known.as_ref().and_then(|known| manifest::contradiction(known, &release)) {
         return Err(Error::Disagrees { manifest: manifest_path, reason });
     }
@@ -158,7 +158,7 @@ pub fn import(root: &Root, name: &str, source: &Path, options: &Options) -> Resu
         let sizes = "images have several sizes, and classification needs one: import again with `--size`";
         warnings.push(sizes.to_owned());
     }
-    warnings.extend(release.notes);
+    warnings.extend(release.notes.into_iter().chain(notes));
     Ok(Summary { format, folder, manifest: text.map(|_| manifest_path), items, splits, warnings })
 }
 

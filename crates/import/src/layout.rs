@@ -148,7 +148,7 @@ fn recognise(tree: &Tree, format: Option<&str>) -> Result<(Tree, &'static Layout
             ([], folders) => {
                 let near =
                     wanted.clone().filter_map(|layout| Some(format!("{}: {}", layout.name, (layout.near)(&inner)?)));
-                let near = near.collect();
+                let near = near.chain(archives(&inner)).collect();
                 let looked_for = lines(wanted);
                 let names: Vec<&str> = folders.iter().copied().chain(inner.files_in("")).take(8).collect();
                 let found = if names.is_empty() { "nothing".to_owned() } else { names.join(", ") };
@@ -163,19 +163,27 @@ fn recognise(tree: &Tree, format: Option<&str>) -> Result<(Tree, &'static Layout
     }
 }
 
+/// An archive that lies in the folder, in which the release may be.
+fn archives(tree: &Tree) -> Option<String> {
+    let kinds = [".zip", ".tar", ".tar.gz", ".tgz"];
+    let file =
+        tree.files_in("").into_iter().find(|name| kinds.iter().any(|kind| name.to_lowercase().ends_with(kind)))?;
+    Some(format!("what is in {file}: give the archive in place of the folder, or unpack it"))
+}
+
 /// What structures look like, one on a line.
 fn lines<'a>(layouts: impl Iterator<Item = &'a Layout>) -> String {
     let lines: Vec<String> = layouts.map(|layout| format!("    {}: {}", layout.name, layout.looks_like)).collect();
     lines.join("\n")
 }
 
-/// The split that a folder or list is of: `train`, `val`, `valid`, `validation` or `test`, in any case
-/// and with or without a year.
+/// The split that a folder or list is of: `train`, `training`, `val`, `valid`, `validation`, `test` or `testing`, in any
+/// case and with or without a year.
 fn split(name: &str) -> Option<Split> {
     match name.trim_end_matches(|letter: char| letter.is_ascii_digit()).to_ascii_lowercase().as_str() {
-        "train" => Some(Split::Train),
+        "train" | "training" => Some(Split::Train),
         "val" | "valid" | "validation" => Some(Split::Validation),
-        "test" => Some(Split::Test),
+        "test" | "testing" => Some(Split::Test),
         _ => None,
     }
 }

@@ -1,6 +1,6 @@
 //! Whether boxes and points are meant as their format says, before anything is written.
 
-use data::plausible::{self, Implausible};
+use data::plausible::{self, Implausible, Unit};
 
 use crate::error::{Error, Result};
 use crate::release::{Item, Label, Part, Picture, Release};
@@ -9,12 +9,14 @@ use crate::tree::Tree;
 /// Images of a split whose size is looked up where no annotation says it.
 const LOOKED_UP: usize = 500;
 
-/// Refuses a release where many boxes or points of a split make no sense, and nearly all do in another unit or form.
-pub(crate) fn check(tree: &Tree, release: &Release) -> Result<()> {
-    release.parts.iter().try_for_each(|part| check_part(tree, part))
+/// Refuses a release where many boxes or points of a split make no sense, and nearly all do in another unit or form. What
+/// is said of few.
+pub(crate) fn check(tree: &Tree, release: &Release) -> Result<Vec<String>> {
+    let notes = release.parts.iter().map(|part| check_part(tree, part));
+    Ok(notes.collect::<Result<Vec<_>>>()?.into_iter().flatten().collect())
 }
 
-fn check_part(tree: &Tree, part: &Part) -> Result<()> {
+fn check_part(tree: &Tree, part: &Part) -> Result<Option<String>> {
     let mut looked_up = 0;
     let mut sized: Vec<(&Item, [usize; 2])> = Vec::new();
     for item in part.items.iter().filter(|item| is_located(item)) {
@@ -34,7 +36,16 @@ fn check_part(tree: &Tree, part: &Part) -> Result<()> {
             let objects = if let Label::Objects { objects, .. } = &item.label { objects.as_slice() } else { &[] };
             objects.iter().map(move |object| (object.numbers, size))
         });
-        return plausible::boxes(meant, boxes).map_err(|cause| implausible(place, cause));
+        plausible::boxes(meant, boxes.clone()).map_err(|cause| implausible(place, cause))?;
+        let (few, total) = (plausible::of_other_unit(meant, boxes.clone()), boxes.count());
+        // Of boxes that are meant in parts of the image, those in pixels are outside of it.
+        return Ok((few > 0 && meant.unit != Unit::Parts).then(|| {
+            format!(
+                "{few} of {total} boxes of the {} split are at the first 2 pixels of their image: are they meant as parts of \
+                 its width and height?",
+                part.split
+            )
+        }));
     }
     let points = sized.iter().flat_map(|&(item, size)| {
         let points = if let Label::Points { points, .. } = &item.label { points.as_slice() } else { &[] };
@@ -44,7 +55,8 @@ fn check_part(tree: &Tree, part: &Part) -> Result<()> {
         Label::Points { place, .. } => Some(place.as_str()),
         _ => None,
     });
-    plausible::points(points).map_err(|cause| implausible(place.unwrap_or_default(), cause))
+    plausible::points(points).map_err(|cause| implausible(place.unwrap_or_default(), cause))?;
+    Ok(None)
 }
 
 fn implausible(place: &str, cause: Box<Implausible>) -> Error {

@@ -8,7 +8,7 @@ use crate::activation::Activation;
 use crate::conv::ConvSizes;
 use crate::cpu::norm::{Moments, Normalization};
 use crate::cpu::{Cpu, HostBuffer};
-use crate::loss::{Binary, Factors};
+use crate::loss::{Binary, Distance, Factors};
 use crate::norm::BatchNorm;
 use crate::pool::Windows;
 use crate::reference::Reference;
@@ -242,6 +242,12 @@ pub(crate) trait Engine: Debug + Send + Sync {
 
     /// The gradient of the logits, times `scale`.
     fn binary_backward(&self, logits: &Tensor, targets: &Tensor, terms: Binary, scale: f64) -> Result<Buffer>;
+
+    /// The sum of the terms of all elements.
+    fn distance(&self, input: &Tensor, target: &Tensor, terms: Distance) -> Result<f64>;
+
+    /// The gradient of the input, times `scale`.
+    fn distance_backward(&self, input: &Tensor, target: &Tensor, terms: Distance, scale: f64) -> Result<Buffer>;
 
     /// Of each class `[Σ p·g, Σ p, Σ g]` over the rows that count, with `p` the softmax and `g` 1 at a row's target.
     fn class_sums(&self, logits: &Tensor, targets: &[u32], ignore: Option<u32>) -> Result<Vec<[f64; 3]>>;

@@ -27,7 +27,10 @@ pub use dice::dice_loss;
 pub use feature_map::FeatureMap;
 pub use graph::{backward, no_grad};
 pub use linear::linear;
-pub use loss::{CrossEntropy, FocalLoss, binary_cross_entropy_with_logits, cross_entropy, sigmoid_focal_loss};
+pub use loss::{
+    CrossEntropy, FocalLoss, binary_cross_entropy_with_logits, cross_entropy, l1_loss, mse_loss, sigmoid_focal_loss,
+    smooth_l1_loss,
+};
 pub use norm::{BatchNorm, Statistics, batch_norm, conv_bn};
 pub use pool::{AvgPool2d, MaxPool2d, avg_pool2d, global_avg_pool2d, max_pool2d};
 pub use resize::{Resize, resize};

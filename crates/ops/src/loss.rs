@@ -139,6 +139,79 @@ pub fn sigmoid_focal_loss(logits: &Tensor, targets: &Tensor, focal: FocalLoss) -
     binary(NAME, logits, targets, terms, 1.0)
 }
 
+/// The mean over all elements of `(input − target)²`, both of one shape; a scalar.
+///
+/// As `torch.nn.functional.mse_loss`; the mean over no elements is 0. Targets are constants: they get no gradient.
+///
+/// # Errors
+///
+/// Where the shapes differ.
+pub fn mse_loss(input: &Tensor, target: &Tensor) -> Result<Tensor> {
+    distance("mse_loss", input, target, Distance::Squared)
+}
+
+/// The mean over all elements of `|input − target|`, both of one shape; a scalar.
+///
+/// As `torch.nn.functional.l1_loss`: the gradient is 0 where both are equal, and the mean over no elements is 0. Targets
+/// are constants: they get no gradient.
+///
+/// # Errors
+///
+/// Where the shapes differ.
+pub fn l1_loss(input: &Tensor, target: &Tensor) -> Result<Tensor> {
+    distance("l1_loss", input, target, Distance::Absolute)
+}
+
+/// The mean over all elements of `(input − target)² / 2·beta` where both are nearer than `beta`, and of
+/// `|input − target| − beta / 2` elsewhere; a scalar. With a `beta` of 0 it is [`l1_loss`].
+///
+/// As `torch.nn.functional.smooth_l1_loss`, whose `beta` is 1 where nothing is said; the mean over no elements is 0.
+/// Targets are constants: they get no gradient.
+///
+/// # Errors
+///
+/// Where the shapes differ, or `beta` is negative or no finite number.
+pub fn smooth_l1_loss(input: &Tensor, target: &Tensor, beta: f64) -> Result<Tensor> {
+    const NAME: &str = "smooth_l1_loss";
+    if !(beta >= 0.0 && beta.is_finite()) {
+        bail!("{NAME}: expected a finite beta of at least 0, found {beta}");
+    }
+    // What is 0 in `f32`, too, would be divided by.
+    let terms = if beta as f32 > 0.0 { Distance::Smooth { beta: beta as f32 } } else { Distance::Absolute };
+    distance(NAME, input, target, terms)
+}
+
+/// The mean of `terms`.
+fn distance(op: &'static str, input: &Tensor, target: &Tensor, terms: Distance) -> Result<Tensor> {
+    if input.dims() != target.dims() {
+        bail!("{op}: expected input and target of one shape, found {:?} and {:?}", input.dims(), target.dims());
+    }
+    check(op, "input", input, "any", input.rank())?;
+    check(op, "target", target, "any", target.rank())?;
+    let engine = engine_for(op, input)?;
+    let scale = 1.0 / input.elem_count().max(1) as f64;
+    let sum = engine.distance(input, target, terms)?;
+    let (edge, gradient) = Edge::enter(engine, op, input)?;
+    let (input, target) = (input.clone(), target.detach());
+    edge.exit(op, vec![(scale * sum) as f32], (), move |dloss| {
+        gradient.add_buffer(engine.distance_backward(&input, &target, terms, scale * f64::from(dloss[0]))?)
+    })
+}
+
+/// The terms of the difference `d` between an input and its target.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Distance {
+    /// `d²`
+    Squared,
+    /// `|d|`
+    Absolute,
+    /// `d² / 2β` where `|d| < β`, else `|d| − β / 2`
+    Smooth {
+        /// Above 0.
+        beta: f32,
+    },
+}
+
 /// `scale` times the sum of `terms`.
 fn binary(op: &'static str, logits: &Tensor, targets: &Tensor, terms: Binary, scale: f64) -> Result<Tensor> {
     if logits.dims() != targets.dims() {

@@ -10,6 +10,9 @@ use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 
+/// The letters of a line that is no entry which are shown.
+const SHOWN: usize = 40;
+
 /// What is wrong with a file of entries.
 #[derive(Debug, thiserror::Error)]
 pub enum EntriesError {
@@ -19,7 +22,7 @@ pub enum EntriesError {
     /// A line is no entry.
     #[error(
         "{}, line {line}: expected a record and its test scores as one line of JSON, found: {problem}\n  \
-         hint: restore the line from version control, or write the file anew with `cargo xtask report`",
+         hint: restore the line from version control, or write the file anew with `cargo xtask bench`",
         path.display()
     )]
     Line {
@@ -83,13 +86,32 @@ pub fn read_lines(path: &Path) -> Result<Vec<(usize, Entry)>, EntriesError> {
     let file = File::open(path).map_err(fail)?;
     let mut entries = Vec::new();
     // The text of ten thousand records is larger than what it says.
-    for (line, text) in (1..).zip(BufReader::new(file).lines()) {
-        let text = text.map_err(fail)?;
-        if !text.trim().is_empty() {
-            entries.push((line, parse(path, line, &text)?));
+    for (line, bytes) in (1..).zip(BufReader::new(file).split(b'\n')) {
+        let bytes = bytes.map_err(fail)?;
+        let text = decode(&bytes).map_err(|problem| EntriesError::Line { path: path.to_path_buf(), line, problem })?;
+        if !text.is_empty() {
+            entries.push((line, parse(path, line, text)?));
         }
     }
     Ok(entries)
+}
+
+/// The text of a line, without the byte order mark that editors put before the first one.
+fn decode(bytes: &[u8]) -> Result<&str, String> {
+    let is_utf16 = bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff");
+    let other = if is_utf16 { "text in UTF-16" } else { "bytes that are not UTF-8" };
+    let text = std::str::from_utf8(bytes).map_err(|_| other)?;
+    let text = text.trim_start_matches('\u{feff}').trim();
+    if text.is_empty() || text.starts_with('{') {
+        return Ok(text);
+    }
+    let begin: String = text.chars().take(SHOWN).collect();
+    Err(match begin.get(..7) {
+        Some("<<<<<<<" | "=======" | ">>>>>>>") => {
+            format!("`{begin}`, which a merge left; keep the lines of both sides, and delete those that begin so")
+        }
+        _ => format!("a line that begins with {begin:?}"),
+    })
 }
 
 /// `entries` sorted by id, one of each. Two records of a run agree when all is equal but where and when it was
@@ -220,6 +242,19 @@ mod tests {
     }
 
     #[test]
+    fn editors_leave_marks_and_other_ends_of_lines() {
+        let entries = merge_entries(fixture::entries()).unwrap();
+        let text = entries_to_jsonl(&entries);
+        assert_eq!(read(&format!("\u{feff}{}", text.replace('\n', "\r\n"))).unwrap(), entries);
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("c.jsonl");
+        let utf16: Vec<u8> = format!("\u{feff}{text}").encode_utf16().flat_map(u16::to_le_bytes).collect();
+        write_atomic(&path, &utf16).unwrap();
+        assert!(read_entries(&path).unwrap_err().to_string().contains("line 1: expected a record"));
+        assert!(read_entries(&path).unwrap_err().to_string().contains("found: text in UTF-16"));
+    }
+
+    #[test]
     fn a_missing_file_is_named() {
         let error = read_entries(Path::new("no/such.jsonl")).unwrap_err().to_string();
         assert!(error.starts_with("cannot read no/such.jsonl: "), "{error}");
@@ -229,9 +264,13 @@ mod tests {
     fn what_is_no_entry_is_an_error_with_its_line() {
         let good = entries_to_jsonl(&fixture::entries()[..1]);
         insta::assert_snapshot!(read(&format!("{good}<<<<<<< HEAD\n")).unwrap_err(), @r"
-        c.jsonl, line 2: expected a record and its test scores as one line of JSON, found: expected value at column 1
-          hint: restore the line from version control, or write the file anew with `cargo xtask report`
+        c.jsonl, line 2: expected a record and its test scores as one line of JSON, found: `<<<<<<< HEAD`, which a merge left; keep the lines of both sides, and delete those that begin so
+          hint: restore the line from version control, or write the file anew with `cargo xtask bench`
         ");
+        insta::assert_snapshot!(read("version https://git-lfs.github.com/spec/v1\n").unwrap_err(), @r#"
+        c.jsonl, line 1: expected a record and its test scores as one line of JSON, found: a line that begins with "version https://git-lfs.github.com/spec/"
+          hint: restore the line from version control, or write the file anew with `cargo xtask bench`
+        "#);
         let other = good.replace("\"schema\":5", "\"schema\":1");
         insta::assert_snapshot!(read(&format!("{good}\n{other}")).unwrap_err(), @r"
         c.jsonl, line 3: expected a schema from 2 to 5, found schema 1
@@ -241,7 +280,7 @@ mod tests {
         mixed.record.weights = "others".into();
         insta::assert_snapshot!(read(&entries_to_jsonl(&[mixed])).unwrap_err(), @r"
         c.jsonl, line 1: expected a record and its test scores as one line of JSON, found: test scores of other weights than those of run 60d382468027fa7b
-          hint: restore the line from version control, or write the file anew with `cargo xtask report`
+          hint: restore the line from version control, or write the file anew with `cargo xtask bench`
         ");
     }
 

@@ -417,6 +417,18 @@ pub(crate) enum Reparametrization {
     Forced,
 }
 
+impl Reparametrization {
+    /// What the network sees of a filter `w` of `n` values that is stored; `None` where it is `w` itself.
+    pub(crate) fn formula(self) -> Option<&'static str> {
+        match self {
+            Self::None => None,
+            Self::Standardized => Some("(w - mean(w)) / (std(w) + 1e-5), std with n - 1"),
+            Self::Normalized => Some("g * w / norm(w), g the parameter whose name ends in _g in place of _v"),
+            Self::Forced => Some("w / (norm(w) + 1e-4 * sqrt(n))"),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

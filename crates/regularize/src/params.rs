@@ -7,7 +7,7 @@ use candle_core::{DType, Device, Result, Shape, Tensor, Var};
 use candle_nn::init::{Init, NormalOrUniform};
 use rand::distr::{Distribution, Uniform};
 use sha2::{Digest, Sha256};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// The parameters and buffers of a network, by name.
@@ -278,6 +278,14 @@ impl Params {
             }
         }
         Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+    }
+
+    /// Parameters that the network sees otherwise than they are stored, by full name, and the formula of what it sees in
+    /// their place; `w` is a filter, a row of dimension 0. None but under a method that reparametrizes.
+    pub fn reparametrized(&self) -> BTreeMap<String, &'static str> {
+        let store = self.lock();
+        let seen = store.seen.iter().filter_map(|(name, seen)| Some((name.clone(), seen.formula()?)));
+        seen.collect()
     }
 
     fn set_seen(&self, name: &str, reparametrization: Reparametrization) {

@@ -213,7 +213,7 @@ impl Task for SemanticSegmentation {
         meter.scores(self.set.classes())
     }
 
-    fn picture(&self, split: Split, index: usize, prediction: &Vec<Mask>) -> Result<Canvas> {
+    fn picture(&self, split: Split, index: usize, _: &mut Rng, prediction: &Vec<Mask>) -> Result<Canvas> {
         let example = self.set.example(split, index)?;
         let Some(predicted) = prediction.first() else { bail!("expected the predicted mask of an image, found none") };
         let view = View::at_most([example.image.height, example.image.width], LARGEST_DRAWN);

@@ -300,11 +300,30 @@ fn load_log(folder: &RunFolder, Header { progress, log: digest, .. }: &Header) -
     Ok(log)
 }
 
-/// Writes parameters and buffers under their own names.
-pub(crate) fn write_weights(path: &Path, params: &Params) -> Result<(), Error> {
+/// What else it takes to compute with weights what training did.
+#[derive(Serialize)]
+struct Notes<'a> {
+    pixels: Pixels<'a>,
+    /// See [`Params::reparametrized`].
+    reparametrized: BTreeMap<String, &'static str>,
+}
+
+/// Of pixels from 0 to 1, for each channel what is subtracted, and what is divided by then.
+#[derive(Serialize)]
+pub(crate) struct Pixels<'a> {
+    pub(crate) mean: &'a [f32],
+    pub(crate) std: &'a [f32],
+}
+
+/// Writes parameters and buffers under their own names, and what else it takes to use them as one key of metadata: more
+/// keys would be in another order each time.
+pub(crate) fn write_weights(path: &Path, params: &Params, pixels: Pixels<'_>) -> Result<(), Error> {
     let tensors: BTreeMap<String, Tensor> =
         params.all().into_iter().map(|p| (p.name, p.var.as_tensor().clone())).collect();
-    let bytes = safetensors::serialize(tensors.iter(), None).map_err(anyhow::Error::from)?;
+    let notes = Notes { pixels, reparametrized: params.reparametrized() };
+    let notes = serde_json::to_string(&notes).map_err(anyhow::Error::from)?;
+    let metadata = HashMap::from([(KEY.to_owned(), notes)]);
+    let bytes = safetensors::serialize(tensors.iter(), Some(metadata)).map_err(anyhow::Error::from)?;
     Ok(write_atomic(path, &bytes)?)
 }
 

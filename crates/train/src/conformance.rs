@@ -2,7 +2,7 @@
 
 use crate::checkpoint::read_weights;
 use crate::evaluation::evaluate;
-use crate::loader::examples;
+use crate::loader::{examples, stream};
 use crate::plan::{Planned, plan};
 use crate::task::Task;
 use crate::training::{Options, train};
@@ -361,10 +361,12 @@ pub fn pictures_can_be_drawn_of_every_split<T: Task>(root: &Root, spec: &Spec) -
         for index in [0, opened.task.set().len(split) / 2] {
             let batch = opened.batch(split, index, 1)?;
             for prediction in [opened.task.truth(&batch)?, opened.task.predict(&opened.model, &batch)?] {
-                match (T::PICTURES, opened.task.picture(split, index, &prediction)) {
-                    (Some(_), picture) => {
-                        let again = opened.task.picture(split, index, &prediction)?;
-                        ensure!(picture? == again, "{split}: a picture drawn twice differs");
+                let picture =
+                    || opened.task.picture(split, index, &mut stream(0, "conformance", 0, index), &prediction);
+                match (T::PICTURES, picture()) {
+                    (Some(_), drawn) => {
+                        let again = picture()?;
+                        ensure!(drawn? == again, "{split}: a picture drawn twice differs");
                     }
                     (None, Ok(_)) => bail!("expected `PICTURES` of a task that draws, found none"),
                     (None, Err(_)) => {}

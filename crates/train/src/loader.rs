@@ -69,6 +69,11 @@ pub(crate) fn examples<T: Task>(
     purpose: &str,
     epoch: u64,
 ) -> Result<Vec<T::Example>> {
-    let one = |index: &usize| task.example(split, *index, &mut random::stream(seed, purpose, &[epoch, *index as u64]));
+    let one = |index: &usize| task.example(split, *index, &mut stream(seed, purpose, epoch, *index));
     indices.iter().map(one).collect()
+}
+
+/// The stream of an example.
+pub(crate) fn stream(seed: u64, purpose: &str, epoch: u64, index: usize) -> random::Rng {
+    random::stream(seed, purpose, &[epoch, index as u64])
 }

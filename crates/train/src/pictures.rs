@@ -2,7 +2,7 @@
 
 use crate::error::Error;
 use crate::finished::{self, Finished};
-use crate::loader::examples;
+use crate::loader::{examples, stream};
 use crate::task::Task;
 use anyhow::anyhow;
 use canvas::Canvas;
@@ -50,7 +50,7 @@ fn draw<T: Task>(finished: &Finished<T>, split: Split, index: usize) -> Result<C
     let device = planned.settings.engine.device();
     let batch = task.collate(examples(task, split, &[index], 0, "evaluate", 0)?, &device)?;
     let prediction = ops::no_grad(|| task.predict(model, &batch))?;
-    Ok(task.picture(split, index, &prediction)?)
+    Ok(task.picture(split, index, &mut stream(0, "evaluate", 0, index), &prediction)?)
 }
 
 fn write(path: &Path, picture: &Canvas) -> Result<(), Error> {

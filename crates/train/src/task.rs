@@ -119,8 +119,9 @@ pub trait Task: Sized + Sync {
     fn scores(&self, meter: Self::Meter) -> Scores;
 
     /// Draws example `index` of `split` with what is true of it and `prediction`, which is of a batch of that example
-    /// alone. Its colours are those of [`Task::PICTURES`].
-    fn picture(&self, _split: Split, _index: usize, _prediction: &Self::Prediction) -> Result<Canvas> {
+    /// alone. `rng` is the stream that [`Task::example`] had for it, from its beginning: what is drawn of it is the
+    /// augmentation that the network saw. The colours are those of [`Task::PICTURES`].
+    fn picture(&self, _split: Split, _index: usize, _rng: &mut Rng, _prediction: &Self::Prediction) -> Result<Canvas> {
         bail!("the task {} draws no pictures", Self::NAME)
     }
 

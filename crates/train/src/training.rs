@@ -1,6 +1,6 @@
 //! The one training loop.
 
-use crate::checkpoint::{self, Loaded, Progress};
+use crate::checkpoint::{self, Loaded, Pixels, Progress};
 use crate::error::Error;
 use crate::evaluation::evaluate_with_loss;
 use crate::loader::{Loader, examples};
@@ -350,7 +350,8 @@ impl<'a, T: Task> Run<'a, T> {
                 &self.progress.faults,
             )?,
         };
-        checkpoint::write_weights(&self.folder.weights(), &self.params)?;
+        let pixels = Pixels { mean: task.set().mean(), std: task.set().std() };
+        checkpoint::write_weights(&self.folder.weights(), &self.params, pixels)?;
         self.folder.write_record(&record)?;
         Ok(record)
     }

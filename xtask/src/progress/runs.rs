@@ -271,6 +271,11 @@ impl Runs {
         }
     }
 
+    /// Whether a run that was started here has come to its steps.
+    pub(super) fn has_begun(&self, index: usize) -> bool {
+        self.runs[index].training().is_some()
+    }
+
     pub(super) fn end(&mut self, index: usize, ended: &Ended, now: f64) {
         let run = &mut self.runs[index];
         if let Some(here) = &mut run.here {

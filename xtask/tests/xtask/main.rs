@@ -279,6 +279,16 @@ fn a_report_is_checked(workspace: &Workspace, page: &str, records: &str) {
 
     // One report that fails leaves the others alone.
     workspace.write("reports/records/other.jsonl", records);
+    workspace.write(
+        "README.md",
+        "<!-- BEGIN: results -->\n<!-- END: results -->\n\n![](reports/figures/results-light.svg)\n",
+    );
+    workspace.succeed(&["report"]);
+    let own = workspace.read("README.md");
+    assert!(own.contains("(reports/classification.md)") && !own.contains("other.md"), "{own}");
+    let [alone, all] =
+        ["results", "differences"].map(|name| workspace.read(&format!("reports/figures/{name}-light.svg")));
+    assert!(alone.len() < all.len(), "the page over all reports has both");
     workspace.write("reports/records/classification.jsonl", &records[..records.len() / 2]);
     let (code, message) = workspace.fail(&["report"]);
     assert_eq!(code, 1);
@@ -290,6 +300,7 @@ fn a_report_is_checked(workspace: &Workspace, page: &str, records: &str) {
     assert_eq!(workspace.read("reports/classification.md"), page);
     assert!(workspace.read("reports/other.md").contains("**Answer.**"));
     assert!(workspace.read("reports/README.md").contains("](other.md)"));
+    assert_eq!(workspace.read("README.md"), own, "the project's own page has the tasks' default comparisons alone");
     std::fs::remove_file(workspace.path("reports/records/other.jsonl")).unwrap();
     workspace.write("reports/records/classification.jsonl", records);
     workspace.succeed(&["report"]);

@@ -170,8 +170,8 @@ fn interruptions_and_failures_are_told() {
     [1/2] 00000000 none seed 5: failed, no such data, T
     [2/2] 00000000 wrs seed 5: starts, 12 steps
     [2/2] 00000000 wrs seed 5: interrupted, T
-    error: 1 of the runs failed
-      run 00000000000000aa (none seed 5): no such data
+    error: 1 of the runs failed, as said above
+      run 00000000000000aa (none seed 5)
     ");
     assert_eq!(code, 1);
     let end = heard.iter().find(|event| event["event"] == "run_end" && event["id"] == IDS[0]).unwrap();
@@ -179,4 +179,26 @@ fn interruptions_and_failures_are_told() {
     assert_eq!([&end["state"], &end["error"], &end["validation"]], expected);
     let done = heard.last().unwrap();
     assert_eq!([&done["event"], &done["failed"], &done["interrupted"]], [&json!("done"), &json!(1), &json!(1)]);
+
+    // Of the same reason there is one line.
+    played.write(&format!("{}.error", IDS[1]), "error: no such data\n");
+    insta::assert_snapshot!(timeless(&played.bench().2), @r"
+    2 runs, 2 of them to train
+    [1/2] 00000000 none seed 5: starts, 12 steps
+    [1/2] 00000000 none seed 5: failed, no such data, T
+    [2/2] 00000000 wrs seed 5: starts, 12 steps
+    [2/2] 00000000 wrs seed 5: failed for the same reason, T
+    error: 2 of the runs failed, as said above
+      run 00000000000000aa (none seed 5)
+      run 00000000000000bb (wrs seed 5)
+    ");
+    // What is wrong before the first step is wrong with all that have the same data and settings of the task.
+    played.write(&format!("{}.events", IDS[0]), "");
+    insta::assert_snapshot!(timeless(&played.bench().2), @r"
+    2 runs, 2 of them to train
+    [1/2] 00000000 none seed 5: failed, no such data, T
+    error: 1 of the runs failed, as said above
+      run 00000000000000aa (none seed 5)
+      1 more of the same data set and task were not started
+    ");
 }

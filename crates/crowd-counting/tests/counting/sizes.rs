@@ -132,7 +132,12 @@ fn images_of_any_size_are_counted_as_they_are() {
         for index in ALL {
             let alone = batch(&task, Split::Test, &[index]);
             for prediction in [task.truth(&alone).unwrap(), task.predict(&model, &alone).unwrap()] {
-                assert!(task.picture(Split::Test, index, &prediction).unwrap().png().is_ok());
+                assert!(
+                    task.picture(Split::Test, index, &mut random::stream(0, "", &[]), &prediction)
+                        .unwrap()
+                        .png()
+                        .is_ok()
+                );
             }
         }
     }
@@ -179,7 +184,7 @@ fn the_longest_side_is_limited_and_points_follow() {
     let model = task.model(&Params::new(0, &Device::Cpu)).unwrap();
     let maps = task.predict(&model, &batch(&task, Split::Test, &[0])).unwrap();
     assert_eq!((maps[0].height, maps[0].width), (3, 7));
-    assert!(task.picture(Split::Test, 0, &maps).is_ok());
+    assert!(task.picture(Split::Test, 0, &mut random::stream(0, "", &[]), &maps).is_ok());
 }
 
 /// Training takes 2 windows of 32×48 pixels a step; the largest image has 130×297.
@@ -235,7 +240,7 @@ fn fewer_than_nobody_are_drawn_as_nobody() {
     let picture = |least: f64| {
         let map =
             Map { height: 4, width: 6, values: (0..24).map(|cell| if cell == 9 { 2.0 } else { least }).collect() };
-        task.picture(Split::Test, 4, &vec![map]).unwrap()
+        task.picture(Split::Test, 4, &mut random::stream(0, "", &[]), &vec![map]).unwrap()
     };
     assert!(picture(-1e-3) == picture(0.0));
 }

@@ -43,25 +43,30 @@ pub(super) fn of(files: &Files, ap50: Option<f64>) -> Vec<String> {
     warnings
 }
 
-/// Boxes in parts of the image, where pixels are meant.
+/// Boxes in parts of the image, where pixels are meant: all of them, or several and more than one in a hundred.
 fn units(files: &Files) -> Vec<String> {
     let Boxes { truths, found, .. } = &files.boxes;
-    let small = |[left, top, width, height]: Bounds| left.max(top) <= 1.5 && (left + width).max(top + height) <= 1.5;
-    let [objects, detections] =
-        [truths.iter().all(|truth| small(truth.bounds)), found.iter().all(|found| small(found.bounds))];
+    let small = |[left, top, width, height]: &Bounds| left.max(*top) <= 1.5 && (left + width).max(top + height) <= 1.5;
+    let objects = truths.iter().map(|truth| truth.bounds).filter(small).count();
+    let detections = found.iter().map(|found| found.bounds).filter(small).count();
     let large = files.sizes.iter().flatten().any(|[width, height]| width.max(*height) > 2.0);
-    let warning = |what: &str| {
-        let what = format!("all {what} lie within 1.5 pixels of the corner of their image");
+    let warning = |what: &str, which: &str| {
         format!(
-            "{what}: they look like parts of its width and height, where pixels are meant\n  hint: multiply by both"
+            "{what} lie within 1.5 pixels of the corner of their image: they look like parts of its width and height, where \
+             pixels are meant\n  hint: multiply {which}by both"
         )
     };
-    match (objects, detections) {
-        (true, true) if large => vec![warning("objects and detections")],
-        (true, false) => vec![warning("objects")],
-        (false, true) => vec![warning("detections")],
-        _ => Vec::new(),
+    match (objects == truths.len(), detections == found.len()) {
+        // Of images that small, or of unknown size.
+        (true, true) if !large => return Vec::new(),
+        (true, true) => return vec![warning("all objects and detections", "")],
+        (true, false) => return vec![warning("all objects", "")],
+        (false, true) => return vec![warning("all detections", "")],
+        (false, false) => {}
     }
+    let sides = [("objects", objects, truths.len()), ("detections", detections, found.len())];
+    let parts = sides.into_iter().filter(|(_, part, all)| *part > 1 && part * 100 > *all);
+    parts.map(|(what, part, all)| warning(&format!("{part} of {all} {what}"), "those ")).collect()
 }
 
 /// How many boxes reach out of their image, and how many there are: of images whose size is known, and where all of them

@@ -68,6 +68,19 @@ fn normalized_boxes_are_noticed() {
 }
 
 #[test]
+fn a_part_of_normalized_boxes_is_counted() {
+    let parts = moved(&OBJECTS, |[x, y, w, h]| [x / 640.0, y / 480.0, w / 640.0, h / 480.0]);
+    let mixed = [OBJECTS.as_slice(), &parts].concat();
+    let warnings = |truth: &[Object], found: &[Object]| report(&annotations(truth), &results(found), "coco").1;
+    let expected = "3 of 6 detections lie within 1.5 pixels of the corner of their image: they look like parts of its width and \
+                    height, where pixels are meant\n  hint: multiply those by both";
+    assert_eq!(warnings(&OBJECTS, &mixed), [expected]);
+    assert_eq!(warnings(&mixed, &OBJECTS), [expected.replace("detections", "objects")]);
+    // One small box is a small box.
+    assert_eq!(warnings(&OBJECTS, &[OBJECTS.as_slice(), &parts[..1]].concat()), [""; 0]);
+}
+
+#[test]
 fn corners_where_sizes_are_meant_are_noticed() {
     let corners = moved(&OBJECTS, |[x, y, w, h]| [x, y, x + w, y + h]);
     let warnings = |truth: &[Object], found: &[Object]| report(&annotations(truth), &results(found), "coco").1;

@@ -2,9 +2,9 @@
 
 use data::{Image, Split, TaskKind};
 
-use super::{Layout, names, never_near};
+use super::{Layout, names};
 use crate::cifar::{SIDE, parse};
-use crate::error::{Error, InFile, Malformed, Result};
+use crate::error::{Error, InFile, Malformed, Result, or_kind};
 use crate::release::{Item, Label, Part, Picture, Release};
 use crate::tree::Tree;
 
@@ -12,7 +12,7 @@ pub(super) const CIFAR10: Layout = Layout {
     name: "cifar-10",
     looks_like: "data_batch_1.bin to data_batch_5.bin, test_batch.bin, batches.meta.txt",
     matches: |tree| tree.has("data_batch_1.bin") && tree.has("batches.meta.txt"),
-    near: never_near,
+    near: |tree| of_python(tree, "data_batch_1", "cifar-10-binary.tar.gz"),
     read: |tree, _| {
         let batches: Vec<String> = (1..=5).map(|batch| format!("data_batch_{batch}.bin")).collect();
         read(tree, "batches.meta.txt", 1, &batches, "test_batch.bin")
@@ -23,9 +23,14 @@ pub(super) const CIFAR100: Layout = Layout {
     name: "cifar-100",
     looks_like: "train.bin, test.bin, fine_label_names.txt",
     matches: |tree| tree.has("train.bin") && tree.has("fine_label_names.txt"),
-    near: never_near,
+    near: |tree| if tree.has("meta") { of_python(tree, "train", "cifar-100-binary.tar.gz") } else { None },
     read: |tree, _| read(tree, "fine_label_names.txt", 2, &["train.bin".to_owned()], "test.bin"),
 };
+
+/// The version for Python has pickles.
+fn of_python(tree: &Tree, file: &str, other: &str) -> Option<String> {
+    tree.has(file).then(|| format!("{file} is of the version for Python: get the binary version, {other}"))
+}
 
 fn read(tree: &Tree, meta: &str, labels: usize, train: &[String], test: &str) -> Result<Release> {
     let classes = names(&tree.text(meta)?);
@@ -42,7 +47,8 @@ fn read(tree: &Tree, meta: &str, labels: usize, train: &[String], test: &str) ->
 
 fn append(tree: &Tree, file: &str, labels: usize, classes: usize, items: &mut Vec<Item>) -> Result<()> {
     let shown = tree.shown(file);
-    let records = parse(&tree.read(file)?, labels).map_err(|cause| cause.of(&shown))?;
+    let bytes = tree.read(file)?;
+    let records = parse(&bytes, labels).map_err(|cause| or_kind(cause, &bytes).of(&shown))?;
     for (record, number) in records.into_iter().zip(1..) {
         let at = format!("record {number}");
         if usize::from(record.label) >= classes {

@@ -4,7 +4,7 @@ use data::TaskKind;
 
 use super::{Layout, images, never_near, no_others, parts, splits, stem};
 use crate::crowd::{shanghaitech, ucf_qnrf};
-use crate::error::{Error, InFile, Malformed, Result};
+use crate::error::{Error, InFile, Malformed, Result, or_kind};
 use crate::release::{Item, Label, Picture, Release};
 use crate::tree::Tree;
 
@@ -107,7 +107,8 @@ fn read_points(
     no_others(tree, truth, is_annotation, &expected)?;
     let item = |((image, id), file): ((&str, i64), String)| {
         let place = tree.shown(&file);
-        let points = parse(&tree.read(&file)?).map_err(|cause| cause.of(&place))?;
+        let bytes = tree.read(&file)?;
+        let points = parse(&bytes).map_err(|cause| or_kind(cause, &bytes).of(&place))?;
         let picture = Picture::File(format!("{folder}/{image}"));
         Ok(Item { id, picture, size: None, label: Label::Points { place, points } })
     };

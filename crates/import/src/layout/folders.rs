@@ -20,7 +20,10 @@ pub(super) const FOLDERS: Layout = Layout {
 pub(super) const NESTED_FOLDERS: Layout = Layout {
     name: "nested-folders",
     looks_like: "{train,val,test}/<group>/<class>/*.jpg, *.png or other images: classes <group>/<class>",
-    matches: |tree| train(tree).is_some_and(|train| misfit(tree, train).is_none() && is_nested(tree, train)),
+    matches: |tree| {
+        let fits = |train: &str| tree.folders_in(train).len() == 1 || misfit(tree, train).is_none();
+        train(tree).is_some_and(|train| fits(train) && is_nested(tree, train))
+    },
     near: super::never_near,
     read: |tree, _| read(tree, |image| image.rsplit_once('/').map(|(class, _)| class)),
 };

@@ -4,7 +4,7 @@ use data::{Image, Split, TaskKind};
 
 use super::{Given, Layout, never_near};
 use crate::archive::gunzip;
-use crate::error::{Error, InFile, Malformed, Result};
+use crate::error::{Error, InFile, Malformed, Result, or_kind};
 use crate::idx::parse;
 use crate::release::{Item, Label, Part, Picture, Release};
 use crate::tree::Tree;
@@ -41,8 +41,8 @@ fn read(tree: &Tree, given: &Given<'_>) -> Result<Release> {
 fn items(tree: &Tree, split: &str) -> Result<Vec<Item>> {
     let (images_file, images) = load(tree, split, "images", 3)?;
     let (labels_file, labels) = load(tree, split, "labels", 1)?;
-    let images = parse(&images, 3).map_err(|cause| cause.of(&images_file))?;
-    let labels = parse(&labels, 1).map_err(|cause| cause.of(&labels_file))?;
+    let images = parse(&images, 3).map_err(|cause| or_kind(cause, &images).of(&images_file))?;
+    let labels = parse(&labels, 1).map_err(|cause| or_kind(cause, &labels).of(&labels_file))?;
     let &[count, height, width] = images.dims.as_slice() else { return Ok(Vec::new()) };
     if labels.values.len() != count {
         let expected = format!("{count} labels as there are images");
@@ -70,7 +70,8 @@ fn load(tree: &Tree, split: &str, what: &str, dimensions: u8) -> Result<(String,
         reason: format!("expected a file {split}-{what}-idx{dimensions}-ubyte, with or without .gz, found none"),
     })?;
     let (shown, bytes) = (tree.shown(&file), tree.read(&file)?);
-    let bytes = if file.ends_with(".gz") { gunzip(&bytes).map_err(|cause| cause.of(&shown))? } else { bytes };
+    let bytes =
+        if file.ends_with(".gz") { gunzip(&bytes).map_err(|cause| or_kind(cause, &bytes).of(&shown))? } else { bytes };
     Ok((shown, bytes))
 }
 

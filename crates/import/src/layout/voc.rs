@@ -97,9 +97,11 @@ fn listed(tree: &Tree, notes: &mut Vec<String>) -> Result<Vec<(Split, Files)>> {
     let mut splits = Vec::new();
     for (split, names) in lists(tree)? {
         let files = names.into_iter().map(|name| {
-            let image = images.get(name.as_str()).ok_or_else(|| Error::Release {
-                place: tree.shown("JPEGImages"),
-                reason: format!("expected an image {name}.jpg as the lists say, found none"),
+            let image = images.get(name.as_str()).ok_or_else(|| {
+                let is_file = images.contains_key(stem(&name));
+                let hint = if is_file { "\n  hint: lists name images without the ends of their names" } else { "" };
+                let reason = format!("expected an image {name}.jpg as the lists say, found none{hint}");
+                Error::Release { place: tree.shown("JPEGImages"), reason }
             })?;
             Ok((format!("JPEGImages/{image}"), xml(&name)))
         });

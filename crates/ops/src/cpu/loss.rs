@@ -2,7 +2,7 @@
 
 use super::elementary::{exp_negative, ln_1p_unit};
 use super::elementwise::CHUNK;
-use crate::loss::{Binary, Factors};
+use crate::loss::{Binary, Distance, Factors};
 use kernels::Kernels;
 use rayon::prelude::*;
 
@@ -131,6 +131,72 @@ fn sum(values: &[f32]) -> f64 {
     reduce(values, 0.0, |sum, value| sum + f64::from(value), |a, b| a + b)
 }
 
+/// The sum of `term` over pairs.
+fn sum_of(kernels: Kernels, x: &[f32], t: &[f32], term: impl Fn(f32, f32) -> f32 + Sync) -> f64 {
+    let sums: Vec<f64> = x
+        .par_chunks(CHUNK)
+        .zip(t.par_chunks(CHUNK))
+        .map(|(x, t)| {
+            kernels.run(|| {
+                let mut terms = vec![0.0; x.len()];
+                for ((to, x), t) in terms.iter_mut().zip(x).zip(t) {
+                    *to = term(*x, *t);
+                }
+                sum(&terms)
+            })
+        })
+        .collect();
+    sums.iter().sum()
+}
+
+/// Writes `slope` of each pair.
+fn write_each(kernels: Kernels, x: &[f32], t: &[f32], dx: &mut [f32], slope: impl Fn(f32, f32) -> f32 + Sync) {
+    let pairs = x.par_chunks(CHUNK).zip(t.par_chunks(CHUNK));
+    dx.par_chunks_mut(CHUNK).zip(pairs).for_each(|(dx, (x, t))| {
+        kernels.run(|| {
+            for ((dx, x), t) in dx.iter_mut().zip(x).zip(t) {
+                *dx = slope(*x, *t);
+            }
+        });
+    });
+}
+
+impl Distance {
+    pub(super) fn forward(self, kernels: Kernels, x: &[f32], t: &[f32]) -> f64 {
+        match self {
+            Self::Squared => sum_of(kernels, x, t, |x, t| (x - t) * (x - t)),
+            Self::Absolute => sum_of(kernels, x, t, |x, t| (x - t).abs()),
+            Self::Smooth { beta } => sum_of(kernels, x, t, |x, t| {
+                let far = (x - t).abs();
+                if far < beta { 0.5 * far * far / beta } else { far - 0.5 * beta }
+            }),
+        }
+    }
+
+    pub(super) fn backward(self, kernels: Kernels, x: &[f32], t: &[f32], scale: f32, dx: &mut [f32]) {
+        match self {
+            Self::Squared => write_each(kernels, x, t, dx, |x, t| scale * (2.0 * (x - t))),
+            Self::Absolute => write_each(kernels, x, t, dx, |x, t| scale * sign(x - t)),
+            Self::Smooth { beta } => write_each(kernels, x, t, dx, |x, t| {
+                let d = x - t;
+                scale * if d.abs() < beta { d / beta } else { sign(d) }
+            }),
+        }
+    }
+}
+
+/// 1 or −1; 0 of 0, and what is not a number of itself.
+#[inline(always)]
+fn sign(x: f32) -> f32 {
+    if x > 0.0 {
+        1.0
+    } else if x < 0.0 {
+        -1.0
+    } else {
+        x
+    }
+}
+
 impl Binary {
     pub(super) fn forward(self, kernels: Kernels, x: &[f32], t: &[f32]) -> f64 {
         match self.gamma {
@@ -141,20 +207,7 @@ impl Binary {
     }
 
     fn sum(self, kernels: Kernels, x: &[f32], t: &[f32], power: impl Fn(f32) -> f32 + Sync) -> f64 {
-        let sums: Vec<f64> = x
-            .par_chunks(CHUNK)
-            .zip(t.par_chunks(CHUNK))
-            .map(|(x, t)| {
-                kernels.run(|| {
-                    let mut terms = vec![0.0; x.len()];
-                    for ((term, x), t) in terms.iter_mut().zip(x).zip(t) {
-                        *term = self.at(*x, *t, &power)[0];
-                    }
-                    sum(&terms)
-                })
-            })
-            .collect();
-        sums.iter().sum()
+        sum_of(kernels, x, t, |x, t| self.at(x, t, &power)[0])
     }
 
     pub(super) fn backward(self, kernels: Kernels, x: &[f32], t: &[f32], scale: f32, dx: &mut [f32]) {
@@ -174,14 +227,7 @@ impl Binary {
         dx: &mut [f32],
         power: impl Fn(f32) -> f32 + Sync,
     ) {
-        let pairs = x.par_chunks(CHUNK).zip(t.par_chunks(CHUNK));
-        dx.par_chunks_mut(CHUNK).zip(pairs).for_each(|(dx, (x, t))| {
-            kernels.run(|| {
-                for ((dx, x), t) in dx.iter_mut().zip(x).zip(t) {
-                    *dx = scale * self.at(*x, *t, &power)[1];
-                }
-            });
-        });
+        write_each(kernels, x, t, dx, |x, t| scale * self.at(x, t, &power)[1]);
     }
 
     /// The term, and its derivative `a·q^γ·(p − t + γ·l·(1 − 2t)·p·p̄/q)`. `power` raises to γ.

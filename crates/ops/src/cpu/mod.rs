@@ -21,7 +21,7 @@ mod shared;
 use crate::activation::Activation;
 use crate::conv::ConvSizes;
 use crate::engine::{Buffer, Engine, Epilogue};
-use crate::loss::{Binary, Factors};
+use crate::loss::{Binary, Distance, Factors};
 use crate::norm::BatchNorm;
 use crate::pool::Windows;
 use crate::resize::Taps;
@@ -333,6 +333,18 @@ impl Engine for Cpu {
         Ok(dx)
     }
 
+    fn distance(&self, input: &Tensor, target: &Tensor, terms: Distance) -> Result<f64> {
+        with_values(DISTANCE, input, |x| with_values(DISTANCE, target, |t| terms.forward(self.0, x, t)))?
+    }
+
+    fn distance_backward(&self, input: &Tensor, target: &Tensor, terms: Distance, scale: f64) -> Result<Buffer> {
+        let mut dx = self.allocate(input.elem_count())?;
+        with_values(DISTANCE, input, |x| {
+            with_values(DISTANCE, target, |t| terms.backward(self.0, x, t, scale as f32, dx.host_mut()))
+        })??;
+        Ok(dx)
+    }
+
     fn class_sums(&self, logits: &Tensor, targets: &[u32], ignore: Option<u32>) -> Result<Vec<[f64; 3]>> {
         let (_, classes) = logits.dims2()?;
         with_values(DICE, logits, |logits| dice::class_sums(logits, targets, ignore, classes))
@@ -357,4 +369,5 @@ impl Engine for Cpu {
 const CONV: &str = "conv2d";
 const LINEAR: &str = "linear";
 const BINARY: &str = "binary_cross_entropy_with_logits";
+const DISTANCE: &str = "smooth_l1_loss";
 const DICE: &str = "dice_loss";

@@ -1,6 +1,6 @@
 //! Losses through candle's own operations. Arguments have been checked.
 
-use crate::loss::{Binary, Factors};
+use crate::loss::{Binary, Distance, Factors};
 use candle_core::{Result, Tensor};
 
 pub(super) fn cross_entropy(logits: &Tensor, targets: &[u32], factors: &Factors) -> Result<Tensor> {
@@ -48,6 +48,25 @@ pub(super) fn binary(logits: &Tensor, targets: &Tensor, terms: Binary) -> Result
     // 0 with the gradient `weight·slope`.
     let moved = ((logits - x)? * (&weight * slope)?)?;
     ((weight * loss)? + moved)?.sum_all()
+}
+
+/// The sum of the terms by the formulas of [`Distance`].
+pub(super) fn distance(input: &Tensor, target: &Tensor, terms: Distance) -> Result<Tensor> {
+    if input.elem_count() == 0 {
+        return no_terms(input);
+    }
+    let d = (input - target.detach())?;
+    // Candle's `abs` has the slope 1 at 0.
+    let absolute = (&d * d.detach().sign()?)?;
+    match terms {
+        Distance::Squared => d.sqr()?.sum_all(),
+        Distance::Absolute => absolute.sum_all(),
+        Distance::Smooth { beta } => {
+            let beta = f64::from(beta);
+            let (near, far) = (d.sqr()?.affine(0.5 / beta, 0.0)?, absolute.affine(1.0, -0.5 * beta)?);
+            absolute.lt(beta)?.where_cond(&near, &far)?.sum_all()
+        }
+    }
 }
 
 /// `[Σ p·g, Σ p, Σ g]` `[3, classes]` over the rows whose target is not `ignore`.

@@ -11,7 +11,7 @@ use crate::conv::ConvSizes;
 use crate::cpu::Cpu;
 use crate::cpu::norm::{Moments, Normalization};
 use crate::engine::{Buffer, Engine, Epilogue};
-use crate::loss::{Binary, Factors};
+use crate::loss::{Binary, Distance, Factors};
 use crate::norm::BatchNorm;
 use crate::pool::{AvgPool2d, MaxPool2d, Windows};
 use crate::resize::Taps;
@@ -415,6 +415,15 @@ impl Engine for Reference {
     fn binary_backward(&self, logits: &Tensor, targets: &Tensor, terms: Binary, scale: f64) -> Result<Buffer> {
         let scale = Tensor::new(scale as f32, logits.device())?;
         self.upload(&values(&gradient(logits, &scale, |logits| losses::binary(logits, targets, terms))?)?)
+    }
+
+    fn distance(&self, input: &Tensor, target: &Tensor, terms: Distance) -> Result<f64> {
+        Ok(f64::from(losses::distance(&input.detach(), target, terms)?.to_scalar::<f32>()?))
+    }
+
+    fn distance_backward(&self, input: &Tensor, target: &Tensor, terms: Distance, scale: f64) -> Result<Buffer> {
+        let scale = Tensor::new(scale as f32, input.device())?;
+        self.upload(&values(&gradient(input, &scale, |input| losses::distance(input, target, terms))?)?)
     }
 
     fn class_sums(&self, logits: &Tensor, targets: &[u32], ignore: Option<u32>) -> Result<Vec<[f64; 3]>> {

@@ -95,6 +95,9 @@ proptest! {
                 ops::sigmoid_focal_loss(&logits, &soft, FocalLoss::default())?,
                 ops::sigmoid_focal_loss(&logits, &soft, FocalLoss { alpha: None, gamma: 1.5 })?,
                 ops::dice_loss(&logits, &labels, Some(255))?,
+                ops::mse_loss(&logits, &soft)?,
+                ops::l1_loss(&logits, &soft)?,
+                ops::smooth_l1_loss(&logits, &soft, 0.7)?,
             ] {
                 all.extend(with_gradients(&loss, &[&logits])?);
             }

@@ -100,6 +100,7 @@ fn golden_losses() {
     let vectors = open("losses.safetensors");
     let of = |loss: &str| vectors.cases(loss).count();
     assert!(of("cross_entropy") >= 12 && of("bce") >= 2 && of("focal") >= 4 && of("giou") == 1 && of("dice") == 2);
+    assert!(of("mse") == 1 && of("l1") == 1 && of("smooth_l1") >= 3);
     on_each(|kernels| {
         let by = &format!("{kernels:?}");
         for (case, settings) in vectors.cases("") {
@@ -127,6 +128,9 @@ fn golden_losses() {
                     let ignore = settings["ignore_index"].as_u64().map(|index| index as u32);
                     ops::dice_loss(&logits, &targets, ignore)
                 }
+                "mse" => ops::mse_loss(&logits, &targets),
+                "l1" => ops::l1_loss(&logits, &targets),
+                "smooth_l1" => ops::smooth_l1_loss(&logits, &targets, settings["beta"].as_f64().unwrap()),
                 "giou" => ops::generalized_box_iou_loss(&logits, &targets).and_then(|losses| losses.sum_all()),
                 other => panic!("unknown loss {other}"),
             };

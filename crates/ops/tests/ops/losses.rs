@@ -45,6 +45,40 @@ fn finite_differences_of_losses() {
 }
 
 #[test]
+fn finite_differences_of_distances() {
+    // Off the kinks: at 0, and where the smooth loss goes on as a line, whose second derivative jumps.
+    let target = random("target", &[4, 3, 2]);
+    let apart = random("apart", &[4, 3, 2]);
+    let far = apart.ge(0f64).unwrap().to_dtype(DType::F32).unwrap().affine(1.5, 0.0).unwrap();
+    let input = [(&target + (apart.sign().unwrap() * 0.3 + far).unwrap()).unwrap()];
+    check_gradient("mse", &input, |i| ops::mse_loss(&i[0], &target));
+    check_gradient("l1", &input, |i| ops::l1_loss(&i[0], &target));
+    for beta in [1.0, 0.5, 4.0, 0.0] {
+        check_gradient("smooth l1", &input, |i| ops::smooth_l1_loss(&i[0], &target, beta));
+    }
+}
+
+#[test]
+fn distances_at_their_kinks_are_torchs() {
+    // torch 2.13: F.l1_loss, F.smooth_l1_loss(beta=0.5), F.smooth_l1_loss(beta=0) and their gradients.
+    on_each(|kernels| {
+        let x = var(&tensor(vec![1.0, 1.5, 0.5, 1.25, -3.0], &[5]));
+        let t = tensor(vec![1.0; 5], &[5]);
+        for (loss, expected, slopes) in [
+            (ops::l1_loss(&x, &t), 1.05, [0.0, 0.2, -0.2, 0.2, -0.2]),
+            (ops::smooth_l1_loss(&x, &t, 0.5), 0.8625, [0.0, 0.2, -0.2, 0.1, -0.2]),
+            (ops::smooth_l1_loss(&x, &t, 0.0), 1.05, [0.0, 0.2, -0.2, 0.2, -0.2]),
+            (ops::mse_loss(&x, &t), 3.3125, [0.0, 0.2, -0.2, 0.1, -1.6]),
+        ] {
+            let loss = loss.unwrap();
+            assert!((scalar(&loss) - expected).abs() < 1e-6, "{kernels:?}: {loss}");
+            let gradients = loss.backward().unwrap();
+            assert_close("gradient", gradients.get(&x).unwrap(), &tensor(slopes.to_vec(), &[5]));
+        }
+    });
+}
+
+#[test]
 fn finite_differences_of_boxes() {
     // Far from each other's sides, where the slope jumps: overlapping, inside, around, apart in one direction or both.
     let boxes = [0.0, 0.0, 2.0, 2.0, 0.5, 0.5, 1.0, 1.5, -1.0, -1.0, 4.0, 5.0, 6.0, 0.0, 7.0, 1.0, 6.0, 6.0, 7.0, 8.0];
@@ -140,6 +174,9 @@ fn empty_tensors_have_results() {
                 ops::binary_cross_entropy_with_logits(&logits, &logits),
                 ops::sigmoid_focal_loss(&logits, &logits, FocalLoss::default()),
                 ops::dice_loss(&logits, &[], None),
+                ops::mse_loss(&logits, &logits),
+                ops::l1_loss(&logits, &logits),
+                ops::smooth_l1_loss(&logits, &logits, 1.0),
             ] {
                 let loss = loss.unwrap();
                 assert_eq!(scalar(&loss), 0.0, "{kernels:?}");
@@ -174,6 +211,9 @@ fn not_a_number_is_never_hidden() {
             ("bce targets", ops::binary_cross_entropy_with_logits(&soft, &x)),
             ("focal", ops::sigmoid_focal_loss(&x, &soft, FocalLoss { alpha: None, gamma: 0.0 })),
             ("dice", ops::dice_loss(&x, &[0, 19], None)),
+            ("mse", ops::mse_loss(&x, &soft)),
+            ("l1 target", ops::l1_loss(&soft, &x)),
+            ("smooth l1", ops::smooth_l1_loss(&x, &soft, 1.0)),
             ("linear", ops::linear(&x, &soft, None)),
         ] {
             let y = y.unwrap();
@@ -206,6 +246,9 @@ fn large_losses_are_the_same_on_every_path_and_number_of_threads() {
                 ops::sigmoid_focal_loss(&logits, &hits, FocalLoss::default()),
                 ops::sigmoid_focal_loss(&logits, &hits, FocalLoss { alpha: None, gamma: 1.5 }),
                 ops::dice_loss(&logits, &labels, Some(255)),
+                ops::mse_loss(&logits, &hits),
+                ops::l1_loss(&logits, &hits),
+                ops::smooth_l1_loss(&logits, &hits, 2.0),
             ]
         };
         let both = |loss: Result<Tensor>| {
@@ -314,6 +357,12 @@ fn bad_arguments_are_named() {
         says(ops::dice_loss(&x, &[0], None), "dice_loss: expected a target a row, found logits [2, 3] and 1 targets");
         let shapes = "one shape, found [2, 3] and [3, 2]";
         says(ops::binary_cross_entropy_with_logits(&x, &zeros(&[3, 2])), shapes);
+        says(
+            ops::mse_loss(&x, &zeros(&[3, 2])),
+            "mse_loss: expected input and target of one shape, found [2, 3] and [3, 2]",
+        );
+        says(ops::smooth_l1_loss(&x, &x, -0.5), "smooth_l1_loss: expected a finite beta of at least 0, found -0.5");
+        says(ops::smooth_l1_loss(&x, &x, f64::NAN), "found NaN");
         says(ops::sigmoid_focal_loss(&x, &zeros(&[3, 2]), FocalLoss::default()), shapes);
         says(ops::sigmoid_focal_loss(&x, &x, FocalLoss { alpha: Some(2.0), gamma: 2.0 }), "alpha: Some(2.0)");
         says(ops::sigmoid_focal_loss(&x, &x, FocalLoss { alpha: None, gamma: -1.0 }), "gamma: -1.0");

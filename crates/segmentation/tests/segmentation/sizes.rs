@@ -166,7 +166,10 @@ fn void_masks_and_absent_classes_change_nothing_else() {
         task.observe(&task.truth(&truth).unwrap(), &truth, &mut meter).unwrap();
         let scores = task.scores(meter);
         assert_eq!((scores["mean_iou"], scores.get("iou/never")), (1.0, None));
-        assert!(task.picture(Split::Test, 1, &task.predict(&model, &void).unwrap()).is_ok());
+        assert!(
+            task.picture(Split::Test, 1, &mut random::stream(0, "", &[]), &task.predict(&model, &void).unwrap())
+                .is_ok()
+        );
     }
 }
 

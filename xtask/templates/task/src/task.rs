@@ -143,10 +143,12 @@ impl Task for ExampleTask {
         meter.scores(self.set.classes())
     }
 
-    fn picture(&self, split: Split, index: usize, prediction: &Tensor) -> Result<Canvas> {
+    fn picture(&self, split: Split, index: usize, rng: &mut Rng, prediction: &Tensor) -> Result<Canvas> {
         let example = self.set.example(split, index)?;
+        let augment = || self.augmentation.draw([self.size.0, self.size.1], rng).image(&example.image);
+        let augmented = (split == Split::Train).then(augment);
         let logits: Vec<f32> = prediction.flatten_all()?.to_vec1()?;
-        let mut picture = Canvas::of(&example.image);
+        let mut picture = Canvas::of(augmented.as_ref().unwrap_or(&example.image));
         for ((class, name), logit) in self.set.classes().iter().enumerate().zip(logits) {
             match (logit > 0.0, example.label.iter().any(|object| object.class as usize == class)) {
                 (true, true) => picture.caption(name, Colour::BLUE),

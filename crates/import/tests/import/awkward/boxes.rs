@@ -3,7 +3,7 @@
 use data::{Columns, Detection, Split};
 use import::Options;
 
-use super::{assert_has, complaint, edited, tolerant_complaint};
+use super::{assert_has, complaint, edited, tolerant_complaint, warnings};
 use crate::crowd::shanghaitech;
 use crate::detection::{coco, objects, voc, xml, yolo};
 use crate::mat::PLAIN;
@@ -45,6 +45,23 @@ fn coco_in_another_unit_or_form_is_refused() {
         );
         assert_eq!(complaint(&release), text, "not one of the boxes is named, but the cause");
     }
+}
+
+#[test]
+fn a_part_in_another_unit_is_counted() {
+    let text = tolerant_complaint(&boxed([[5.0, 6.0, 7.0, 8.0], [0.1, 0.2, 0.3, 0.4], [0.5, 0.5, 0.25, 0.5]]));
+    assert_has(&text, &[COCO, "found that 2 of 3 make no sense so, but as [left, top, width, height] as parts of"]);
+    let told = warnings(&boxed([[5.0, 6.0, 7.0, 8.0], [1.0, 2.0, 3.0, 4.0], [0.5, 0.5, 0.25, 0.5]]));
+    let expected = "1 of 3 boxes of the train split are at the first 2 pixels of their image: are they meant as parts of its \
+                    width and height?";
+    assert!(told.iter().any(|warning| warning == expected), "{told:?}");
+}
+
+#[test]
+fn a_box_without_area_is_no_box_wherever_it_is() {
+    // 0.77 of 40 pixels is rounded to a smaller number.
+    let text = complaint(&yolo().with("labels/train/a.txt", "0 0.77 0.5 0 0.1\n"));
+    assert_has(&text, &["labels/train/a.txt: line 1: expected a box with area", "--tolerate box"]);
 }
 
 #[test]

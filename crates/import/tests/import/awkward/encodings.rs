@@ -3,6 +3,7 @@
 use import::Options;
 
 use super::{assert_has, complaint};
+use crate::crowd::shanghaitech;
 use crate::detection::{coco, objects, voc, yolo};
 use crate::images::camvid;
 use crate::project::{Project, Release};
@@ -96,4 +97,8 @@ fn other_texts_are_named() {
     }
     let pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:00\n";
     assert_has(&complaint(&voc().with(FILE, pointer)), &["000001.xml: ", "found a Git LFS pointer", "`git lfs pull`"]);
+    let mat = "train_data/ground-truth/GT_IMG_1.mat";
+    for (bytes, expected) in [(pointer, "found a Git LFS pointer"), ("<html></html>", "found a web page (HTML)")] {
+        assert_has(&complaint(&shanghaitech("", "ground-truth").with(mat, bytes)), &[mat, expected, "\n  hint: "]);
+    }
 }

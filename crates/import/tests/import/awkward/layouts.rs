@@ -4,7 +4,7 @@ use import::Options;
 use serde_json::json;
 
 use super::{assert_has, complaint, warnings};
-use crate::detection::{coco, objects, xml, yolo};
+use crate::detection::{coco, objects, voc, xml, yolo};
 use crate::images::folders;
 use crate::project::{Project, Release, integers, jpeg};
 
@@ -106,6 +106,20 @@ fn labels_that_are_no_boxes_are_named() {
     assert_eq!(objects(&project, "yolo", "train")[0].1, [1, 0]);
 }
 
+#[test]
+fn splits_have_the_names_that_people_give_them() {
+    let mut release = Release::default();
+    for split in ["Training", "Testing"] {
+        for class in ["cat", "dog"] {
+            release.put(format!("{split}/{class}/1.jpg"), jpeg(8, 8, 3));
+        }
+    }
+    let summary = Project::new().import("set", &release, &Options::default()).unwrap();
+    assert_eq!(summary.splits, [("train".to_owned(), 2, 0), ("test".to_owned(), 2, 0)]);
+    let files = voc().with("VOCdevkit/VOC2007/ImageSets/Main/train.txt", "000002.jpg\n000001.jpg\n");
+    assert_has(&complaint(&files), &["hint: lists name images without the ends of their names"]);
+}
+
 /// Classes in folders of groups.
 fn nested() -> Release {
     let mut release = Release::default();
@@ -140,6 +154,12 @@ fn folders_in_folders_are_classes_only_where_that_is_said() {
             .any(|warning| warning.starts_with("3 images are in folders in the folder of their class"));
         assert_eq!(deeper, format == "folders", "{summary}");
     }
+    // One group alone has no other meaning.
+    let project = Project::new();
+    let mut animals = nested();
+    animals.0.retain(|file, _| file.contains("animal"));
+    assert_eq!(project.import("animals", &animals, &Options::default()).unwrap().format, "nested-folders");
+    assert_eq!(project.read_manifest("animals").classes, ["animal/cat", "animal/dog"]);
     // A folder in a class that has images of its own, or one in each class, has images of the class.
     let project = Project::new();
     let deeper = folders().with("train/dog/more/3.jpg", jpeg(8, 8, 1));
@@ -193,6 +213,9 @@ fn the_nearest_structure_is_named_with_what_does_not_fit() {
             files(&["train_data/IMG_1.jpg", "test_data/IMG_1.jpg"]),
             "nearly shanghaitech: train_data has no folder `images`",
         ),
+        (files(&["data_batch_1", "batches.meta"]), "nearly cifar-10: data_batch_1 is of the version for Python"),
+        (files(&["train", "test", "meta"]), "nearly cifar-100: train is of the version for Python"),
+        (files(&["pets.zip"]), "nearly what is in pets.zip: give the archive in place of the folder, or unpack it"),
         (files(&["a/img_1_ann.mat", "b/img_1.jpg"]), "nearly ucf-qnrf: a/img_1_ann.mat is not in a folder `Train`"),
         (
             files(&["train/cat/1.jpg", "val/cat/1.jpg"]),
