@@ -19,8 +19,8 @@ mod task;
 mod training;
 
 pub use batch::stack;
-pub use checkpoint::checkpoint_step;
 pub use check::{among, at_least_one_example, within};
+pub use checkpoint::checkpoint_step;
 pub use cli::main;
 pub use engine::Engine;
 pub use error::{Error, Result};
