@@ -7,7 +7,8 @@ const RUN: &str = "runs/00000000000000aa";
 #[test]
 fn doctor_says_what_is_wrong_and_what_to_do() {
     let workspace = Workspace::new(CONFIG);
-    let output = workspace.command(&["doctor"]).env_remove("RAYON_NUM_THREADS").env_remove("OPS_KERNELS").output().unwrap();
+    let output =
+        workspace.command(&["doctor"]).env_remove("RAYON_NUM_THREADS").env_remove("OPS_KERNELS").output().unwrap();
     let said = String::from_utf8(output.stdout).unwrap();
     assert_eq!(output.status.code(), Some(0), "{said}");
     for what in ["store", "locks", "disk", "threads", "memory", "instructions", "data"] {
