@@ -18,6 +18,10 @@ for target in "${targets[@]}"; do
     if [ "$target" = manifest ]; then
         cp datasets/*.toml fuzz/corpus/manifest
     fi
+    case $target in
+    configuration) for file in configs/*/*.toml; do cp "$file" "fuzz/corpus/$target/$(basename "$(dirname "$file")")-${file##*/}"; done ;;
+    record) head -n 1 reports/records/classification.jsonl >"fuzz/corpus/$target/classification" ;;
+    esac
     seeds=("fuzz/corpus/$target")
     if [ -d "fuzz/seeds/$target" ]; then
         seeds+=("fuzz/seeds/$target")

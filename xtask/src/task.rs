@@ -26,6 +26,8 @@ pub(crate) struct Plan {
     known: Vec<Planned>,
     /// Their specs, as [`key`] writes them.
     keys: BTreeMap<String, usize>,
+    /// Ids of settings that the binary planned to tell what is wrong with them, by [`key`].
+    planned: BTreeMap<String, RunId>,
 }
 
 /// A run with every default filled in.
@@ -68,8 +70,11 @@ pub(crate) fn plan(workspace: &Workspace, which: &Which) -> Result<Plan> {
     grid.points.extend(rungs);
     let answers = ask(workspace, &binary, &grid.points.iter().map(|point| &point.spec).collect::<Vec<_>>())?;
     let (mut specs, mut matched, mut mistakes) = (Vec::<Spec>::new(), Vec::<Spec>::new(), Vec::<String>::new());
-    let mut seen = BTreeSet::new();
+    let (mut seen, mut planned) = (BTreeSet::new(), BTreeMap::new());
     for (index, (point, answer)) in grid.points.iter().zip(answers).enumerate() {
+        if let Ok((id, spec)) = &answer {
+            planned.insert(key(spec)?, id.clone());
+        }
         let known = if point.matched { &mut matched } else { &mut specs };
         match answer {
             Ok((id, spec)) if index < settings && seen.insert((point.matched, id.clone())) => known.push(spec),
@@ -88,7 +93,7 @@ pub(crate) fn plan(workspace: &Workspace, which: &Which) -> Result<Plan> {
     let path = config.path().strip_prefix(&workspace.root).unwrap_or(config.path());
     let study = Study::new(specs, matched, grid.seeds, grid.tuning);
     let study = study.map_err(|error| mistake(format!("{}: {error}", path.display())))?;
-    Ok(Plan { binary, report, study, known: Vec::new(), keys: BTreeMap::new() })
+    Ok(Plan { binary, report, study, known: Vec::new(), keys: BTreeMap::new(), planned })
 }
 
 impl Plan {
@@ -108,18 +113,32 @@ impl Plan {
                 runs.iter_mut().zip(lines).for_each(|(run, line)| run.line = line);
                 return Ok(runs);
             }
-            for answer in ask(workspace, &self.binary, &new)? {
+            let (mut planned, mut unplanned) = (Vec::new(), Vec::new());
+            for spec in new {
+                match self.planned.get(&key(spec)?) {
+                    Some(id) => planned.push((id.clone(), spec.clone())),
+                    None => unplanned.push(spec),
+                }
+            }
+            planned.into_iter().try_for_each(|(id, spec)| self.learn(id, spec))?;
+            if unplanned.is_empty() {
+                continue;
+            }
+            for answer in ask(workspace, &self.binary, &unplanned)? {
                 match answer {
-                    Ok((id, spec)) => {
-                        self.keys.insert(key(&spec)?, self.known.len());
-                        self.known.push(Planned { id, spec, line: String::new() });
-                    }
+                    Ok((id, spec)) => self.learn(id, spec)?,
                     Err(AnswerError { section, message }) => {
                         bail!("{} planned a run that it refuses now: {section}: {message}", self.binary.display())
                     }
                 }
             }
         }
+    }
+
+    fn learn(&mut self, id: RunId, spec: Spec) -> Result<()> {
+        self.keys.insert(key(&spec)?, self.known.len());
+        self.known.push(Planned { id, spec, line: String::new() });
+        Ok(())
     }
 
     /// How many runs will follow those of [`Plan::runs`], at most.

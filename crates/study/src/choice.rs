@@ -52,12 +52,24 @@ pub(crate) fn shared_seeds(entries: &[Entry]) -> [BTreeSet<u64>; 2] {
 /// row, the seed, and the rung of successive halving at which it stops.
 pub fn describe(specs: &[&Spec]) -> Vec<String> {
     let split = split(specs);
+    let mut rows: BTreeMap<&RowKey<'_>, Vec<&BTreeMap<String, Float>>> = BTreeMap::new();
+    for (key, hyper) in &split {
+        rows.entry(key).or_default().push(hyper);
+    }
+    // Of a row, looked at once: thousands of runs share it.
+    let mut words = BTreeMap::new();
+    for (key, of_row) in &rows {
+        let names: BTreeSet<&String> = of_row.iter().flat_map(|hyper| hyper.keys()).collect();
+        let differs = |name: &&String| of_row.iter().any(|hyper| hyper.get(*name) != of_row[0].get(*name));
+        let differing: BTreeSet<&String> = names.into_iter().filter(differs).collect();
+        words.insert(*key, (label(key, rows.keys().copied()), differing));
+    }
     let line = |(spec, (key, hyper)): (&&Spec, &(RowKey<'_>, BTreeMap<String, Float>))| {
-        let row = || split.iter().filter(|(other, _)| other == key).map(|(_, hyper)| hyper);
-        let differing = hyper.iter().filter(|(name, value)| row().any(|hyper| hyper.get(*name) != Some(value)));
-        let numbers: String = differing.map(|(name, value)| format!(" {} {}", last(name), value.0)).collect();
+        let (label, differing) = &words[key];
+        let numbers = hyper.iter().filter(|(name, _)| differing.contains(name));
+        let numbers: String = numbers.map(|(name, value)| format!(" {} {}", last(name), value.0)).collect();
         let rung = stopped(&spec.train).map_or(String::new(), |epochs| format!(" to epoch {epochs}"));
-        format!("{}{numbers} seed {}{rung}", label(key, split.iter().map(|(key, _)| key)), spec.seed)
+        format!("{label}{numbers} seed {}{rung}", spec.seed)
     };
     specs.iter().zip(&split).map(line).collect()
 }

@@ -3,13 +3,14 @@
 use crate::error::Error;
 use crate::evaluation::test;
 use crate::pictures::pictures;
-use crate::plan::plan;
+use crate::plan::{digest, plan_on};
 use crate::task::Task;
 use crate::training::{Event, Options, train};
 use clap::{Parser, Subcommand};
 use data::Root;
 use record::{RunFolder, Spec};
 use serde_json::json;
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
@@ -99,7 +100,11 @@ fn plan_all<T: Task>() -> Result<(), Error> {
     let specs: Vec<Spec> =
         serde_json::from_str(&text).map_err(|e| Error::spec("specs", format!("expected a JSON list of specs: {e}")))?;
     let root = Root::from_env(".");
-    let planned = specs.iter().map(|spec| match plan::<T>(spec, &root) {
+    let mut digests = BTreeMap::new();
+    let mut of = |dataset: &str| -> Result<String, String> {
+        digests.entry(dataset.to_owned()).or_insert_with(|| digest(dataset, &root)).clone()
+    };
+    let planned = specs.iter().map(|spec| match plan_on::<T>(spec, &mut of) {
         Ok(planned) => Ok(json!({"id": planned.id, "spec": planned.spec})),
         Err(Error::Spec { section, message }) => Ok(json!({"error": {"section": section, "message": message}})),
         Err(other) => Err(other),

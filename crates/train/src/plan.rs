@@ -96,6 +96,19 @@ impl<T: Task> Planned<T> {
 ///
 /// [`Error::Spec`] with the section at fault, where a key, a value or a name is wrong.
 pub fn plan<T: Task>(spec: &Spec, root: &Root) -> Result<Planned<T>, Error> {
+    plan_on(spec, |dataset| digest(dataset, root))
+}
+
+/// The digest of the files of the set called `dataset`.
+pub(crate) fn digest(dataset: &str, root: &Root) -> Result<String, String> {
+    Dataset::find(root, dataset).and_then(|set| set.digest()).map_err(|error| error.to_string())
+}
+
+/// [`plan`] with the digests of sets as `digest` gives them: who plans many runs takes each once.
+pub(crate) fn plan_on<T: Task>(
+    spec: &Spec,
+    digest: impl FnOnce(&str) -> Result<String, String>,
+) -> Result<Planned<T>, Error> {
     let task: T::Config = read("task", &spec.task)?;
     T::check(&task).map_err(|message| Error::spec("task", message))?;
     let settings: Settings = read("train", &spec.train)?;
@@ -123,8 +136,7 @@ pub fn plan<T: Task>(spec: &Spec, root: &Root) -> Result<Planned<T>, Error> {
     if !(spec.rest_decay.is_finite() && spec.rest_decay >= 0.0) {
         return Err(Error::spec("rest_decay", format!("must be a number of at least 0, found {}", spec.rest_decay)));
     }
-    let digest =
-        Dataset::find(root, &spec.dataset).and_then(|set| set.digest()).map_err(|e| Error::spec("dataset", e))?;
+    let digest = digest(&spec.dataset).map_err(|e| Error::spec("dataset", e))?;
     let spec = Spec {
         task: write(&task),
         dataset: spec.dataset.clone(),
