@@ -1,7 +1,7 @@
 //! `configs/<task>/<name>.toml`, and the settings that it asks for.
 #![no_main]
 
-use record::{Config, Selection};
+use study::{Config, Selection};
 use std::path::Path;
 
 libfuzzer_sys::fuzz_target!(|text: &str| {

@@ -58,7 +58,7 @@ struct Runs {
 impl Runs {
     fn begin(&self, name: &str) -> PathBuf {
         let folder = self.store.join(name);
-        record::fs::write_atomic(&folder.join("spec.json"), self.spec.to_string().as_bytes()).unwrap();
+        files::write_atomic(&folder.join("spec.json"), self.spec.to_string().as_bytes()).unwrap();
         folder
     }
 
@@ -164,7 +164,7 @@ fn is_whole(name: &str, bytes: &[u8]) -> bool {
             let place = bytes.windows(digest.len()).position(|part| part == digest).unwrap();
             let mut without = bytes.to_vec();
             without[place..place + digest.len()].fill(b'0');
-            record::hex(&Sha256::digest(&without)).as_bytes() == digest
+            files::hex(&Sha256::digest(&without)).as_bytes() == digest
         }),
     }
 }
@@ -179,7 +179,7 @@ fn killed_at_random_moments_runs_of_all_tasks_end_with_the_same_bits() {
     let specs = specs();
     for (task, _) in &specs {
         build(task);
-        record::fs::create_folder(&store.path().join(task)).unwrap();
+        files::create_folder(&store.path().join(task)).unwrap();
     }
     let (each, began) = (kills().div_ceil(specs.len()), Instant::now());
     std::thread::scope(|scope| {
