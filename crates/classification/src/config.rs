@@ -1,7 +1,8 @@
 //! The `[task]` table.
 
 use serde::{Deserialize, Serialize};
-use train::{among, at_least_one_example, within};
+use settings::{Mistake, among, within};
+use train::at_least_one_example;
 
 /// The `[task]` table of a configuration.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -54,10 +55,10 @@ fn vgg_width() -> usize {
 }
 
 impl ModelConfig {
-    fn check(&self) -> Result<(), String> {
+    fn check(&self) -> Result<(), Mistake> {
         match *self {
             Self::Resnet { depth, .. } if depth % 6 != 2 || !(8..=1202).contains(&depth) => {
-                Err(format!("`model.resnet.depth`: expected 8, 14, 20, … up to 1202, found {depth}"))
+                Err(Mistake::new("model.resnet.depth", "8, 14, 20, … up to 1202", depth))
             }
             Self::Resnet { width, .. } => within("model.resnet.width", width, 1..=1024),
             Self::VggBn { depth, width } => {
@@ -83,7 +84,7 @@ impl Config {
     /// # Errors
     ///
     /// The key at fault, what was expected there, and what was found.
-    pub fn check(&self) -> Result<(), String> {
+    pub fn check(&self) -> Result<(), Mistake> {
         let Self { model, size, padding, examples, .. } = self;
         model.check()?;
         if let Some(size) = size {

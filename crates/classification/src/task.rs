@@ -10,6 +10,7 @@ use ops::{CrossEntropy, Statistics};
 use random::Rng;
 use record::Scores;
 use regularize::Params;
+use settings::Mistake;
 use train::{Headline, Task};
 use vision::{Classifier, TopOne};
 
@@ -51,7 +52,7 @@ impl Task for Classification {
     const PICTURES: Option<&'static str> =
         Some("Below each image its class and the predicted one with its probability: blue is right, orange is wrong.");
 
-    fn check(config: &Config) -> std::result::Result<(), String> {
+    fn check(config: &Config) -> std::result::Result<(), Mistake> {
         config.check()
     }
 

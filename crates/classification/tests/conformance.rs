@@ -173,6 +173,6 @@ fn a_run_that_is_stopped_is_the_beginning_of_the_whole() {
     assert!(stopped.validation().is_some());
     for epochs in [0, 4] {
         let error = train("refused", json!(epochs)).unwrap_err().to_string();
-        assert!(error.contains("`stop_after` must be from 1 to below `epochs`, 4, found"), "{error}");
+        assert!(error.contains("`stop_after`: expected 1 to below `epochs`, 4, found"), "{error}");
     }
 }

@@ -4,7 +4,8 @@ use crate::model::Sign;
 use data::augment::Augmentation;
 use serde::{Deserialize, Serialize};
 use std::fmt;
-use train::{among, at_least_one_example, within};
+use settings::{Mistake, among, within};
+use train::at_least_one_example;
 use vision::ResNetConfig;
 
 /// The `[task]` table of a configuration.
@@ -174,11 +175,11 @@ impl ModelConfig {
         }
     }
 
-    fn check(&self) -> Result<(), String> {
+    fn check(&self) -> Result<(), Mistake> {
         match *self {
             Self::Csrnet { width } => within("model.csrnet.width", width, 1..=1024),
             Self::Mcnn { width } if width % 8 != 0 || !(8..=1024).contains(&width) => {
-                Err(format!("`model.mcnn.width`: expected a multiple of 8 from 8 to 1024, found {width}"))
+                Err(Mistake::new("model.mcnn.width", "a multiple of 8 from 8 to 1024", width))
             }
             Self::Mcnn { .. } => Ok(()),
             Self::Resnet { depth, width, output_stride, channels } => {
@@ -205,7 +206,7 @@ impl fmt::Display for ModelConfig {
 }
 
 impl DensityConfig {
-    fn check(&self) -> Result<(), String> {
+    fn check(&self) -> Result<(), Mistake> {
         let key = |name: &str| format!("loss.density.spread.{name}");
         match *self {
             Self::Fixed { sigma } => within(&key("fixed.sigma"), sigma, 0.0..=1000.0),
@@ -224,15 +225,14 @@ impl Config {
     /// # Errors
     ///
     /// The key at fault, what was expected there, and what was found.
-    pub fn check(&self) -> Result<(), String> {
+    pub fn check(&self) -> Result<(), Mistake> {
         let Self { model, loss, size, augmentation, longest, examples } = self;
         at_least_one_example(*examples)?;
         model.check()?;
         let stride = model.stride();
         if !size.iter().all(|side| side % stride == 0 && (32..=8192).contains(side)) {
-            return Err(format!(
-                "`size`: expected height and width from 32 to 8192, multiples of {stride}, the sides of a cell; found {size:?}"
-            ));
+            let expected = format!("height and width from 32 to 8192, multiples of {stride}, the sides of a cell");
+            return Err(Mistake::new("size", expected, format!("{size:?}")));
         }
         if let Some(longest) = longest {
             within("longest", *longest, 1..=65_536)?;

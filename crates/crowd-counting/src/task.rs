@@ -15,6 +15,7 @@ use random::Rng;
 use rayon::prelude::*;
 use record::Scores;
 use regularize::Params;
+use settings::Mistake;
 use std::ffi::OsString;
 use train::{Headline, Task};
 
@@ -82,7 +83,7 @@ impl Task for CrowdCounting {
          denser. Below: how many there are, and how many it counts.",
     );
 
-    fn check(config: &Config) -> std::result::Result<(), String> {
+    fn check(config: &Config) -> std::result::Result<(), Mistake> {
         config.check()
     }
 

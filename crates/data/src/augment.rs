@@ -34,6 +34,6 @@ mod view;
 pub use colour::{Adjustment, Jitter};
 pub use follow::Follow;
 pub use normalise::Normalise;
-pub use settings::{Augmentation, Scale};
+pub use self::settings::{Augmentation, Scale};
 pub use transform::Transform;
 pub use view::View;

@@ -2,7 +2,8 @@
 
 use data::augment::Augmentation;
 use serde::{Deserialize, Serialize};
-use train::{among, at_least_one_example, within};
+use settings::{Mistake, above, among, within};
+use train::at_least_one_example;
 use vision::ResNetConfig;
 
 /// The `[task]` table of a configuration.
@@ -100,11 +101,11 @@ impl Config {
     /// # Errors
     ///
     /// The key at fault, what was expected there, and what was found.
-    pub fn check(&self) -> Result<(), String> {
+    pub fn check(&self) -> Result<(), Mistake> {
         let Self { model, size, augmentation, suppression, examples } = self;
         at_least_one_example(*examples)?;
         if !size.iter().all(|side| (32..=8192).contains(side)) {
-            return Err(format!("`size`: expected height and width from 32 to 8192, found {size:?}"));
+            return Err(Mistake::new("size", "height and width from 32 to 8192", format!("{size:?}")));
         }
         augmentation.with_size(*size)?;
         among("model.depth", model.depth, &ResNetConfig::DEPTHS)?;
@@ -115,18 +116,15 @@ impl Config {
         within("model.convs", model.convs, 0..=16)?;
         let (coarsest, longer) = (model.stride << (model.levels - 1), size[0].max(size[1]));
         if coarsest > longer {
-            return Err(format!(
-                "`model.levels`: expected levels of strides up to {longer}, the longer side of `size`; found {}, of which \
-                 the last has stride {coarsest}",
-                model.levels
+            return Err(Mistake::new(
+                "model.levels",
+                format!("levels of strides up to {longer}, the longer side of `size`"),
+                format!("{}, of which the last has stride {coarsest}", model.levels),
             ));
         }
         match *suppression {
             Suppression::Nms { iou } => within("suppression.nms.iou", iou, 0.0..=1.0),
-            Suppression::SoftNms { sigma } if !(sigma > 0.0 && sigma.is_finite()) => {
-                Err(format!("`suppression.soft-nms.sigma`: expected a number above 0, found {sigma}"))
-            }
-            _ => Ok(()),
+            Suppression::SoftNms { sigma } => above("suppression.soft-nms.sigma", f64::from(sigma), 0.0),
         }
     }
 }

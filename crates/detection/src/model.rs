@@ -9,7 +9,7 @@ use crate::config::ModelConfig;
 use candle_core::{Result, Tensor};
 use candle_nn::init::Init;
 use ops::{Conv2d, FeatureMap, Statistics};
-use regularize::{Error, Params};
+use regularize::{Error, Mistake, Params};
 use vision::{Backbone, Conv, Pyramid, PyramidConfig, ResNet, ResNetConfig, SharedConvBn};
 
 /// See [`ModelConfig`]. Parameters of the backbone and the pyramid's levels are named as in torchvision's `FCOS`; those of
@@ -63,9 +63,8 @@ impl Detector {
     ) -> std::result::Result<Self, Error> {
         let ModelConfig { depth, width, stride, levels, convs, freeze_norms, .. } = config;
         if ![4, 8, 16, 32].contains(&stride) || levels == 0 {
-            let message =
-                format!("expected a `stride` of 4, 8, 16 or 32 and `levels` of at least 1; found {stride}, {levels}");
-            return Err(Error::Settings { kind: "detector".into(), message });
+            let expected = "a `stride` of 4, 8, 16 or 32 and `levels` of at least 1";
+            return Err(Error::settings("detector", Mistake::of_all(expected, format!("{stride}, {levels}"))));
         }
         let backbone = params.pp("backbone");
         let resnet = ResNetConfig { width, ..ResNetConfig::imagenet(depth)? };

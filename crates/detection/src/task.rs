@@ -14,6 +14,7 @@ use ops::Statistics;
 use random::Rng;
 use record::Scores;
 use regularize::Params;
+use settings::Mistake;
 use std::ffi::OsString;
 use train::{Headline, Task};
 
@@ -83,7 +84,7 @@ impl Task for ObjectDetection {
          the class.",
     );
 
-    fn check(config: &Config) -> std::result::Result<(), String> {
+    fn check(config: &Config) -> std::result::Result<(), Mistake> {
         config.check()
     }
 

@@ -3,9 +3,10 @@
 use crate::base::{Base, OPTIMIZERS};
 use crate::error::Error;
 use crate::method::METHODS;
-use crate::settings::Table;
+use crate::table::Table;
 use serde::Serialize;
 use serde_json::{Value, json};
+use settings::Mistake;
 
 /// What a list says of one method or optimizer.
 #[derive(Debug, Clone, Copy)]
@@ -39,8 +40,8 @@ pub(crate) fn read_named<T>(kind: &'static str, list: &[Info<T>], name: &str, re
     match list.iter().find(|info| info.name == name) {
         Some(info) => (info.read)(rest),
         None => {
-            let known = list.iter().map(|info| info.name).collect();
-            Err(Error::Unknown { kind, name: name.into(), known })
+            let known = list.iter().map(|info| info.name);
+            Err(Error::settings(kind, Mistake::unknown("name", name, known)))
         }
     }
 }

@@ -48,9 +48,8 @@ impl Optimizer {
         base.check()?;
         method.check()?;
         method.check_with(&base)?;
-        if !(rest_decay.is_finite() && rest_decay >= 0.0) {
-            return Err(Error::settings("rest_decay", format!("must be a number of at least 0, found {rest_decay}")));
-        }
+        let decays = settings::at_least("rest_decay", rest_decay, 0.0);
+        decays.map_err(|mistake| Error::settings("optimizer", mistake))?;
         for Parameter { name, role, .. } in params.trainable() {
             if matches!(role, Role::ScaleInvariant(_)) && params.seen(&name) != method.reparametrization() {
                 let message = format!(
@@ -223,7 +222,7 @@ impl Optimizer {
         let counters = Keyed(state).get("counters")?.to_vec1::<i64>()?;
         let &[steps, epochs] = counters.as_slice() else {
             let message = format!("expected 2 values in `counters`, found {}", counters.len());
-            return Err(Error::settings("optimizer state", message));
+            return Err(Error::State(message));
         };
         let owner = String::from_utf8_lossy(&Keyed(state).get("owner")?.to_vec1::<u8>()?).into_owned();
         if owner != self.owner() {
@@ -231,7 +230,7 @@ impl Optimizer {
                 "expected that of {}, found that of {owner}; make the optimizer as it was, or go on without its state",
                 self.owner()
             );
-            return Err(Error::settings("optimizer state", message));
+            return Err(Error::State(message));
         }
         let loaded = self.slots.iter().map(|slot| slot.loaded(&Keyed(state))).collect::<Result<_, _>>()?;
         (self.steps, self.epochs, self.slots) = (steps as u64, epochs as u64, loaded);

@@ -276,7 +276,7 @@ pub(crate) struct Keyed<'a>(pub(crate) &'a HashMap<String, Tensor>);
 
 impl<'a> Keyed<'a> {
     pub(crate) fn get(&self, key: &str) -> Result<&'a Tensor, Error> {
-        let missing = || Error::settings("optimizer state", format!("expected `{key}`, found no such tensor"));
+        let missing = || Error::State(format!("expected `{key}`, found no such tensor"));
         self.0.get(key).ok_or_else(missing)
     }
 }

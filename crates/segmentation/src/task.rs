@@ -17,6 +17,7 @@ use random::Rng;
 use rayon::prelude::*;
 use record::Scores;
 use regularize::Params;
+use settings::Mistake;
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 use train::{Headline, Task, stack};
@@ -76,7 +77,7 @@ impl Task for SemanticSegmentation {
          true class and are not judged.",
     );
 
-    fn check(config: &Config) -> std::result::Result<(), String> {
+    fn check(config: &Config) -> std::result::Result<(), Mistake> {
         config.check()
     }
 

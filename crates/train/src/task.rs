@@ -13,6 +13,7 @@ use record::Scores;
 use regularize::Params;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use settings::Mistake;
 use std::ffi::OsString;
 
 /// A task: data, model, loss and metric. The training loop, methods, checkpoints and reports are not its
@@ -51,7 +52,7 @@ pub trait Task: Sized + Sync {
     /// # Errors
     ///
     /// The key at fault, what was expected there, and what was found.
-    fn check(_config: &Self::Config) -> std::result::Result<(), String> {
+    fn check(_config: &Self::Config) -> std::result::Result<(), Mistake> {
         Ok(())
     }
 

@@ -12,6 +12,7 @@ use data::{Root, Split};
 use record::{About, EpochRow, LayerRow, LogLine, NormRow, Outcome, Record, RunFolder, RunLock, SCHEMA, digest};
 use regularize::{Before, LayerNorms, Optimizer, Params};
 use serde::Serialize;
+use settings::Mistake;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
@@ -127,12 +128,14 @@ impl<'a, T: Task> Run<'a, T> {
     ) -> std::result::Result<Self, Error> {
         let batch = planned.settings.batch;
         if task.set().len(Split::Train) < batch {
-            let message =
-                format!("`batch` is {batch}, but the training split has {} examples", task.set().len(Split::Train));
-            return Err(Error::spec("train", message));
+            let expected = format!("at most the {} examples that the training split has", task.set().len(Split::Train));
+            return Err(Error::spec("train", Mistake::new("batch", expected, batch)));
         }
         let params = planned.params();
-        let model = task.model(&params).map_err(|e| Error::spec("task", format!("{e:#}")))?;
+        let model = task.model(&params).map_err(|error| match error.downcast_ref() {
+            Some(regularize::Error::Settings { mistake, .. }) => Error::spec("task", mistake.clone()),
+            _ => Error::spec("task", Mistake::of_all("settings of a network that can be made", format!("{error:#}"))),
+        })?;
         let mut optimizer = Optimizer::new(&params, planned.base, planned.method, planned.spec.rest_decay)?;
         let start_norms = params.filter_norms()?;
         let Loaded { saved, faults } = checkpoint::load(folder, &planned.id, &params, &mut optimizer)?;

@@ -4,6 +4,7 @@ use super::settings::between;
 use rand::seq::SliceRandom;
 use random::Rng;
 use serde::{Deserialize, Serialize};
+use settings::{Mistake, at_least, within};
 
 /// How much the colours of a training image may change: torchvision's `ColorJitter`. All are 0 where they are not
 /// given, and then nothing is drawn for them.
@@ -21,19 +22,13 @@ pub struct Jitter {
 }
 
 impl Jitter {
-    pub(super) fn check(&self) -> Result<(), String> {
+    pub(super) fn check(&self) -> Result<(), Mistake> {
         let Self { brightness, contrast, saturation, hue } = *self;
         for (key, value) in [("brightness", brightness), ("contrast", contrast), ("saturation", saturation)] {
-            if !(value.is_finite() && value >= 0.0) {
-                return Err(format!("`jitter.{key}`: expected a number that is not negative, found {value}"));
-            }
+            at_least(&format!("jitter.{key}"), value, 0.0)?;
         }
-        if !(0.0..=0.5).contains(&hue) {
-            return Err(format!(
-                "`jitter.hue`: expected 0 to 0.5, found {hue}\n  hint: 0.5 is half the circle, so that any hue may come"
-            ));
-        }
-        Ok(())
+        within("jitter.hue", hue, 0.0..=0.5)
+            .map_err(|mistake| mistake.with_hint("0.5 is half the circle, so that any hue may come"))
     }
 
     /// The adjustments of one image in a random order.

@@ -57,14 +57,14 @@ fn settings_without_sense_are_refused() {
         ("unscaled = 1.5", "`unscaled`: expected 0 to 1, found 1.5"),
         ("unscaled = nan", "`unscaled`"),
         ("padding = 70000", "`padding`: expected 0 to 65535, found 70000"),
-        ("jitter = { brightness = -0.1 }", "`jitter.brightness`: expected a number that is not negative, found -0.1"),
+        ("jitter = { brightness = -0.1 }", "`jitter.brightness`: expected a number of at least 0, found -0.1"),
         ("jitter = { contrast = nan }", "`jitter.contrast`"),
         ("jitter = { saturation = inf }", "`jitter.saturation`"),
         ("jitter = { hue = 0.6 }", "`jitter.hue`: expected 0 to 0.5, found 0.6"),
         ("jitter = { hue = nan }", "`jitter.hue`"),
     ];
     for (settings, expected) in faults {
-        let fault = parse(settings).check().unwrap_err();
+        let fault = parse(settings).check().unwrap_err().to_string();
         assert!(fault.contains(expected), "{settings}: {fault}");
     }
 }

@@ -5,7 +5,8 @@
 //! extra code. The model in the tests calls it, too, for every method that is listed.
 
 use super::{Method, MethodInfo};
-use crate::settings::Table;
+use crate::table::Table;
+use settings::Mistake;
 use std::fmt::Debug;
 
 /// A method that scales each filter after each step. For batch-normalised networks that is all there is to say of a
@@ -65,7 +66,7 @@ pub trait NormRule: Debug + Send + Sync {
     /// # Errors
     ///
     /// The key at fault, what was expected and what was found.
-    fn check(&self) -> Result<(), String> {
+    fn check(&self) -> Result<(), Mistake> {
         Ok(())
     }
 

@@ -4,7 +4,7 @@ use super::{conv_bn, resize_like};
 use crate::config::DeepLabConfig;
 use candle_core::{Result, bail};
 use ops::{Conv2d, FeatureMap, Statistics};
-use regularize::{Error, Params};
+use regularize::{Error, Mistake, Params};
 use vision::{Backbone, Conv, ConvBn, ResNet, ResNetConfig};
 
 /// See [`DeepLabConfig`]. Parameters are named as in torchvision's `DeepLabV3` as far as that has them: `backbone`,
@@ -31,8 +31,8 @@ impl DeepLab {
             ResNetConfig { width: *width, output_stride: Some(*output_stride), ..ResNetConfig::imagenet(*depth)? };
         let backbone = ResNet::new(&params.pp("backbone"), channels, &resnet)?;
         let [first, .., last] = *backbone.channels() else {
-            let message = format!("expected a backbone of at least two stages, found {:?}", backbone.channels());
-            return Err(Error::Settings { kind: "deeplab".into(), message });
+            let found = format!("{:?}", backbone.channels());
+            return Err(Error::settings("deeplab", Mistake::of_all("a backbone of at least two stages", found)));
         };
         let rates = rates.clone().unwrap_or_else(|| [6, 12, 18].map(|rate| (rate * 16 / output_stride).max(1)).into());
         let (aspp, decoder) = (params.pp("aspp"), params.pp("decoder"));

@@ -11,6 +11,7 @@ use random::Rng;
 use record::Scores;
 use regularize::Params;
 use serde::{Deserialize, Serialize};
+use settings::{Mistake, within};
 use train::{Headline, Task};
 use vision::{Classifier, ResNet, ResNetConfig};
 
@@ -67,8 +68,11 @@ impl Task for ExampleTask {
     const PICTURES: Option<&'static str> =
         Some("Below each image the classes that were found, in blue where they occur, and in orange what is wrong.");
 
-    fn check(config: &Config) -> std::result::Result<(), String> {
-        ResNetConfig::cifar(config.depth, config.width).map(drop).map_err(|error| error.to_string())
+    fn check(config: &Config) -> std::result::Result<(), Mistake> {
+        if !(8..=1202).contains(&config.depth) || config.depth % 6 != 2 {
+            return Err(Mistake::new("depth", "8, 14, 20, … up to 1202", config.depth));
+        }
+        within("width", config.width, 1..=1024)
     }
 
     fn open(config: Config, root: &Root, dataset: &str) -> Result<Self> {
