@@ -1,6 +1,6 @@
 //! Image classification as a [`Task`].
 
-use crate::config::{Config, ModelConfig};
+use crate::config::Config;
 use anyhow::{Error, Result, anyhow};
 use candle_core::{Device, Tensor};
 use canvas::{Canvas, Colour};
@@ -74,10 +74,7 @@ impl Task for Classification {
     }
 
     fn model_line(&self) -> String {
-        match self.config.model {
-            ModelConfig::Resnet { depth, width } => format!("ResNet-{depth} of width {width}"),
-            ModelConfig::VggBn { depth, width } => format!("VGG{depth}-BN of width {width}"),
-        }
+        self.config.model.backbone().to_string()
     }
 
     fn augmentation_line(&self) -> String {

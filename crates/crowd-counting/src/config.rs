@@ -4,9 +4,9 @@ use crate::model::Sign;
 use data::augment::Augmentation;
 use serde::{Deserialize, Serialize};
 use std::fmt;
-use settings::{Mistake, among, within};
+use settings::{Mistake, within};
 use train::at_least_one_example;
-use vision::ResNetConfig;
+use vision::BackboneConfig;
 
 /// The `[task]` table of a configuration.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -82,6 +82,11 @@ fn resnet_output_stride() -> usize {
 
 fn resnet_channels() -> usize {
     128
+}
+
+/// The backbone of [`ModelConfig::Resnet`].
+pub(crate) fn resnet(depth: usize, width: usize, output_stride: usize) -> BackboneConfig {
+    BackboneConfig::ResNet { depth, width, output_stride: Some(output_stride), stages: 4 }
 }
 
 /// How wide the Gaussian of a person is in a density map.
@@ -183,9 +188,8 @@ impl ModelConfig {
             }
             Self::Mcnn { .. } => Ok(()),
             Self::Resnet { depth, width, output_stride, channels } => {
-                among("model.resnet.depth", depth, &ResNetConfig::DEPTHS)?;
-                among("model.resnet.output_stride", output_stride, &[4, 8, 16, 32])?;
-                within("model.resnet.width", width, 1..=1024)?;
+                let checked = resnet(depth, width, output_stride).check();
+                checked.map_err(|mistake| mistake.inside("model.resnet"))?;
                 within("model.resnet.channels", channels, 1..=4096)
             }
         }
@@ -199,7 +203,7 @@ impl fmt::Display for ModelConfig {
             Self::Csrnet { width } => write!(f, "CSRNet of width {width}"),
             Self::Mcnn { width } => write!(f, "MCNN of width {width}"),
             Self::Resnet { depth, width, output_stride, channels } => {
-                write!(f, "ResNet-{depth} of width {width}, output stride {output_stride}, {channels} channels")
+                write!(f, "{}, {channels} channels", resnet(*depth, *width, *output_stride))
             }
         }
     }

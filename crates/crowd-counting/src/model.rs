@@ -1,10 +1,10 @@
 //! The networks.
 
-use crate::config::ModelConfig;
+use crate::config::{ModelConfig, resnet};
 use candle_core::{Result, Tensor};
 use ops::{Conv2d, FeatureMap, MaxPool2d, Statistics};
 use regularize::{Error, Params};
-use vision::{Backbone, Conv, ConvBn, ResNet, ResNetConfig};
+use vision::{Backbone, Conv, ConvBn};
 
 /// A network that counts; see [`ModelConfig`]. Parameters are named `frontend.<i>` (or `columns.<i>`, or `backbone`),
 /// `backend.<i>` and `output`.
@@ -28,7 +28,7 @@ pub enum Sign {
 enum Body {
     Layers(Vec<Layer>),
     Columns(Vec<Vec<Layer>>),
-    ResNet(Box<ResNet>, Vec<Layer>),
+    ResNet(Box<dyn Backbone>, Vec<Layer>),
 }
 
 enum Layer {
@@ -87,12 +87,10 @@ impl Counter {
                 (Body::Columns(columns), w / 2 + w / 8 * 5 + w / 4 * 3)
             }
             ModelConfig::Resnet { depth, width, output_stride, channels: inner } => {
-                let config =
-                    ResNetConfig { width, output_stride: Some(output_stride), ..ResNetConfig::imagenet(depth)? };
-                let backbone = ResNet::new(&params.pp("backbone"), channels, &config)?;
+                let backbone = resnet(depth, width, output_stride).build(&params.pp("backbone"), channels)?;
                 let last = backbone.channels().last().copied().unwrap_or(0);
                 let backend = layers(&params.pp("backend"), last, &[dilated(inner), dilated(inner)])?;
-                (Body::ResNet(Box::new(backbone), backend), inner)
+                (Body::ResNet(backbone, backend), inner)
             }
         };
         let output = Conv::new(&params.pp("output"), last, 1, 1, Conv2d::default())?;

@@ -4,7 +4,8 @@ use data::augment::Augmentation;
 use serde::{Deserialize, Serialize};
 use settings::{Mistake, above, among, within};
 use train::at_least_one_example;
-use vision::ResNetConfig;
+use std::ops::Range;
+use vision::BackboneConfig;
 
 /// The `[task]` table of a configuration.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -95,6 +96,21 @@ impl Default for Suppression {
     }
 }
 
+impl ModelConfig {
+    /// The stages of the backbone that the pyramid stands on: the first has stride 4, and those coarser than the pyramid's
+    /// last level are not made.
+    pub(crate) fn stages(&self) -> Range<usize> {
+        let first = (self.stride / 4).ilog2() as usize;
+        first..(first + self.levels).min(4)
+    }
+
+    /// What the pyramid stands on.
+    pub(crate) fn backbone(&self) -> BackboneConfig {
+        let Self { depth, width, .. } = *self;
+        BackboneConfig::ResNet { depth, width, output_stride: None, stages: self.stages().end }
+    }
+}
+
 impl Config {
     /// Whether the settings make sense.
     ///
@@ -108,10 +124,9 @@ impl Config {
             return Err(Mistake::new("size", "height and width from 32 to 8192", format!("{size:?}")));
         }
         augmentation.with_size(*size)?;
-        among("model.depth", model.depth, &ResNetConfig::DEPTHS)?;
-        among("model.stride", model.stride, &[4, 8, 16, 32])?;
-        within("model.width", model.width, 1..=1024)?;
+        among("model.stride", model.stride, &BackboneConfig::STRIDES)?;
         within("model.levels", model.levels, 1..=8)?;
+        model.backbone().check().map_err(|mistake| mistake.inside("model"))?;
         within("model.channels", model.channels, 1..=4096)?;
         within("model.convs", model.convs, 0..=16)?;
         let (coarsest, longer) = (model.stride << (model.levels - 1), size[0].max(size[1]));

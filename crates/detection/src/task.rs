@@ -103,9 +103,8 @@ impl Task for ObjectDetection {
         let model = &self.config.model;
         let [height, width] = self.config.size;
         format!(
-            "FCOS on ResNet-{} of width {}, {} levels of {} channels from stride {}, {width}×{height} pixels{}",
-            model.depth,
-            model.width,
+            "FCOS on {}, {} levels of {} channels from stride {}, {width}×{height} pixels{}",
+            model.backbone(),
             model.levels,
             model.channels,
             model.stride,

@@ -2,9 +2,9 @@
 
 use data::augment::Augmentation;
 use serde::{Deserialize, Serialize};
-use settings::{Mistake, among, at_least, within};
+use settings::{Mistake, at_least, within};
 use train::at_least_one_example;
-use vision::ResNetConfig;
+use vision::BackboneConfig;
 
 /// The `[task]` table of a configuration.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -132,13 +132,19 @@ fn default_least() -> f64 {
     1.0 / 16.0
 }
 
+impl DeepLabConfig {
+    /// What the pyramid pooling stands on.
+    pub(crate) fn backbone(&self) -> BackboneConfig {
+        let Self { depth, width, output_stride, .. } = *self;
+        BackboneConfig::ResNet { depth, width, output_stride: Some(output_stride), stages: 4 }
+    }
+}
+
 impl ModelConfig {
     fn check(&self) -> Result<(), Mistake> {
         match self {
-            Self::Deeplab(DeepLabConfig { depth, width, output_stride, channels, low_level, rates }) => {
-                among("model.deeplab.depth", *depth, &ResNetConfig::DEPTHS)?;
-                within("model.deeplab.width", *width, 1..=1024)?;
-                among("model.deeplab.output_stride", *output_stride, &[4, 8, 16, 32])?;
+            Self::Deeplab(config @ DeepLabConfig { channels, low_level, rates, .. }) => {
+                config.backbone().check().map_err(|mistake| mistake.inside("model.deeplab"))?;
                 within("model.deeplab.channels", *channels, 1..=4096)?;
                 within("model.deeplab.low_level", *low_level, 1..=4096)?;
                 match rates {

@@ -1,6 +1,6 @@
 //! Semantic segmentation as a [`Task`].
 
-use crate::config::{Config, DeepLabConfig, ModelConfig};
+use crate::config::{Config, ModelConfig};
 use crate::loss::Loss;
 use crate::metric::Confusion;
 use crate::model::Segmenter;
@@ -101,9 +101,9 @@ impl Task for SemanticSegmentation {
     fn model_line(&self) -> String {
         let [[height, width], [tile_height, tile_width]] = [self.config.size, self.config.tile()];
         let network = match &self.config.model {
-            ModelConfig::Deeplab(DeepLabConfig { depth, width, output_stride, channels, .. }) => format!(
-                "DeepLabv3+ on ResNet-{depth} of width {width}, output stride {output_stride}, {channels} channels"
-            ),
+            ModelConfig::Deeplab(config) => {
+                format!("DeepLabv3+ on {}, {} channels", config.backbone(), config.channels)
+            }
             ModelConfig::Unet { width, levels } => format!("U-Net of {levels} levels from width {width}"),
         };
         format!("{network}, windows of {width}×{height} pixels, in evaluation {tile_width}×{tile_height}")

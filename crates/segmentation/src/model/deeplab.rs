@@ -5,12 +5,12 @@ use crate::config::DeepLabConfig;
 use candle_core::{Result, bail};
 use ops::{Conv2d, FeatureMap, Statistics};
 use regularize::{Error, Mistake, Params};
-use vision::{Backbone, Conv, ConvBn, ResNet, ResNetConfig};
+use vision::{Backbone, Conv, ConvBn};
 
 /// See [`DeepLabConfig`]. Parameters are named as in torchvision's `DeepLabV3` as far as that has them: `backbone`,
 /// `aspp.convs.<branch>`, `aspp.project`; then `decoder.low_level`, `decoder.convs.<index>` and `classifier`.
 pub(super) struct DeepLab {
-    backbone: ResNet,
+    backbone: Box<dyn Backbone>,
     branches: Vec<ConvBn>,
     pooling: ConvBn,
     project: ConvBn,
@@ -26,10 +26,8 @@ impl DeepLab {
         classes: usize,
         config: &DeepLabConfig,
     ) -> std::result::Result<Self, Error> {
-        let DeepLabConfig { depth, width, output_stride, channels: inner, low_level, rates } = config;
-        let resnet =
-            ResNetConfig { width: *width, output_stride: Some(*output_stride), ..ResNetConfig::imagenet(*depth)? };
-        let backbone = ResNet::new(&params.pp("backbone"), channels, &resnet)?;
+        let DeepLabConfig { output_stride, channels: inner, low_level, rates, .. } = config;
+        let backbone = config.backbone().build(&params.pp("backbone"), channels)?;
         let [first, .., last] = *backbone.channels() else {
             let found = format!("{:?}", backbone.channels());
             return Err(Error::settings("deeplab", Mistake::of_all("a backbone of at least two stages", found)));

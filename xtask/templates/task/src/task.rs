@@ -11,9 +11,9 @@ use random::Rng;
 use record::Scores;
 use regularize::Params;
 use serde::{Deserialize, Serialize};
-use settings::{Mistake, within};
+use settings::Mistake;
 use train::{Headline, Task};
-use vision::{Classifier, ResNet, ResNetConfig};
+use vision::{BackboneConfig, Classifier};
 
 /// The `[task]` table of a configuration.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -27,6 +27,12 @@ pub struct Config {
     pub flip: bool,
     /// Training examples to use; all of them where it is not given.
     pub examples: Option<usize>,
+}
+
+impl Config {
+    fn backbone(&self) -> BackboneConfig {
+        BackboneConfig::SmallResNet { depth: self.depth, width: self.width }
+    }
 }
 
 /// See the crate's documentation.
@@ -69,10 +75,7 @@ impl Task for ExampleTask {
         Some("Below each image the classes that were found, in blue where they occur, and in orange what is wrong.");
 
     fn check(config: &Config) -> std::result::Result<(), Mistake> {
-        if !(8..=1202).contains(&config.depth) || config.depth % 6 != 2 {
-            return Err(Mistake::new("depth", "8, 14, 20, … up to 1202", config.depth));
-        }
-        within("width", config.width, 1..=1024)
+        config.backbone().check()
     }
 
     fn open(config: Config, root: &Root, dataset: &str) -> Result<Self> {
@@ -87,7 +90,7 @@ impl Task for ExampleTask {
     }
 
     fn model_line(&self) -> String {
-        format!("ResNet-{} of width {}", self.config.depth, self.config.width)
+        self.config.backbone().to_string()
     }
 
     fn augmentation_line(&self) -> String {
@@ -117,7 +120,7 @@ impl Task for ExampleTask {
     }
 
     fn model(&self, params: &Params) -> Result<Classifier> {
-        let backbone = ResNet::new(params, self.size.2, &ResNetConfig::cifar(self.config.depth, self.config.width)?)?;
+        let backbone = self.config.backbone().build(params, self.size.2)?;
         Ok(Classifier::new(backbone, &params.pp("fc"), self.set.classes().len())?)
     }
 
