@@ -69,7 +69,7 @@ pub(crate) fn plan(workspace: &Workspace, which: &Which) -> Result<Plan> {
     let binary = workspace.binary(&which.task)?;
     // What is wrong with a rung shall show before anything is trained.
     let settings = grid.points.len();
-    let rungs = grid.points.first().into_iter().flat_map(|point| grid.tuning.rungs(point)).collect::<Vec<_>>();
+    let rungs = grid.rungs();
     grid.points.extend(rungs);
     let answers = ask(workspace, &binary, &grid.points.iter().map(|point| &point.spec).collect::<Vec<_>>())?;
     let (mut specs, mut matched, mut mistakes) = (Vec::<Spec>::new(), Vec::<Spec>::new(), Vec::<String>::new());

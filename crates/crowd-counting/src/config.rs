@@ -1,6 +1,5 @@
 //! The `[task]` table.
 
-use crate::model::Sign;
 use data::augment::Augmentation;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -157,6 +156,15 @@ impl Default for LossConfig {
     fn default() -> Self {
         Self::Density { spread: DensityConfig::default() }
     }
+}
+
+/// Whether a map may have cells with fewer than no people.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sign {
+    /// It may: errors where nobody is cancel each other in the sum.
+    Any,
+    /// It may not: the map is the absolute value of the last layer, whose slope is never 0 as that of a ReLU.
+    Positive,
 }
 
 impl LossConfig {

@@ -1,6 +1,6 @@
 //! The networks.
 
-use crate::config::{ModelConfig, resnet};
+use crate::config::{ModelConfig, Sign, resnet};
 use candle_core::{Result, Tensor};
 use ops::{Conv2d, FeatureMap, MaxPool2d, Statistics};
 use regularize::{Error, Params};
@@ -14,15 +14,6 @@ pub struct Counter {
     sign: Sign,
     /// People in a cell where the network's last layer says 1.
     unit: f64,
-}
-
-/// Whether a map may have cells with fewer than no people.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Sign {
-    /// It may: errors where nobody is cancel each other in the sum.
-    Any,
-    /// It may not: the map is the absolute value of the last layer, whose slope is never 0 as that of a ReLU.
-    Positive,
 }
 
 enum Body {

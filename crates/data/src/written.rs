@@ -4,7 +4,7 @@ use serde::Deserialize;
 use serde::de::{self, Deserializer};
 
 use crate::ExpectedFile;
-use crate::manifest::TaskKind;
+use crate::task::TaskKind;
 use crate::scenes::Scenes;
 use crate::label::{BoxColumns, BoxForm, ClassColumns, MaskColumns, PointColumns};
 use crate::stored::{Channels, Columns, Fault, Hub, Splits, Validation};

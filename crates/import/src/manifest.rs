@@ -2,7 +2,7 @@
 
 use data::{BoxColumns, BoxForm, ClassColumns, Columns, MaskColumns, PointColumns, Split, Stored, TaskKind};
 
-use crate::import::Options;
+use crate::options::Options;
 use crate::release::Release;
 
 /// The key by which a manifest and the release contradict each other, and both values.

@@ -1,6 +1,8 @@
 #![doc = include_str!("../README.md")]
 
 mod base;
+mod catalogue;
+mod combination;
 mod diagnostics;
 pub mod equilibrium;
 mod error;
@@ -25,7 +27,8 @@ mod weight;
 pub use base::{Adam, AdamP, Base, Muon, Nero, OPTIMIZERS, OptimizerInfo, Rule, Sgd, Sgdp};
 pub use diagnostics::{Before, LayerNorms};
 pub use error::Error;
-pub use list::{Choices, Info, catalogue};
+pub use catalogue::catalogue;
+pub use list::{Choices, Info};
 pub use method::{
     Filter, Form, GradientCentralization, Granularity, Interval, METHODS, Method, MethodInfo, MomentumState, NormRule,
     Pbwn, Rate, Rotational, Scope, SoftWeightRescaling, Target, WeightDecay, WeightNormControl, WeightNormalization,

@@ -7,8 +7,8 @@ mod matched;
 mod place;
 mod set;
 
-use crate::tuning::{Search, Tuning, settings};
-use files::{FileError, did_you_mean, read_text};
+use crate::tuning::{Rung, Search, Tuning, settings};
+use files::{FileError, read_text};
 use record::{Spec, Table};
 use serde::Deserialize;
 use serde_json::Value;
@@ -122,6 +122,17 @@ pub struct Grid {
     pub seeds: Vec<u64>,
     /// How settings are chosen; its seeds are given. Budgets may differ where the selection changes what is searched.
     pub tuning: Tuning,
+}
+
+impl Grid {
+    /// The first setting as it is run up to each rung.
+    pub fn rungs(&self) -> Vec<GridPoint> {
+        let rungs = |point: &GridPoint| {
+            let at = |rung: &Rung| GridPoint { spec: rung.of(&point.spec), ..point.clone() };
+            self.tuning.halving.iter().map(at).collect()
+        };
+        self.points.first().map_or_else(Vec::new, rungs)
+    }
 }
 
 impl Config {

@@ -1,6 +1,5 @@
 //! How hyper-parameters are searched: the budget of each row of the table, and the settings that are tried.
 
-use crate::config::GridPoint;
 use record::{Spec, Table};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -28,13 +27,6 @@ pub struct Tuning {
 impl Default for Tuning {
     fn default() -> Self {
         Self { trials: None, seeds: None, finalists: 3, unequal: false, halving: Vec::new(), margin: None }
-    }
-}
-
-impl Tuning {
-    /// `point` as it is run up to each rung.
-    pub fn rungs<'a>(&'a self, point: &'a GridPoint) -> impl Iterator<Item = GridPoint> + 'a {
-        self.halving.iter().map(|rung| GridPoint { spec: rung.of(&point.spec), ..point.clone() })
     }
 }
 
