@@ -279,18 +279,16 @@ impl Training {
         // In order, so that neither sums nor the error depend on the number of threads.
         let of_images = of_images.into_iter().collect::<Result<Vec<_>>>()?;
         let [squares, pixels, people] = [0, 1, 2].map(|of| of_images.iter().map(|image| image[of]).sum::<f64>());
-        let mut counts: Vec<f64> = of_images.iter().map(|image| image[2]).collect();
-        counts.sort_by(f64::total_cmp);
-        let median = mean(
-            [counts.len().saturating_sub(1) / 2, counts.len() / 2].iter().filter_map(|at| counts.get(*at)).copied(),
-        );
+        let counts: Vec<f64> = of_images.iter().map(|image| image[2]).collect();
+        // Sums of whole numbers do not depend on their order.
+        let [mean, median] = [statistics::mean, statistics::median].map(|of| of(&counts).unwrap_or(0.0));
         // Without anybody there is nothing to scale.
         let or_one = |value: f64| if value > 0.0 { value } else { 1.0 };
         let scale = Scale {
             cell: or_one((squares * (stride * stride) as f64 / pixels).sqrt()),
             pixel: if people > 0.0 { people / pixels } else { 1.0 },
         };
-        Ok(Self { scale, mean: mean(counts.iter().copied()).unwrap_or(0.0), median: median.unwrap_or(0.0) })
+        Ok(Self { scale, mean, median })
     }
 }
 

@@ -2,8 +2,10 @@
 
 mod fs;
 mod hex;
+mod number;
 mod table;
 
 pub use fs::*;
 pub use hex::hex;
+pub use number::thousands;
 pub use table::plain;

@@ -5,7 +5,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use data::{Root, Source, Stored, TaskKind};
+use data::{Fault, Resize, Root, Source, Stored, TaskKind};
 use files::{FileError, NewFolder, create_folder, hold, write_atomic};
 use rayon::prelude::*;
 

@@ -208,18 +208,9 @@ fn apart(low: f64, high: f64) -> (f64, f64) {
 fn grouped(number: &str) -> String {
     let (sign, number) = number.strip_prefix('-').map_or(("", number), |rest| ("−", rest));
     let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
-    let mut text = String::from(sign);
-    for (i, digit) in whole.chars().enumerate() {
-        if i > 0 && (whole.len() - i) % 3 == 0 && whole.len() > 4 {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    if !fraction.is_empty() {
-        text.push('.');
-        text.push_str(fraction);
-    }
-    text
+    let whole = if whole.len() > 4 { files::thousands(whole) } else { whole.to_owned() };
+    let point = if fraction.is_empty() { "" } else { "." };
+    format!("{sign}{whole}{point}{fraction}")
 }
 
 /// A value as it is: four digits at least, whole numbers whole.

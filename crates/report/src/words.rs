@@ -85,15 +85,7 @@ pub(super) fn number(value: Float) -> String {
 
 /// Commas between thousands.
 pub(super) fn count(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
+    files::thousands(&number.to_string())
 }
 
 /// `1 run`, `2 runs`.

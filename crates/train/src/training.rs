@@ -408,10 +408,8 @@ impl<'a, T: Task> Run<'a, T> {
 /// A log line of norms; none where there are no scale-invariant layers, or a number is not finite.
 fn norms(step: u64, lr: f64, equilibrium_rotation: Option<f64>, layers: Vec<LayerNorms>) -> Option<LogLine> {
     let median = |of: fn(&LayerNorms) -> f64| {
-        let mut values: Vec<f64> = layers.iter().map(of).collect();
-        values.sort_by(f64::total_cmp);
-        let middle = |i: usize| values.get(i).copied().unwrap_or(f64::NAN);
-        (middle(values.len().saturating_sub(1) / 2) + middle(values.len() / 2)) / 2.0
+        let values: Vec<f64> = layers.iter().map(of).collect();
+        statistics::median(&values).unwrap_or(f64::NAN)
     };
     let row = NormRow {
         step,
