@@ -251,7 +251,10 @@ fn mistakes_in_a_spec_are_named_and_nothing_is_written() {
         (change("/optimizer/lr", json!("fast")), "`lr`: expected a number, found \"fast\""),
         (change("/schedule/name", json!("cosinus")), "did you mean `cosine`?"),
         (change("/train/epochs", json!(0)), "`epochs`: expected at least 1"),
-        (change("/train/batch", json!(100_000)), "expected at most the 128 examples that the training split has, found 100000"),
+        (
+            change("/train/batch", json!(100_000)),
+            "expected at most the 128 examples that the training split has, found 100000",
+        ),
         (change("/dataset", json!("fashion-mnist-12")), "fashion-mnist-12k"),
         (change("/rest_decay", json!(-1.0)), "rest_decay"),
         (change("/task/model/resnet/depth", json!(9)), "8, 14, 20"),

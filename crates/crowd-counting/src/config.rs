@@ -2,8 +2,8 @@
 
 use data::augment::Augmentation;
 use serde::{Deserialize, Serialize};
-use std::fmt;
 use settings::{Mistake, within};
+use std::fmt;
 use train::at_least_one_example;
 use vision::BackboneConfig;
 

@@ -3,7 +3,7 @@
 use crate::config::Config;
 use crate::density::{Map, density, dots, spreads};
 use crate::loss::{Loss, People, Scale};
-use crate::metric::{Counts, game, mean};
+use crate::metric::{Counts, game};
 use crate::model::Counter;
 use anyhow::{Error, Result, bail};
 use candle_core::{Device, Tensor};

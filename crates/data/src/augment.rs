@@ -31,9 +31,9 @@ mod settings;
 mod transform;
 mod view;
 
+pub use self::settings::{Augmentation, Scale};
 pub use colour::{Adjustment, Jitter};
 pub use follow::Follow;
 pub use normalise::Normalise;
-pub use self::settings::{Augmentation, Scale};
 pub use transform::Transform;
 pub use view::View;

@@ -55,7 +55,6 @@ pub use label::{BoxColumns, BoxForm, ClassColumns, Label, MaskColumns, PointColu
 pub use lock::{ExpectedFile, Lock};
 pub use malformed::Malformed;
 pub use manifest::{Manifest, Source};
-pub use task::TaskKind;
 pub use pattern::fits;
 pub use reading::Warning;
 pub use resize::Resize;
@@ -63,3 +62,4 @@ pub use root::{EXTERNAL_VARIABLE, MEMORY, MEMORY_VARIABLE, Root};
 pub use set::{Classification, CrowdCounting, Detection, Options, Segmentation, Set};
 pub use split::{Split, UnknownSplit};
 pub use stored::{Carve, CarveSource, Channels, Columns, Fault, Hub, Splits, Stored, Validation};
+pub use task::TaskKind;

@@ -4,10 +4,10 @@ use serde::Deserialize;
 use serde::de::{self, Deserializer};
 
 use crate::ExpectedFile;
-use crate::task::TaskKind;
-use crate::scenes::Scenes;
 use crate::label::{BoxColumns, BoxForm, ClassColumns, MaskColumns, PointColumns};
+use crate::scenes::Scenes;
 use crate::stored::{Channels, Columns, Fault, Hub, Splits, Validation};
+use crate::task::TaskKind;
 
 /// The manifest of a set with files: which columns there are depends on the task.
 #[derive(Deserialize)]

@@ -3,8 +3,8 @@
 use data::augment::Augmentation;
 use serde::{Deserialize, Serialize};
 use settings::{Mistake, above, among, within};
-use train::at_least_one_example;
 use std::ops::Range;
+use train::at_least_one_example;
 use vision::BackboneConfig;
 
 /// The `[task]` table of a configuration.

@@ -8,11 +8,14 @@
 
 mod axis;
 mod forest;
+mod theme;
 
 pub use forest::{Effect, Effects, Forest, Tone};
+pub use theme::{Theme, palette};
 
 use axis::Axis;
 use std::fmt::Write;
+use theme::colours;
 
 /// Units of the drawing; text of 16 of them stays legible on a phone, where half of them fit.
 const WIDTH: f64 = 720.0;
@@ -114,39 +117,6 @@ pub struct Point {
     pub high: f64,
 }
 
-/// Colours for a page's background; the drawing itself has none.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Theme {
-    /// Dark on light.
-    Light,
-    /// Light on dark.
-    Dark,
-}
-
-impl Theme {
-    fn text(self) -> &'static str {
-        if self == Self::Light { "#1f2328" } else { "#f0f6fc" }
-    }
-
-    fn faint(self) -> &'static str {
-        if self == Self::Light { "#59636e" } else { "#a6adb5" }
-    }
-
-    fn grid(self) -> &'static str {
-        if self == Self::Light { "#d1d9e0" } else { "#3d444d" }
-    }
-
-    /// Okabe and Ito's palette, which most colour-blind readers can tell apart, without the
-    /// colours that vanish on the background.
-    fn line(self, style: usize) -> &'static str {
-        let colours: [&str; MOST_LINES] = match self {
-            Self::Light => ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#1f2328", "#8b949e"],
-            Self::Dark => ["#56b4e9", "#e69f00", "#009e73", "#cc79a7", "#d55e00", "#f0e442", "#f0f6fc", "#8b949e"],
-        };
-        colours[style % colours.len()]
-    }
-}
-
 /// How a line of a drawing begins that holds the values of a curve.
 const VALUES: &str = "<g class=\"values\"";
 
@@ -226,25 +196,9 @@ pub fn inline(drawing: &str, prefix: &str) -> String {
         .replace(" id=\"", &format!(" id=\"{prefix}"))
         .replace("=\"title desc\"", &format!("=\"{prefix}title {prefix}desc\""))
         .replace("=\"url(#", &format!("=\"url(#{prefix}"));
-    let colours = colours().into_iter();
-    colours.fold(drawing, |drawing, (name, light, _)| {
+    colours().into_iter().fold(drawing, |drawing, (name, light, _)| {
         drawing.replace(&format!("=\"{light}\""), &format!("=\"var(--{name})\""))
     })
-}
-
-/// The colours of drawings as CSS variables, for both schemes of a page: `--text`, `--faint`, `--grid`, `--line-0`, ….
-pub fn palette() -> String {
-    colours().into_iter().map(|(name, light, dark)| format!("  --{name}: light-dark({light}, {dark});\n")).collect()
-}
-
-/// Name, light and dark of each colour.
-fn colours() -> Vec<(String, &'static str, &'static str)> {
-    let of = |name: &str, colour: &dyn Fn(Theme) -> &'static str| {
-        (name.to_owned(), colour(Theme::Light), colour(Theme::Dark))
-    };
-    let fixed = [of("text", &Theme::text), of("faint", &Theme::faint), of("grid", &Theme::grid)];
-    let lines = (0..MOST_LINES).map(|style| of(&format!("line-{style}"), &|theme: Theme| theme.line(style)));
-    fixed.into_iter().chain(lines).collect()
 }
 
 /// The points of a curve that can be drawn, as `[x, y, low, high]` in units of the drawing.

@@ -22,12 +22,16 @@ impl Method {
                 Self::WeightDecay(WeightDecay { form, .. })
                 | Self::WeightStandardization(WeightStandardization { form, .. }),
                 _,
-            ) if projects && *form != Form::Own => Some(("that scales decay where it projects", "use `form = \"own\"`")),
+            ) if projects && *form != Form::Own => {
+                Some(("that scales decay where it projects", "use `form = \"own\"`"))
+            }
             (
                 Self::WeightDecay(WeightDecay { form: Form::Corrected, .. })
                 | Self::WeightStandardization(WeightStandardization { form: Form::Corrected, .. }),
                 _,
-            ) if rule.lr() == 0.0 => Some(("corrected decay is relative to the optimizer's `lr`", "use an `lr` above 0")),
+            ) if rule.lr() == 0.0 => {
+                Some(("corrected decay is relative to the optimizer's `lr`", "use an `lr` above 0"))
+            }
             (Self::Rotational(_) | Self::Hyperball, _) if projects => {
                 Some(("both remove the part of the update along the weight", "use `sgd` or `adamw`"))
             }
@@ -35,9 +39,10 @@ impl Method {
                 Some(("the angle is known for heavy-ball momentum", "use `dampening = 0` and `nesterov = false`"))
             }
             (Self::Wrs(Wrs { rate: Rate::Matched { .. }, .. }), _) => match rule {
-                Rule::Sgd(Sgd { dampening, nesterov, .. }) if *dampening != 0.0 || *nesterov => {
-                    Some(("a matched rate is known for heavy-ball momentum", "use `dampening = 0` and `nesterov = false`"))
-                }
+                Rule::Sgd(Sgd { dampening, nesterov, .. }) if *dampening != 0.0 || *nesterov => Some((
+                    "a matched rate is known for heavy-ball momentum",
+                    "use `dampening = 0` and `nesterov = false`",
+                )),
                 Rule::Sgd(_) | Rule::Adam(_) | Rule::AdamW(_) => None,
                 _ => Some(("a matched rate is known for `sgd`, `adam` and `adamw`", "use `rate = \"own\"`")),
             },

@@ -25,9 +25,9 @@ mod treatment;
 mod weight;
 
 pub use base::{Adam, AdamP, Base, Muon, Nero, OPTIMIZERS, OptimizerInfo, Rule, Sgd, Sgdp};
+pub use catalogue::catalogue;
 pub use diagnostics::{Before, LayerNorms};
 pub use error::Error;
-pub use catalogue::catalogue;
 pub use list::{Choices, Info};
 pub use method::{
     Filter, Form, GradientCentralization, Granularity, Interval, METHODS, Method, MethodInfo, MomentumState, NormRule,

@@ -451,12 +451,21 @@ mod tests {
     fn mistakes_are_named() {
         let message = |json| method(json).unwrap_err().to_string();
         assert!(message(json!({"name": "weigth-decay"})).contains("did you mean `weight-decay`?"));
-        assert!(message(json!({"name": "none", "decay": 1})).contains("`decay`: expected no key, found one that is not known"));
+        assert!(
+            message(json!({"name": "none", "decay": 1}))
+                .contains("`decay`: expected no key, found one that is not known")
+        );
         assert!(message(json!({"name": "weight-decay", "lambda": 1})).contains("`decay`"));
         assert!(message(json!({"name": "weight-decay", "decay": -1})).contains("at least 0"));
-        assert!(message(json!({"name": "weight-decay", "decay": "much"})).contains("`decay`: expected a number, found \"much\""));
+        assert!(
+            message(json!({"name": "weight-decay", "decay": "much"}))
+                .contains("`decay`: expected a number, found \"much\"")
+        );
         assert!(message(json!({"name": "weight-decay", "form": "loose"})).contains("`form`: expected "));
-        assert!(message(json!({"name": "wrs", "granularity": "channel"})).contains("`granularity`: expected `filter` or `layer`, found `channel`"));
+        assert!(
+            message(json!({"name": "wrs", "granularity": "channel"}))
+                .contains("`granularity`: expected `filter` or `layer`, found `channel`")
+        );
         assert!(message(json!({"name": "wrs", "target": {"constant": 0}})).contains("above 0"));
         assert!(message(json!({"name": "wrs", "interval": {"steps": 0}})).contains("at least 1"));
         assert!(message(json!({"name": "wrs", "rate": {"matched": {"lr": -1, "decay": 0}}})).contains("matched.lr"));

@@ -180,7 +180,9 @@ impl<'de> VariantAccess<'de> for Variant {
 
     fn struct_variant<V: Visitor<'de>>(self, _: &'static [&'static str], visitor: V) -> Result<V::Value, Mistake> {
         match self.settings {
-            Some(settings) => Reader(settings).deserialize_any(visitor).map_err(|mistake| mistake.inside(&self.variant)),
+            Some(settings) => {
+                Reader(settings).deserialize_any(visitor).map_err(|mistake| mistake.inside(&self.variant))
+            }
             None => Err(Mistake::new(self.variant, "a table of settings", "the name alone")),
         }
     }

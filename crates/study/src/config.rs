@@ -187,7 +187,10 @@ impl Config {
             Some(margin) => settings::above("margin", margin, 0.0),
             None => Ok(()),
         };
-        problem.map_err(|mistake| config.error(&["tuning", mistake.key.as_deref().unwrap_or_default()], mistake.clone()))?;
+        problem.map_err(|mistake| {
+            let key = mistake.key.clone().unwrap_or_default();
+            config.error(&["tuning", &key], mistake)
+        })?;
         for seeds in std::iter::once(&config.form.seeds).chain(&quick_seeds) {
             config.check_seeds(seeds).map_err(|mistake| config.error(&["tuning", "seeds"], mistake))?;
         }
@@ -283,7 +286,9 @@ impl Config {
             if let Some(trials) = tuning.trials.filter(|trials| !tuning.unequal && !matched && *trials != tried.len()) {
                 let expected = format!("{trials} settings, as `trials` in `[tuning]` says");
                 let mistake = Mistake::new("search", expected, tried.len());
-                return Err(error(mistake.with_hint("search ranges, or lists of which there are as many combinations")));
+                return Err(error(
+                    mistake.with_hint("search ranges, or lists of which there are as many combinations"),
+                ));
             }
             for setting in tried {
                 let mut spec = spec.clone();
@@ -358,7 +363,8 @@ impl Config {
     fn search(&self, method: usize, search: Option<Value>, selection: &Selection) -> Result<Search, ConfigError> {
         let Some(search) = search else { return Ok(Search::new()) };
         let read = Search::deserialize(&search).map_err(|_| {
-            let expected = "for each key a list of values, or a range such as { log = [1e-3, 1.0] } or { linear = [0.0, 0.9] }";
+            let expected =
+                "for each key a list of values, or a range such as { log = [1e-3, 1.0] } or { linear = [0.0, 0.9] }";
             self.error(&["method", &method.to_string(), "search"], Mistake::new("search", expected, &search))
         })?;
         let free = |key: &String| !selection.quick && selection.set.iter().all(|(set, _)| set != key);

@@ -98,7 +98,9 @@ pub(crate) fn settings(
     let (mut lists, mut ranges) = (Vec::new(), Vec::new());
     for (key, values) in search {
         match values {
-            Values::List(values) if values.is_empty() => return Err(Mistake::new(key, "values to try", "an empty list")),
+            Values::List(values) if values.is_empty() => {
+                return Err(Mistake::new(key, "values to try", "an empty list"));
+            }
             Values::List(values) => lists.push((key, values)),
             Values::Range(range) => {
                 range.check(key)?;

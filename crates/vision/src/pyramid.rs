@@ -36,7 +36,10 @@ impl Pyramid {
         let PyramidConfig { channels, norm, extra } = config;
         if inputs.is_empty() || channels == 0 {
             let found = format!("{inputs:?} and {channels}");
-            return Err(Error::settings("feature pyramid", Mistake::of_all("stages, and `channels` of at least 1", found)));
+            return Err(Error::settings(
+                "feature pyramid",
+                Mistake::of_all("stages, and `channels` of at least 1", found),
+            ));
         }
         let layers = |name: &str, inputs: &[usize], kernel: usize, stride: usize| {
             let params = params.pp(name);

@@ -95,14 +95,22 @@ fn mistakes_are_named_with_their_key() {
             density(json!({"adaptive": {"largest": 1e4}})),
             "`loss.density.spread.adaptive.largest`: expected 0 to 1000, found 10000",
         ),
-        ("/loss", density(json!({"gaussian": {}})), "`loss.density.spread`: expected `fixed` or `adaptive`, found `gaussian`"),
+        (
+            "/loss",
+            density(json!({"gaussian": {}})),
+            "`loss.density.spread`: expected `fixed` or `adaptive`, found `gaussian`",
+        ),
         ("/loss", json!({"bayesian": {"sigma": 0}}), "`loss.bayesian.sigma`: expected 0.1 to 1000, found 0"),
         (
             "/loss",
             json!({"bayesian": {"background": -0.1}}),
             "`loss.bayesian.background`: expected 0 to 10, found -0.1",
         ),
-        ("/loss", json!({"bayesian": {"stride": 8}}), "`loss.bayesian.stride`: expected the key `sigma` or `background`, found one that is not known"),
+        (
+            "/loss",
+            json!({"bayesian": {"stride": 8}}),
+            "`loss.bayesian.stride`: expected the key `sigma` or `background`, found one that is not known",
+        ),
         (
             "/loss",
             matching(json!({"transport": -1})),

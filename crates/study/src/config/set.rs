@@ -48,7 +48,8 @@ pub(super) fn set(spec: &mut Spec, key: &str, value: Value) -> Result<(), Mistak
         ("method", _) => &mut spec.method,
         _ => {
             let near = nearest(section, SECTIONS.into_iter().chain(["dataset", "rest_decay"]));
-            let mistake = no_key(&format!("dataset, rest_decay, or a key in {}, such as optimizer.lr", SECTIONS.join(", ")));
+            let mistake =
+                no_key(&format!("dataset, rest_decay, or a key in {}, such as optimizer.lr", SECTIONS.join(", ")));
             return Err(Mistake { hint: near.map(|near| format!("did you mean `{near}`?")), ..mistake });
         }
     };

@@ -74,7 +74,10 @@ fn mistakes_say_where_they_are() {
     let message = |text: &str| config(text).unwrap_err().to_string();
     assert!(message("dataset = 3").contains("line 1"), "{}", message("dataset = 3"));
     assert!(message(&TEXT.replace("rest_decay", "restdecay")).contains("unknown field `restdecay`"));
-    assert!(message(&TEXT.replace("seeds = [0, 1]", "seeds = []")).contains("line 3: `seeds`: expected at least one entry, found none"));
+    assert!(
+        message(&TEXT.replace("seeds = [0, 1]", "seeds = []"))
+            .contains("line 3: `seeds`: expected at least one entry, found none")
+    );
     let infinite = message(&TEXT.replace("lr = 0.1", "lr = nan"));
     assert_eq!(infinite, "c.toml: line 12: `lr`: expected a finite number, found nan");
     let grid = |text: &str| config(text).unwrap().grid(&Selection::default()).unwrap_err().to_string();
@@ -82,7 +85,10 @@ fn mistakes_say_where_they_are() {
         grid(&TEXT.replace("\"optimizer.lr\"", "\"optimiser.lr\""))
             .starts_with("c.toml: line 20: `optimiser.lr`: expected dataset, rest_decay, or a key in task, ")
     );
-    assert!(grid(&TEXT.replace("[0.1, 0.2]", "0.1")).contains("`search`: expected for each key a list of values, or a range"));
+    assert!(
+        grid(&TEXT.replace("[0.1, 0.2]", "0.1"))
+            .contains("`search`: expected for each key a list of values, or a range")
+    );
     assert!(message(&TEXT.replace("seeds = [0]", "seeds = []")).contains("line 22: `seeds`: expected at least one"));
     let tuning = |tuning: &str| message(&TEXT.replace("[train]", &format!("[tuning]\n{tuning}\n[train]")));
     assert!(tuning("seeds = []").contains("line 8: `seeds`: expected at least one entry"));
@@ -231,7 +237,10 @@ fn mistakes_in_the_optimizer_of_a_method_say_where_they_are() {
     let expected = "c.toml: line 16: `optimizer`: expected a table, such as { lr = 0.1 }, found 0.2";
     assert_eq!(grid(&text, &Selection::default()), expected);
     let text = OPTIMIZERS.replace("optimizer.lr = 0.5", "optimizer.name = \"nero\"");
-    assert!(grid(&text, &quick).starts_with("c.toml: line 27: `optimizer`: expected an optimizer that a method uses, found \"nero\""));
+    assert!(
+        grid(&text, &quick)
+            .starts_with("c.toml: line 27: `optimizer`: expected an optimizer that a method uses, found \"nero\"")
+    );
     let set = Selection { set: vec![("method.optimizer.lr".into(), json!(1))], ..Selection::default() };
     assert!(grid(OPTIMIZERS, &set).contains("a method's optimizer is set as optimizer.lr"));
 }
