@@ -75,7 +75,7 @@ mod tests {
         let normalization = Normalization { running_mean, running_var: running_var.clone(), bias: None };
         params.set_role("weight", Role::ScaleInvariant(vec![normalization])).unwrap();
         let sgd = Sgd { momentum: 0.0, ..Sgd::default() };
-        let mut optimizer = Optimizer::new(&params, sgd, method(strength).unwrap(), 0.0).unwrap();
+        let mut optimizer = Optimizer::new(&params.with_method(method(strength).unwrap()), sgd, 0.0).unwrap();
         // The gradient is −1 everywhere, so the weight becomes 1 + 3.
         let gradients = (weight.sum_all().unwrap() * -1.0).unwrap().backward().unwrap();
         optimizer.step(&gradients, 3.0).unwrap();

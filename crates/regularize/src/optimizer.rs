@@ -34,7 +34,7 @@ pub struct Optimizer {
 }
 
 impl Optimizer {
-    /// An optimizer of the trainable parameters of `params`. Where the method rescales, it does so here
+    /// An optimizer of the trainable parameters of `params`, under their [method](Params::method). Where that rescales, it does so here
     /// for the first time.
     ///
     /// `rest_decay` is the decay of parameters that are not scale-invariant; see [`Method`].
@@ -43,15 +43,15 @@ impl Optimizer {
     ///
     /// Where a setting is out of range, `base` and `method` make no sense together, or the method needs
     /// parameters made [`Params::with_method`].
-    pub fn new(params: &Params, base: impl Into<Base>, method: Method, rest_decay: f64) -> Result<Self, Error> {
-        let base = base.into();
+    pub fn new(params: &Params, base: impl Into<Base>, rest_decay: f64) -> Result<Self, Error> {
+        let (base, method) = (base.into(), params.method());
         base.check()?;
         method.check()?;
         method.check_with(&base)?;
         let decays = settings::at_least("rest_decay", rest_decay, 0.0);
         decays.map_err(|mistake| Error::settings("optimizer", mistake))?;
-        for Parameter { name, role, .. } in params.trainable() {
-            if matches!(role, Role::ScaleInvariant(_)) && params.seen(&name) != method.reparametrization() {
+        for Parameter { name, role, seen, .. } in params.trainable() {
+            if matches!(role, Role::ScaleInvariant(_)) && seen != method.reparametrization() {
                 let message = format!(
                     "the network does not see it as method `{}` needs it; make it with `Params::scale_invariant`, from \
                      parameters `with_method` this one",
@@ -122,10 +122,10 @@ impl Optimizer {
     /// `None` where [`Base::sam_rho`] is none.
     ///
     /// ```
-    /// # use regularize::{Base, Error, Method, Optimizer, Params, Sgd};
+    /// # use regularize::{Base, Error, Optimizer, Params, Sgd};
     /// # fn train(params: &Params, loss: impl Fn() -> candle_core::Result<candle_core::Tensor>) -> Result<(), Error> {
     /// let base = Base { sam_rho: Some(0.05), ..Sgd::default().into() };
-    /// let mut optimizer = Optimizer::new(params, base, Method::None, 5e-4)?;
+    /// let mut optimizer = Optimizer::new(params, base, 5e-4)?;
     /// let mut gradients = loss()?.backward()?;
     /// if let Some(perturbed) = optimizer.perturb(&gradients)? {
     ///     gradients = loss()?.backward()?;

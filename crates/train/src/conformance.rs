@@ -164,7 +164,7 @@ pub fn a_resumed_run_gives_the_same_weights<T: Task>(root: &Root, spec: &Spec) -
 pub fn kernels_and_threads_give_the_same_bits<T: Task>(root: &Root, spec: &Spec) -> Result<()> {
     let steps = || -> Result<(String, Vec<f64>)> {
         let opened = open::<T>(root, spec)?;
-        let mut optimizer = Optimizer::new(&opened.params, opened.planned.base, opened.planned.method, 0.0)?;
+        let mut optimizer = Optimizer::new(&opened.params, opened.planned.base, 0.0)?;
         let mut losses = Vec::new();
         for start in [0, 8] {
             let loss = opened.task.loss(&opened.model, &opened.batch(Split::Train, start, 8)?)?;
@@ -296,7 +296,7 @@ pub fn declared_scale_invariance_is_real<T: Task>(root: &Root, spec: &Spec) -> R
 pub fn one_batch_can_be_learnt<T: Task>(root: &Root, spec: &Spec) -> Result<()> {
     let opened = open::<T>(root, spec)?;
     let batch = opened.batch(Split::Train, 0, 16)?;
-    let mut optimizer = Optimizer::new(&opened.params, opened.planned.base, opened.planned.method, 0.0)?;
+    let mut optimizer = Optimizer::new(&opened.params, opened.planned.base, 0.0)?;
     let first = opened.loss(&batch)?;
     let mut last = first;
     for _ in 0..100 {

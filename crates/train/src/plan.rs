@@ -109,7 +109,7 @@ impl<T: Task> Planned<T> {
 
     /// No parameters yet, for the seed and the method of the run.
     pub fn params(&self) -> Params {
-        Params::new(self.spec.seed, &self.settings.engine.device()).with_method(&self.method)
+        Params::new(self.spec.seed, &self.settings.engine.device()).with_method(self.method)
     }
 }
 

@@ -136,7 +136,7 @@ impl<'a, T: Task> Run<'a, T> {
             Some(regularize::Error::Settings { mistake, .. }) => Error::spec("task", mistake.clone()),
             _ => Error::spec("task", Mistake::of_all("settings of a network that can be made", format!("{error:#}"))),
         })?;
-        let mut optimizer = Optimizer::new(&params, planned.base, planned.method, planned.spec.rest_decay)?;
+        let mut optimizer = Optimizer::new(&params, planned.base, planned.spec.rest_decay)?;
         let start_norms = params.filter_norms()?;
         let Loaded { saved, faults } = checkpoint::load(folder, &planned.id, &params, &mut optimizer)?;
         let (mut progress, log) = match saved {

@@ -51,7 +51,7 @@ use std::fmt::Debug;
 /// }
 ///
 /// fn optimizer(params: &Params) -> Result<Optimizer, Error> {
-///     Optimizer::new(params, Sgd::default(), Method::norm_rule(Ceiling), 5e-4)
+///     Optimizer::new(&params.with_method(Method::norm_rule(Ceiling)), Sgd::default(), 5e-4)
 /// }
 /// ```
 pub trait NormRule: Debug + Send + Sync {
