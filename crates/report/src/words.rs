@@ -26,8 +26,13 @@ pub(super) fn estimate(mean: f64, interval: Option<Interval>, headline: &Headlin
             let digits = decimals(half, headline);
             format!("{} ± {half:.digits$}", fixed(mean, digits))
         }
-        None => format!("{} ± {NOTHING}", fixed(mean, if is_percentage(headline) { 1 } else { 2 })),
+        None => format!("{} ± {NOTHING}", point(mean, headline)),
     }
+}
+
+/// `91.2`, without a word on how well it is known.
+pub(super) fn point(mean: f64, headline: &Headline) -> String {
+    fixed(mean, if is_percentage(headline) { 1 } else { 2 })
 }
 
 /// `+0.42 [−0.10, +0.94]`.
