@@ -11,11 +11,10 @@ mod forest;
 mod theme;
 
 pub use forest::{Effect, Effects, Forest, Tone};
-pub use theme::{Theme, palette};
+pub use theme::{Medium, Theme, palette};
 
 use axis::Axis;
 use std::fmt::Write;
-use theme::colours;
 
 /// Units of the drawing; text of 16 of them stays legible on a phone, where half of them fit.
 const WIDTH: f64 = 720.0;
@@ -40,6 +39,7 @@ const FONTS: &str = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Ne
 const DASHES: [&str; 4] = ["", "9 4", "2 4", "12 4 2 4"];
 
 /// One or more panels, one above the other.
+#[derive(Debug, Clone, PartialEq)]
 pub struct Figure {
     /// Text alternative, short.
     pub title: String,
@@ -52,6 +52,7 @@ pub struct Figure {
 }
 
 /// A plot with its axes.
+#[derive(Debug, Clone, PartialEq)]
 pub struct Panel {
     /// What is up, above the plot.
     pub y: String,
@@ -121,6 +122,7 @@ pub struct Point {
 const VALUES: &str = "<g class=\"values\"";
 
 /// What a report shows as a picture.
+#[derive(Debug, Clone, PartialEq)]
 pub enum Drawing {
     /// Line charts.
     Figure(Figure),
@@ -145,60 +147,45 @@ impl Drawing {
         }
     }
 
-    /// As SVG, with an invisible target for each point that says its values: [`still`] makes it a file's text, [`inline`] a
-    /// part of a page.
-    pub fn svg(&self, theme: Theme) -> String {
+    /// As SVG; on a page with an invisible target for each point that says its values.
+    pub fn svg(&self, medium: Medium<'_>) -> String {
         match self {
-            Self::Figure(figure) => svg(figure, theme),
-            Self::Forest(forest) => forest::svg(forest, theme),
+            Self::Figure(figure) => svg(figure, medium),
+            Self::Forest(forest) => forest::svg(forest, medium),
         }
     }
 }
 
 /// What a drawing of `height` begins with.
-fn begin(title: &str, description: &str, height: f64, theme: Theme) -> String {
+fn begin(title: &str, description: &str, height: f64, medium: Medium<'_>) -> String {
+    let [name, text] = ["title", "desc"].map(|name| medium.id(name));
     format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{WIDTH}\" height=\"{height}\" \
-         viewBox=\"0 0 {WIDTH} {height}\" role=\"img\" aria-labelledby=\"title desc\" \
+         viewBox=\"0 0 {WIDTH} {height}\" role=\"img\" aria-labelledby=\"{name} {text}\" \
          font-family=\"{FONTS}\" font-size=\"{FONT}\" fill=\"{}\">\n\
-         <title id=\"title\">{}</title>\n<desc id=\"desc\">{}</desc>\n",
-        theme.text(),
+         <title id=\"{name}\">{}</title>\n<desc id=\"{text}\">{}</desc>\n",
+        medium.text(),
         escape(title),
         escape(description),
     )
 }
 
-fn svg(figure: &Figure, theme: Theme) -> String {
+fn svg(figure: &Figure, medium: Medium<'_>) -> String {
     let height = (ABOVE + PLOT + BELOW) * figure.panels.len() as f64;
-    let mut out = begin(&figure.title, &figure.description, height, theme);
+    let mut out = begin(&figure.title, &figure.description, height, medium);
     let right = WIDTH - labels_width(figure);
     let all: Vec<&Line> = figure.panels.iter().flat_map(|panel| &panel.lines).collect();
     for (number, panel) in figure.panels.iter().enumerate() {
         let top = ABOVE + (ABOVE + PLOT + BELOW) * number as f64;
         let own: Vec<&Line> = panel.lines.iter().collect();
         let y = Axis::vertical(panel, if figure.same_height { &all } else { &own }, top + PLOT, top);
-        let curves = draw(&mut out, panel, &y, number, (top, right), theme);
-        labels(&mut out, panel, &curves, (top, right), theme);
-        values(&mut out, panel, &y, (top, right));
+        let curves = draw(&mut out, panel, &y, number, (top, right), medium);
+        labels(&mut out, panel, &curves, (top, right), medium);
+        if medium.has_pointer() {
+            values(&mut out, panel, &y, (top, right));
+        }
     }
     out + "</svg>\n"
-}
-
-/// `drawing` as an image, which cannot answer a pointer: without the values of its points.
-pub fn still(drawing: &str) -> String {
-    drawing.split_inclusive('\n').filter(|line| !line.starts_with(VALUES)).collect()
-}
-
-/// The light `drawing` as an element of a page: its colours are the variables of [`palette`], its ids begin with `prefix`.
-pub fn inline(drawing: &str, prefix: &str) -> String {
-    // Quotes of texts are escaped, so what is replaced is markup.
-    let drawing = drawing
-        .replace(" id=\"", &format!(" id=\"{prefix}"))
-        .replace("=\"title desc\"", &format!("=\"{prefix}title {prefix}desc\""))
-        .replace("=\"url(#", &format!("=\"url(#{prefix}"));
-    colours().into_iter().fold(drawing, |drawing, (name, light, _)| {
-        drawing.replace(&format!("=\"{light}\""), &format!("=\"var(--{name})\""))
-    })
 }
 
 /// The points of a curve that can be drawn, as `[x, y, low, high]` in units of the drawing.
@@ -211,29 +198,30 @@ fn draw(
     y: &Axis,
     number: usize,
     (top, right): (f64, f64),
-    theme: Theme,
+    medium: Medium<'_>,
 ) -> Vec<Curve> {
     let x = Axis::horizontal(panel, LEFT, right);
 
-    text(out, 4.0, top - 22.0, "start", theme.text(), &panel.y);
+    text(out, 4.0, top - 22.0, "start", medium.text(), &panel.y);
     for tick in y.ticks() {
         let at = y.at(tick);
-        line(out, (LEFT, at), (right, at), theme.grid(), 1.0, "");
-        text(out, LEFT - 8.0, at + 5.5, "end", theme.faint(), &y.label(tick));
+        line(out, (LEFT, at), (right, at), medium.grid(), 1.0, "");
+        text(out, LEFT - 8.0, at + 5.5, "end", medium.faint(), &y.label(tick));
     }
     for tick in x.ticks() {
         let at = x.at(tick);
-        line(out, (at, top + PLOT), (at, top + PLOT + 5.0), theme.faint(), 1.0, "");
-        text(out, at, top + PLOT + 23.0, "middle", theme.faint(), &x.label(tick));
+        line(out, (at, top + PLOT), (at, top + PLOT + 5.0), medium.faint(), 1.0, "");
+        text(out, at, top + PLOT + 23.0, "middle", medium.faint(), &x.label(tick));
     }
-    line(out, (LEFT, top + PLOT), (right, top + PLOT), theme.faint(), 1.0, "");
-    text(out, (LEFT + right) / 2.0, top + PLOT + 44.0, "middle", theme.faint(), &panel.x);
+    line(out, (LEFT, top + PLOT), (right, top + PLOT), medium.faint(), 1.0, "");
+    text(out, (LEFT + right) / 2.0, top + PLOT + 44.0, "middle", medium.faint(), &panel.x);
 
+    let plot = medium.id(&format!("plot{number}"));
     // Dots and strokes may stand out at each side.
     let _ = writeln!(
         out,
-        "<clipPath id=\"plot{number}\"><rect x=\"{}\" y=\"{}\" width=\"{:.1}\" height=\"{}\"/></clipPath>\n\
-         <g clip-path=\"url(#plot{number})\">",
+        "<clipPath id=\"{plot}\"><rect x=\"{}\" y=\"{}\" width=\"{:.1}\" height=\"{}\"/></clipPath>\n\
+         <g clip-path=\"url(#{plot})\">",
         LEFT - 4.0,
         top - 4.0,
         right - LEFT + 8.0,
@@ -241,13 +229,13 @@ fn draw(
     );
     let curves: Vec<Curve> = panel.lines.iter().map(|line| project(line, &x, y)).collect();
     for (line, curve) in panel.lines.iter().zip(&curves) {
-        band(out, curve, theme.line(line.style));
+        band(out, curve, medium.line(line.style));
     }
     // The first line, which is the best, comes last and so on top.
     for (line, curve) in panel.lines.iter().zip(&curves).rev() {
         let dots = if curve.len() <= MOST_DOTS || !line.joined { curve.as_slice() } else { &[] };
         for [x, y, ..] in dots {
-            dot(out, *x, *y, theme.line(line.style));
+            dot(out, *x, *y, medium.line(line.style));
         }
         if !line.joined {
             continue;
@@ -256,7 +244,7 @@ fn draw(
         let _ = writeln!(
             out,
             "<path d=\"M{path}\" fill=\"none\" stroke=\"{}\" stroke-width=\"2.5\" stroke-linejoin=\"round\"{}/>",
-            theme.line(line.style),
+            medium.line(line.style),
             dashes(line.style)
         );
     }
@@ -311,7 +299,7 @@ fn band(out: &mut String, points: &[[f64; 4]], colour: &str) {
 }
 
 /// Labels at the ends of the lines, moved apart where they would overlap.
-fn labels(out: &mut String, panel: &Panel, curves: &[Curve], (top, right): (f64, f64), theme: Theme) {
+fn labels(out: &mut String, panel: &Panel, curves: &[Curve], (top, right): (f64, f64), medium: Medium<'_>) {
     let ends =
         panel.lines.iter().zip(curves).filter_map(|(line, curve)| curve.last().map(|end| (line, end[0], end[1])));
     let mut ends: Vec<(&Line, f64, f64)> = ends.collect();
@@ -320,7 +308,7 @@ fn labels(out: &mut String, panel: &Panel, curves: &[Curve], (top, right): (f64,
     let wanted: Vec<f64> = ends.iter().map(|(.., y)| y.clamp(top, top + PLOT)).collect();
     let places = axis::spread(&wanted, &heights, top - ABOVE + 4.0, top + PLOT + BELOW - 4.0);
     for ((curve, x, y), place) in ends.into_iter().zip(places) {
-        let colour = theme.line(curve.style);
+        let colour = medium.line(curve.style);
         let sample = right + LEADER;
         // A line that left the plot has no end to lead from.
         if curve.joined && (top - 1.0..=top + PLOT + 1.0).contains(&y) {
@@ -334,7 +322,7 @@ fn labels(out: &mut String, panel: &Panel, curves: &[Curve], (top, right): (f64,
         let parts = in_two(&curve.label);
         let first = place + 5.5 - 9.5 * (parts.len() - 1) as f64;
         for (i, part) in parts.iter().enumerate() {
-            let colour = if i == 0 { theme.text() } else { theme.faint() };
+            let colour = if i == 0 { medium.text() } else { medium.faint() };
             text(out, sample + SAMPLE + 7.0, first + 19.0 * i as f64, "start", colour, part);
         }
     }
@@ -408,7 +396,7 @@ mod tests {
 
     #[test]
     fn each_point_says_what_it_is() {
-        let drawing = svg(&figure(), Theme::Light);
+        let drawing = svg(&figure(), Medium::Page("f1-"));
         let titles: Vec<&str> =
             drawing.split("<title>").skip(1).filter_map(|rest| Some(rest.split_once("</title>")?.0)).collect();
         assert_eq!(
@@ -420,14 +408,14 @@ mod tests {
                 "a &lt;b id=&quot;x&quot;&gt; &amp; c&#10;epoch 2&#10;accuracy % 0.6667, 0.5667 to 0.7667",
             ]
         );
-        let file = still(&drawing);
+        let file = svg(&figure(), Medium::File(Theme::Light));
         assert!(!file.contains("values") && !file.contains("epoch 1"), "{file}");
         assert!(drawing.len() > file.len() && file.ends_with("</svg>\n"));
     }
 
     #[test]
     fn a_drawing_on_a_page_has_ids_of_its_own_and_no_colours() {
-        let inline = inline(&svg(&figure(), Theme::Light), "f1-");
+        let inline = svg(&figure(), Medium::Page("f1-"));
         for markup in [
             "aria-labelledby=\"f1-title f1-desc\"",
             "<title id=\"f1-title\">",
@@ -443,13 +431,9 @@ mod tests {
         assert!(inline.contains("&lt;b id=&quot;x&quot;&gt;"), "a label is no markup: {inline}");
     }
 
-    /// In light drawings a colour is told by its value.
     #[test]
-    fn colours_that_are_the_same_in_light_are_the_same_in_dark() {
-        for (name, light, dark) in colours() {
-            let (first, _, same) = colours().into_iter().find(|(_, other, _)| *other == light).unwrap();
-            assert_eq!(dark, same, "{name} and {first}");
-        }
+    fn the_palette_has_both_schemes() {
         assert!(palette().starts_with("  --text: light-dark(#1f2328, #f0f6fc);\n"), "{}", palette());
+        assert_eq!(palette().lines().count(), 3 + MOST_LINES);
     }
 }

@@ -12,21 +12,21 @@ pub enum Theme {
 }
 
 impl Theme {
-    pub(crate) fn text(self) -> &'static str {
+    fn text(self) -> &'static str {
         if self == Self::Light { "#1f2328" } else { "#f0f6fc" }
     }
 
-    pub(crate) fn faint(self) -> &'static str {
+    fn faint(self) -> &'static str {
         if self == Self::Light { "#59636e" } else { "#a6adb5" }
     }
 
-    pub(crate) fn grid(self) -> &'static str {
+    fn grid(self) -> &'static str {
         if self == Self::Light { "#d1d9e0" } else { "#3d444d" }
     }
 
     /// Okabe and Ito's palette, which most colour-blind readers can tell apart, without the
     /// colours that vanish on the background.
-    pub(crate) fn line(self, style: usize) -> &'static str {
+    fn line(self, style: usize) -> &'static str {
         let colours: [&str; MOST_LINES] = match self {
             Self::Light => ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#1f2328", "#8b949e"],
             Self::Dark => ["#56b4e9", "#e69f00", "#009e73", "#cc79a7", "#d55e00", "#f0e442", "#f0f6fc", "#8b949e"],
@@ -35,15 +35,66 @@ impl Theme {
     }
 }
 
-/// The colours of drawings as CSS variables, for both schemes of a page: `--text`, `--faint`, `--grid`, `--line-0`, ….
-pub fn palette() -> String {
-    colours().into_iter().map(|(name, light, dark)| format!("  --{name}: light-dark({light}, {dark});\n")).collect()
+/// What a drawing is made for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Medium<'a> {
+    /// A file, in the colours of one theme; it cannot answer a pointer.
+    File(Theme),
+    /// A part of a page, whose ids begin so. Its colours are the variables of [`palette`], and its points say their values.
+    Page(&'a str),
 }
 
-/// Name, light and dark of each colour.
-pub(crate) fn colours() -> Vec<(String, &'static str, &'static str)> {
+impl Medium<'_> {
+    pub(crate) fn text(self) -> &'static str {
+        self.colour("var(--text)", Theme::text)
+    }
+
+    pub(crate) fn faint(self) -> &'static str {
+        self.colour("var(--faint)", Theme::faint)
+    }
+
+    pub(crate) fn grid(self) -> &'static str {
+        self.colour("var(--grid)", Theme::grid)
+    }
+
+    pub(crate) fn line(self, style: usize) -> &'static str {
+        const VARIABLES: [&str; MOST_LINES] = [
+            "var(--line-0)",
+            "var(--line-1)",
+            "var(--line-2)",
+            "var(--line-3)",
+            "var(--line-4)",
+            "var(--line-5)",
+            "var(--line-6)",
+            "var(--line-7)",
+        ];
+        self.colour(VARIABLES[style % MOST_LINES], |theme| theme.line(style))
+    }
+
+    fn colour(self, variable: &'static str, of: impl Fn(Theme) -> &'static str) -> &'static str {
+        match self {
+            Self::File(theme) => of(theme),
+            Self::Page(_) => variable,
+        }
+    }
+
+    /// The id of the drawing's part `name`.
+    pub(crate) fn id(self, name: &str) -> String {
+        match self {
+            Self::File(_) => name.to_owned(),
+            Self::Page(prefix) => format!("{prefix}{name}"),
+        }
+    }
+
+    pub(crate) fn has_pointer(self) -> bool {
+        matches!(self, Self::Page(_))
+    }
+}
+
+/// The colours of drawings as CSS variables, for both schemes of a page: `--text`, `--faint`, `--grid`, `--line-0`, ….
+pub fn palette() -> String {
     let of = |name: &str, colour: &dyn Fn(Theme) -> &'static str| {
-        (name.to_owned(), colour(Theme::Light), colour(Theme::Dark))
+        format!("  --{name}: light-dark({}, {});\n", colour(Theme::Light), colour(Theme::Dark))
     };
     let fixed = [of("text", &Theme::text), of("faint", &Theme::faint), of("grid", &Theme::grid)];
     let lines = (0..MOST_LINES).map(|style| of(&format!("line-{style}"), &|theme: Theme| theme.line(style)));
