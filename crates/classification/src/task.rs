@@ -118,7 +118,7 @@ impl Task for Classification {
         Ok(model.forward(&batch.images, Statistics::Running)?)
     }
 
-    fn truth(&self, batch: &Batch) -> Result<Tensor> {
+    fn perfect_prediction(&self, batch: &Batch) -> Result<Tensor> {
         let classes = self.set.classes().len();
         let one_hot = batch.labels.iter().flat_map(|label| (0..classes).map(move |c| f32::from(c == *label as usize)));
         let one_hot: Vec<f32> = one_hot.collect();

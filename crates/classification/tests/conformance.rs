@@ -54,7 +54,7 @@ fn weights_that_are_normalised_on_their_way_have_their_gradient_and_invariance()
     for method in ["weight-standardization", "weight-normalization", "forced-weight-normalization"] {
         let spec = compared(json!({"name": method}), json!({"name": "sgd", "lr": 0.05}));
         let checks = [
-            train::conformance::the_loss_has_the_gradient_that_differences_say::<Classification>,
+            train::conformance::loss_gradient_matches_finite_differences::<Classification>,
             train::conformance::declared_scale_invariance_is_real::<Classification>,
             train::conformance::one_batch_can_be_learnt::<Classification>,
         ];

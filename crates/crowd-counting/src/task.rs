@@ -176,7 +176,7 @@ impl Task for CrowdCounting {
         Ok(maps)
     }
 
-    fn truth(&self, batch: &Batch) -> Result<Vec<Map>> {
+    fn perfect_prediction(&self, batch: &Batch) -> Result<Vec<Map>> {
         Ok(batch.groups.iter().flat_map(|group| self.dots(group)).collect())
     }
 

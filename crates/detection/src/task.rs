@@ -159,7 +159,7 @@ impl Task for ObjectDetection {
         Ok(found.into_iter().zip(&batch.originals).map(|(found, original)| original.detections(found)).collect())
     }
 
-    fn truth(&self, batch: &Batch) -> Result<Vec<Vec<Detection>>> {
+    fn perfect_prediction(&self, batch: &Batch) -> Result<Vec<Vec<Detection>>> {
         let detection = |object: &Object| Detection { class: object.class, score: 1.0, corners: object.corners };
         let of = |original: &Original| original.objects.iter().filter(|o| !o.ignore).map(detection).collect();
         Ok(batch.originals.iter().map(of).collect())

@@ -14,6 +14,7 @@ mod method;
 pub mod methods {}
 mod optimizer;
 mod params;
+mod plan;
 mod sam;
 mod schedule;
 mod slot;
@@ -21,7 +22,6 @@ mod step;
 mod sums;
 mod table;
 mod tensors;
-mod treatment;
 mod weight;
 
 pub use base::{Adam, AdamP, Base, Muon, Nero, OPTIMIZERS, OptimizerInfo, Rule, Sgd, Sgdp};

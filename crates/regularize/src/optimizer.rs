@@ -113,7 +113,7 @@ impl Optimizer {
         }
         // A bias follows after its own update, wherever it stands.
         for (slot, factors) in self.slots.iter().zip(scaled) {
-            slot.follow(factors)?;
+            slot.rescale_statistics(factors)?;
         }
         Ok(())
     }
@@ -152,10 +152,10 @@ impl Optimizer {
     pub fn begin_epoch(&mut self) -> Result<(), Error> {
         self.epochs += 1;
         for slot in &mut self.slots {
-            if let Some((rescale, Interval::Epochs(interval))) = slot.treatment.rescale()
+            if let Some((rescale, Interval::Epochs(interval))) = slot.plan.rescale()
                 && self.epochs.is_multiple_of(interval)
             {
-                slot.follow(slot.rescale(&rescale, self.fused)?)?;
+                slot.rescale_statistics(slot.rescale(&rescale, self.fused)?)?;
             }
         }
         Ok(())
@@ -166,7 +166,7 @@ impl Optimizer {
     /// angle of a step where the method sets it.
     pub fn effective_lr(&self, name: &str, lr: f64, norm: f64) -> f64 {
         match self.slots.iter().find(|slot| slot.parameter.name == name) {
-            Some(slot) => slot.treatment.effective_lr(slot.lr(lr), norm),
+            Some(slot) => slot.plan.effective_lr(slot.lr(lr), norm),
             None => f64::NAN,
         }
     }
@@ -176,7 +176,7 @@ impl Optimizer {
     pub fn equilibrium_rotation(&self, lr: f64) -> Option<f64> {
         let mut slots = self.slots.iter();
         let slot = slots.find(|slot| matches!(slot.parameter.role, Role::ScaleInvariant(_)))?;
-        slot.treatment.rotation(lr)
+        slot.plan.rotation(lr)
     }
 
     /// By how many e-foldings decay alone would have shrunk the fourth power of the norm of scale-invariant weights in the
@@ -186,7 +186,7 @@ impl Optimizer {
     pub fn decay_efolds(&self, lr: f64) -> Option<f64> {
         let mut slots = self.slots.iter().filter(|_| self.method.decays());
         let slot = slots.find(|slot| matches!(slot.parameter.role, Role::ScaleInvariant(_)))?;
-        slot.treatment.decay_efolds(slot.lr(lr), self.root_second_moment)
+        slot.plan.decay_efolds(slot.lr(lr), self.root_second_moment)
     }
 
     /// Everything that must be kept, besides the parameters, to go on bit for bit.
@@ -246,7 +246,7 @@ impl Optimizer {
     /// Moves the sums of Adam's second moments where decay depends on them, and gives the root of their mean.
     fn measure_second_moments(&mut self, gradients: &GradStore, clip: f32) -> Result<f64, Error> {
         let (mut sum, mut values) = (0.0, 0);
-        if self.slots.iter().any(|slot| slot.treatment.shares_moments()) {
+        if self.slots.iter().any(|slot| slot.plan.shares_moments()) {
             for slot in &mut self.slots {
                 if let Some(gradient) = gradients.get(&slot.parameter.var) {
                     sum += slot.second_moment(f64::from(clip * clip) * square_of(gradient)?);

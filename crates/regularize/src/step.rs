@@ -1,4 +1,4 @@
-//! One step on one parameter, in numbers: what [`crate::treatment`] makes of an optimizer and a method, and what
+//! One step on one parameter, in numbers: what [`crate::plan`] makes of an optimizer and a method, and what
 //! [`crate::fused`] and [`crate::tensors`] take.
 //!
 //! The rules exist three times: as kernels, as tensor operations for other devices, and in the tests as `f64` loops
@@ -7,19 +7,19 @@
 use crate::method::{Filter, Granularity, MomentumState, NormRule};
 use crate::sums::SMALLEST;
 
-/// How weights are put back to their norms: times `softness · target/(‖w‖ + slack) + (1 − softness)`.
+/// How weights are put back to their norms: times `strength · target/(‖w‖ + eps) + (1 − strength)`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Rescale {
     pub(crate) granularity: Granularity,
     /// Whether it comes before the update, rather than after it.
     pub(crate) first: bool,
-    pub(crate) softness: f64,
-    pub(crate) slack: f64,
+    pub(crate) strength: f64,
+    pub(crate) eps: f64,
     /// Whether the mean of each row is removed first: before the first step, and after each.
     pub(crate) centre: Centre,
     pub(crate) state: MomentumState,
     /// Whether running statistics behind the weight follow; not where the network sees a normalised weight.
-    pub(crate) follow: bool,
+    pub(crate) rescale_statistics: bool,
     /// What says the factor instead.
     pub(crate) rule: Option<Ruled>,
 }
@@ -129,7 +129,7 @@ impl Rescale {
         match self.rule {
             Some(Ruled { step: 0, .. }) => 1.0,
             Some(Ruled { rule, len, lr, step }) => rule.factor(&Filter { norm, start: target, len, lr, step }),
-            None => self.softness * target / (norm + self.slack) + (1.0 - self.softness),
+            None => self.strength * target / (norm + self.eps) + (1.0 - self.strength),
         }
     }
 }

@@ -216,8 +216,8 @@ pub(crate) fn rescale(rescale: &Rescale, weight: &Rows<'_>) -> Result<Tensor> {
 
 /// What weights of norms `norm` are multiplied with; `[rows, 1]` or `[1, 1]`, as all of these.
 fn factor(rescale: &Rescale, norm: &Tensor, targets: &Tensor) -> Result<Tensor> {
-    let factor = (targets * rescale.softness)?.div(&(norm + rescale.slack)?.maximum(SMALLEST)?)?;
-    let factor = (factor + (1.0 - rescale.softness))?;
+    let factor = (targets * rescale.strength)?.div(&(norm + rescale.eps)?.maximum(SMALLEST)?)?;
+    let factor = (factor + (1.0 - rescale.strength))?;
     // Neither a weight nor a target without direction.
     let factor = norm.ge(SMALLEST)?.where_cond(&factor, &factor.ones_like()?)?;
     targets.ge(SMALLEST)?.where_cond(&factor, &factor.ones_like()?)

@@ -41,25 +41,25 @@ impl Weight {
             (Reparametrization::Standardized, _) => {
                 // A filter of one value has no deviation; it is standardised to 0.
                 let per_norm = 1.0 / ((len as f64 - 1.0).max(1.0)).sqrt();
-                normalised(Scaling { centred: true, slack: 1e-5, per_norm }, None)
+                normalised(Scaling { centred: true, eps: 1e-5, per_norm }, None)
             }
             (Reparametrization::Forced, _) => {
-                normalised(Scaling { centred: false, slack: 1e-4 * root, per_norm: 1.0 }, None)
+                normalised(Scaling { centred: false, eps: 1e-4 * root, per_norm: 1.0 }, None)
             }
             (Reparametrization::Normalized, Some(gain)) => {
-                normalised(Scaling { centred: false, slack: 0.0, per_norm: 1.0 }, Some(gain))
+                normalised(Scaling { centred: false, eps: 0.0, per_norm: 1.0 }, Some(gain))
             }
             (Reparametrization::Normalized, None) | (Reparametrization::None, _) => Ok(self.stored.clone()),
         }
     }
 }
 
-/// `y = c / (slack + per_norm·‖c‖)` for each row, with `c` the row or, `centred`, the row less its mean; 0 for a
+/// `y = c / (eps + per_norm·‖c‖)` for each row, with `c` the row or, `centred`, the row less its mean; 0 for a
 /// row of norm below 1e-12.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Scaling {
     centred: bool,
-    slack: f64,
+    eps: f64,
     per_norm: f64,
 }
 
@@ -82,7 +82,7 @@ fn through_tensors(x: &Tensor, scaling: Scaling) -> Result<Tensor> {
     let rows = if scaling.centred { rows.broadcast_sub(&rows.mean_keepdim(1)?)? } else { rows };
     // The square root has no gradient at 0.
     let norm = (rows.sqr()?.sum_keepdim(1)? + SMALLEST * SMALLEST)?.sqrt()?;
-    let scaled = rows.broadcast_div(&((&norm * scaling.per_norm)? + scaling.slack)?)?;
+    let scaled = rows.broadcast_div(&((&norm * scaling.per_norm)? + scaling.eps)?)?;
     let has_direction = norm.detach().gt(2.0 * SMALLEST)?.to_dtype(x.dtype())?;
     scaled.broadcast_mul(&has_direction)?.reshape(x.shape())
 }
@@ -102,7 +102,7 @@ impl Scaling {
 
     #[inline(always)]
     fn factor(self, norm: f64) -> f64 {
-        if norm < SMALLEST { 0.0 } else { 1.0 / (self.slack + self.per_norm * norm) }
+        if norm < SMALLEST { 0.0 } else { 1.0 / (self.eps + self.per_norm * norm) }
     }
 
     #[inline(always)]
@@ -114,7 +114,7 @@ impl Scaling {
         }
     }
 
-    /// `dx` for `dy`: with `d = slack + per_norm·‖c‖`, `dc = dy/d − c·(dy·c)·per_norm/(d²·‖c‖)`, less its mean
+    /// `dx` for `dy`: with `d = eps + per_norm·‖c‖`, `dc = dy/d − c·(dy·c)·per_norm/(d²·‖c‖)`, less its mean
     /// where `c` is centred; all of it times the gain.
     #[inline(always)]
     fn backward(self, row: &[f32], gain: f32, dy: &[f32], dx: &mut [f32]) {
@@ -123,7 +123,7 @@ impl Scaling {
             dx.fill(0.0);
             return;
         }
-        let denominator = self.slack + self.per_norm * norm;
+        let denominator = self.eps + self.per_norm * norm;
         let total = if self.centred { self::mean(dy) } else { 0.0 };
         // c·dy, where c sums to 0 if it is centred.
         let product = dot(row, dy) - f64::from(mean) * total * row.len() as f64;
@@ -322,9 +322,9 @@ mod tests {
         let upstream: Vec<f32> = (0..60).map(|i| ((i * 17 % 31) as f32 - 15.0) / 9.0).collect();
         let upstream = Tensor::from_vec(upstream, (4, 5, 3), &Device::Cpu).unwrap();
         for scaling in [
-            Scaling { centred: true, slack: 1e-5, per_norm: 0.3 },
-            Scaling { centred: false, slack: 0.2, per_norm: 1.0 },
-            Scaling { centred: false, slack: 0.0, per_norm: 1.0 },
+            Scaling { centred: true, eps: 1e-5, per_norm: 0.3 },
+            Scaling { centred: false, eps: 0.2, per_norm: 1.0 },
+            Scaling { centred: false, eps: 0.0, per_norm: 1.0 },
         ] {
             let of = |y: Tensor| {
                 let gradients = (&y * &upstream).unwrap().sum_all().unwrap().backward().unwrap();
@@ -353,7 +353,7 @@ mod tests {
             for values in [&seen, gradients.get(&weight).unwrap()] {
                 assert_eq!(values.flatten_all().unwrap().to_vec1::<f32>().unwrap(), [0.0; 6]);
             }
-            let through = through_tensors(&weight, Scaling { centred: true, slack: 0.0, per_norm: 1.0 }).unwrap();
+            let through = through_tensors(&weight, Scaling { centred: true, eps: 0.0, per_norm: 1.0 }).unwrap();
             let gradients = through.sum_all().unwrap().backward().unwrap();
             let gradient = gradients.get(&weight).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
             assert!(gradient.iter().all(|g| *g == 0.0), "{gradient:?}");

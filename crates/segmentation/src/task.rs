@@ -196,7 +196,7 @@ impl Task for SemanticSegmentation {
         }
     }
 
-    fn truth(&self, batch: &Batch) -> Result<Vec<Mask>> {
+    fn perfect_prediction(&self, batch: &Batch) -> Result<Vec<Mask>> {
         Ok(batch.masks.clone())
     }
 

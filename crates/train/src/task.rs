@@ -111,7 +111,7 @@ pub trait Task: Sized + Sync {
     fn predict(&self, model: &Self::Model, batch: &Self::Batch) -> Result<Self::Prediction>;
 
     /// The prediction that is right for a batch; conformance tests score it.
-    fn truth(&self, batch: &Self::Batch) -> Result<Self::Prediction>;
+    fn perfect_prediction(&self, batch: &Self::Batch) -> Result<Self::Prediction>;
 
     /// Compares a prediction with its batch.
     fn observe(&self, prediction: &Self::Prediction, batch: &Self::Batch, meter: &mut Self::Meter) -> Result<()>;

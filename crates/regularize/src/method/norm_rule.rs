@@ -10,7 +10,7 @@ use settings::Mistake;
 use std::fmt::Debug;
 
 /// A method that scales each filter after each step. For batch-normalised networks that is all there is to say of a
-/// norm, so it is where a method of one's own begins; what else a step can do is in `treatment.rs`.
+/// norm, so it is where a method of one's own begins; what else a step can do is in `plan.rs`.
 ///
 /// Filters (rows of dimension 0) of scale-invariant weights are scaled, whatever the base optimizer and device; running
 /// statistics and bias behind them follow, so evaluation does not change. The base optimizer does not decay them, and its

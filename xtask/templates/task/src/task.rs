@@ -133,7 +133,7 @@ impl Task for ExampleTask {
         Ok(model.forward(&batch.images, Statistics::Running)?)
     }
 
-    fn truth(&self, batch: &Batch) -> Result<Tensor> {
+    fn perfect_prediction(&self, batch: &Batch) -> Result<Tensor> {
         Ok((&batch.occurs - 0.5)?)
     }
 
