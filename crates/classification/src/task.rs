@@ -3,8 +3,8 @@
 use crate::config::Config;
 use anyhow::{Error, Result, anyhow};
 use candle_core::{Device, Tensor};
-use canvas::{Canvas, Colour};
-use data::augment::{Augmentation, Normalise};
+use canvas::{Canvas, Color};
+use data::augment::{Augmentation, Normalize};
 use data::{Root, Split};
 use ops::{CrossEntropy, Statistics};
 use random::Rng;
@@ -20,11 +20,11 @@ pub struct Classification {
     set: data::Classification,
     /// Height, width and channels of every image.
     size: (usize, usize, usize),
-    normalise: Normalise,
+    normalize: Normalize,
     augmentation: Augmentation,
 }
 
-/// A normalised image `[h, w, c]` and its class.
+/// A normalized image `[h, w, c]` and its class.
 pub struct Example {
     pixels: Vec<f32>,
     label: u32,
@@ -65,8 +65,8 @@ impl Task for Classification {
             None => anyhow!("{error}\n  hint: `size = 64` in the task's table makes all images 64×64"),
             Some(_) => error.into(),
         })?;
-        let normalise = Normalise::new(set.mean(), set.std());
-        Ok(Self { config, set, size, normalise, augmentation })
+        let normalize = Normalize::new(set.mean(), set.std());
+        Ok(Self { config, set, size, normalize, augmentation })
     }
 
     fn set(&self) -> &data::Set<u32> {
@@ -87,9 +87,9 @@ impl Task for Classification {
         let mut pixels = vec![0.0; image.len()];
         if split == Split::Train {
             let (height, width, _) = self.size;
-            self.augmentation.draw([height, width], rng).apply(image, &self.normalise, &mut pixels);
+            self.augmentation.draw([height, width], rng).apply(image, &self.normalize, &mut pixels);
         } else {
-            self.normalise.apply(image, &mut pixels);
+            self.normalize.apply(image, &mut pixels);
         }
         Ok(Example { pixels, label: example.label })
     }
@@ -143,9 +143,9 @@ impl Task for Classification {
         let class = |index: usize| self.set.classes().get(index).map_or("?", String::as_str);
         let truth = example.label as usize;
         let mut picture = Canvas::of(augmented.as_ref().unwrap_or(&example.image));
-        picture.caption(class(truth), Colour::WHITE);
-        let colour = if predicted == truth { Colour::BLUE } else { Colour::ORANGE };
-        picture.caption(&format!("predicted {} {probability:.2}", class(predicted)), colour);
+        picture.caption(class(truth), Color::WHITE);
+        let color = if predicted == truth { Color::BLUE } else { Color::ORANGE };
+        picture.caption(&format!("predicted {} {probability:.2}", class(predicted)), color);
         Ok(picture)
     }
 }

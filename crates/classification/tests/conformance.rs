@@ -49,7 +49,7 @@ fn methods_that_reach_into_training_resume_bit_for_bit() {
 }
 
 #[test]
-fn weights_that_are_normalised_on_their_way_have_their_gradient_and_invariance() {
+fn weights_that_are_normalized_on_their_way_have_their_gradient_and_invariance() {
     let root = train::conformance::workspace_root(env!("CARGO_MANIFEST_DIR"));
     for method in ["weight-standardization", "weight-normalization", "forced-weight-normalization"] {
         let spec = compared(json!({"name": method}), json!({"name": "sgd", "lr": 0.05}));

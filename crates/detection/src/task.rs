@@ -7,8 +7,8 @@ use crate::metric::{AveragePrecision, Detection};
 use crate::model::Detector;
 use anyhow::{Error, Result};
 use candle_core::{Device, Tensor};
-use canvas::{Canvas, Colour, Line};
-use data::augment::{Augmentation, Follow, Normalise, Transform, View};
+use canvas::{Canvas, Color, Line};
+use data::augment::{Augmentation, Follow, Normalize, Transform, View};
 use data::{Object, Root, Split};
 use ops::Statistics;
 use random::Rng;
@@ -22,11 +22,11 @@ use train::{Headline, Task};
 pub struct ObjectDetection {
     config: Config,
     set: data::Detection,
-    normalise: Normalise,
+    normalize: Normalize,
     augmentation: Augmentation,
 }
 
-/// A normalised image `[h, w, c]` and its objects.
+/// A normalized image `[h, w, c]` and its objects.
 pub struct Example {
     pixels: Vec<f32>,
     /// In pixels of what the network sees.
@@ -90,9 +90,9 @@ impl Task for ObjectDetection {
 
     fn open(config: Config, root: &Root, dataset: &str) -> Result<Self> {
         let set = data::Detection::open(root, dataset, data::Options { examples: config.examples, resize: None })?;
-        let normalise = Normalise::new(set.mean(), set.std());
+        let normalize = Normalize::new(set.mean(), set.std());
         let augmentation = config.augmentation.with_size(config.size).map_err(Error::msg)?;
-        Ok(Self { augmentation, config, set, normalise })
+        Ok(Self { augmentation, config, set, normalize })
     }
 
     fn set(&self) -> &data::Set<Vec<Object>> {
@@ -123,7 +123,7 @@ impl Task for ObjectDetection {
             Split::Train => self.augmentation.draw(source, rng),
             Split::Validation | Split::Test => View::fit(source, self.config.size).into(),
         };
-        let pixels = transform.pixels(&example.image, &self.normalise);
+        let pixels = transform.pixels(&example.image, &self.normalize);
         let Transform { view, .. } = transform;
         let original = Original { view, objects: example.label.clone() };
         Ok(Example { pixels, seen: example.label.follow(&view), original })
@@ -136,12 +136,12 @@ impl Task for ObjectDetection {
             seen.push(example.seen);
             originals.push(example.original);
         }
-        let images = train::stack(&pixels, self.config.size, self.normalise.channels(), device)?;
+        let images = train::stack(&pixels, self.config.size, self.normalize.channels(), device)?;
         Ok(Batch { images, seen, originals })
     }
 
     fn model(&self, params: &Params) -> Result<Detector> {
-        Ok(Detector::new(params, self.normalise.channels(), self.set.classes().len(), self.config.model)?)
+        Ok(Detector::new(params, self.normalize.channels(), self.set.classes().len(), self.config.model)?)
     }
 
     fn loss(&self, model: &Detector, batch: &Batch) -> Result<Tensor> {
@@ -182,12 +182,12 @@ impl Task for ObjectDetection {
         let mut picture = Canvas::of(&example.image);
         for object in &example.label {
             let label = if object.ignore { "ignored" } else { class(object.class) };
-            picture.rectangle(object.corners, Colour::BLUE, Line::Solid, label);
+            picture.rectangle(object.corners, Color::BLUE, Line::Solid, label);
         }
         // The best last, on top of the others.
         for Detection { class: index, score, corners } in prediction.iter().flatten().rev() {
             if *score >= DRAWN {
-                picture.rectangle(*corners, Colour::ORANGE, Line::Dashed, &format!("{} {score:.2}", class(*index)));
+                picture.rectangle(*corners, Color::ORANGE, Line::Dashed, &format!("{} {score:.2}", class(*index)));
             }
         }
         Ok(picture)

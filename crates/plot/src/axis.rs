@@ -113,7 +113,7 @@ impl Axis {
         }
     }
 
-    /// A tick's label, with as many digits as tell it from its neighbours.
+    /// A tick's label, with as many digits as tell it from its neighbors.
     pub(super) fn label(&self, tick: f64) -> String {
         match self.scale {
             Scale::Linear => {
@@ -147,10 +147,10 @@ impl Axis {
     }
 }
 
-/// Centres close to `wanted` (sorted) for labels of the given heights that do not overlap, between
+/// Centers close to `wanted` (sorted) for labels of the given heights that do not overlap, between
 /// `top` and `bottom` as far as they fit.
 pub(super) fn spread(wanted: &[f64], heights: &[f64], top: f64, bottom: f64) -> Vec<f64> {
-    /// Labels that touch each other, centred on the mean of what they want.
+    /// Labels that touch each other, centered on the mean of what they want.
     struct Block {
         labels: usize,
         height: f64,

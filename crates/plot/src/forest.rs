@@ -56,7 +56,7 @@ pub struct Effect {
     pub tone: Tone,
 }
 
-/// The colour of a verdict, which its words say as well.
+/// The color of a verdict, which its words say as well.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Tone {
     /// Better than the reference.
@@ -70,7 +70,7 @@ pub enum Tone {
 }
 
 impl Tone {
-    fn colour(self, medium: Medium<'_>) -> &'static str {
+    fn color(self, medium: Medium<'_>) -> &'static str {
         match self {
             Self::Better => medium.line(0),
             Self::Worse => medium.line(1),
@@ -159,23 +159,23 @@ fn draw(out: &mut String, panel: &Effects, top: f64, medium: Medium<'_>) {
 fn row(out: &mut String, effect: &Effect, axis: &Axis, y: f64, medium: Medium<'_>) {
     let parts = in_two(&effect.label);
     for (i, part) in parts.iter().enumerate() {
-        let colour = if i == 0 { medium.text() } else { medium.faint() };
+        let color = if i == 0 { medium.text() } else { medium.faint() };
         let shift = FONT * 1.1 * (i as f64 - (parts.len() - 1) as f64 / 2.0);
-        text(out, 4.0, y + 5.5 + shift, "start", colour, part);
+        text(out, 4.0, y + 5.5 + shift, "start", color, part);
     }
-    let colour = effect.tone.colour(medium);
+    let color = effect.tone.color(medium);
     let [low, mean, high] = [effect.low, effect.mean, effect.high].map(|value| axis.at(value));
     let (from, to) = (low.min(high), low.max(high));
-    line(out, (from.clamp(LEFT, RIGHT), y), (to.clamp(LEFT, RIGHT), y), colour, 3.0, "");
+    line(out, (from.clamp(LEFT, RIGHT), y), (to.clamp(LEFT, RIGHT), y), color, 3.0, "");
     for (end, edge, inwards) in [(from, LEFT, ARROW), (to, RIGHT, -ARROW)] {
         if (end - edge) * inwards < 0.0 {
             let (x, up, down) = (edge + inwards, y - 5.0, y + 5.0);
-            let _ = writeln!(out, "<path d=\"M{edge:.1} {y:.1}L{x:.1} {up:.1}L{x:.1} {down:.1}Z\" fill=\"{colour}\"/>");
+            let _ = writeln!(out, "<path d=\"M{edge:.1} {y:.1}L{x:.1} {up:.1}L{x:.1} {down:.1}Z\" fill=\"{color}\"/>");
         } else {
-            line(out, (end, y - 5.0), (end, y + 5.0), colour, 1.5, "");
+            line(out, (end, y - 5.0), (end, y + 5.0), color, 1.5, "");
         }
     }
-    let _ = writeln!(out, "<circle cx=\"{mean:.1}\" cy=\"{y:.1}\" r=\"5\" fill=\"{colour}\"/>");
+    let _ = writeln!(out, "<circle cx=\"{mean:.1}\" cy=\"{y:.1}\" r=\"5\" fill=\"{color}\"/>");
     text(out, RIGHT + 10.0, y + 5.5, "start", medium.text(), &effect.verdict);
 }
 

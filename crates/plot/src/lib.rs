@@ -3,7 +3,7 @@
 //! Our own writer, because the figures are committed and compared byte by byte: the plotting crate
 //! that comes closest, kuva 0.6, puts its version into each file, so that an update of a dependency
 //! makes every figure stale; a file of its has no text alternative as a whole; and lines are not
-//! labelled at their ends, which readers who cannot tell the colours apart need. What is needed
+//! labeled at their ends, which readers who cannot tell the colors apart need. What is needed
 //! here is small.
 
 mod axis;
@@ -29,7 +29,7 @@ const CHARACTER: f64 = 0.55;
 /// From the plot to the label: a leader, then a sample of the line.
 const LEADER: f64 = 16.0;
 const SAMPLE: f64 = 26.0;
-/// Lines of a panel: with more, neither would labels at the ends fit, nor could colours be told apart.
+/// Lines of a panel: with more, neither would labels at the ends fit, nor could colors be told apart.
 pub const MOST_LINES: usize = 8;
 /// More points are not told apart on a curve of this size, and make files large.
 const MOST_POINTS: usize = 120;
@@ -97,9 +97,9 @@ pub enum Trim {
 pub struct Line {
     /// At the end of the curve.
     pub label: String,
-    /// Colour and dashes; the same number looks the same in every figure.
+    /// Color and dashes; the same number looks the same in every figure.
     pub style: usize,
-    /// Whether points are joined: where neighbours differ in more than `x`, there is nothing between them.
+    /// Whether points are joined: where neighbors differ in more than `x`, there is nothing between them.
     pub joined: bool,
     /// Sorted by `x`.
     pub points: Vec<Point>,
@@ -288,14 +288,14 @@ fn values(out: &mut String, panel: &Panel, y: &Axis, (top, right): (f64, f64)) {
     }
 }
 
-fn band(out: &mut String, points: &[[f64; 4]], colour: &str) {
+fn band(out: &mut String, points: &[[f64; 4]], color: &str) {
     if points.iter().all(|[_, _, low, high]| (low - high).abs() < 0.1) {
         return;
     }
     let upper = points.iter().map(|[x, _, _, high]| format!("{x:.1} {high:.1}"));
     let lower = points.iter().rev().map(|[x, _, low, _]| format!("{x:.1} {low:.1}"));
     let path = upper.chain(lower).collect::<Vec<_>>().join("L");
-    let _ = writeln!(out, "<path d=\"M{path}Z\" fill=\"{colour}\" fill-opacity=\"0.18\"/>");
+    let _ = writeln!(out, "<path d=\"M{path}Z\" fill=\"{color}\" fill-opacity=\"0.18\"/>");
 }
 
 /// Labels at the ends of the lines, moved apart where they would overlap.
@@ -308,22 +308,22 @@ fn labels(out: &mut String, panel: &Panel, curves: &[Curve], (top, right): (f64,
     let wanted: Vec<f64> = ends.iter().map(|(.., y)| y.clamp(top, top + PLOT)).collect();
     let places = axis::spread(&wanted, &heights, top - ABOVE + 4.0, top + PLOT + BELOW - 4.0);
     for ((curve, x, y), place) in ends.into_iter().zip(places) {
-        let colour = medium.line(curve.style);
+        let color = medium.line(curve.style);
         let sample = right + LEADER;
         // A line that left the plot has no end to lead from.
         if curve.joined && (top - 1.0..=top + PLOT + 1.0).contains(&y) {
-            line(out, (x + 2.0, y), (sample, place), colour, 1.0, "");
+            line(out, (x + 2.0, y), (sample, place), color, 1.0, "");
         }
         if curve.joined {
-            line(out, (sample, place), (sample + SAMPLE, place), colour, 2.5, &dashes(curve.style));
+            line(out, (sample, place), (sample + SAMPLE, place), color, 2.5, &dashes(curve.style));
         } else {
-            dot(out, sample + SAMPLE - 5.0, place, colour);
+            dot(out, sample + SAMPLE - 5.0, place, color);
         }
         let parts = in_two(&curve.label);
         let first = place + 5.5 - 9.5 * (parts.len() - 1) as f64;
         for (i, part) in parts.iter().enumerate() {
-            let colour = if i == 0 { medium.text() } else { medium.faint() };
-            text(out, sample + SAMPLE + 7.0, first + 19.0 * i as f64, "start", colour, part);
+            let color = if i == 0 { medium.text() } else { medium.faint() };
+            text(out, sample + SAMPLE + 7.0, first + 19.0 * i as f64, "start", color, part);
         }
     }
 }
@@ -349,21 +349,21 @@ fn dashes(style: usize) -> String {
     }
 }
 
-fn line(out: &mut String, from: (f64, f64), to: (f64, f64), colour: &str, width: f64, more: &str) {
+fn line(out: &mut String, from: (f64, f64), to: (f64, f64), color: &str, width: f64, more: &str) {
     let _ = writeln!(
         out,
-        "<path d=\"M{:.1} {:.1}L{:.1} {:.1}\" stroke=\"{colour}\" stroke-width=\"{width}\"{more}/>",
+        "<path d=\"M{:.1} {:.1}L{:.1} {:.1}\" stroke=\"{color}\" stroke-width=\"{width}\"{more}/>",
         from.0, from.1, to.0, to.1
     );
 }
 
-fn dot(out: &mut String, x: f64, y: f64, colour: &str) {
-    let _ = writeln!(out, "<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"3.5\" fill=\"{colour}\"/>");
+fn dot(out: &mut String, x: f64, y: f64, color: &str) {
+    let _ = writeln!(out, "<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"3.5\" fill=\"{color}\"/>");
 }
 
-fn text(out: &mut String, x: f64, y: f64, anchor: &str, colour: &str, words: &str) {
+fn text(out: &mut String, x: f64, y: f64, anchor: &str, color: &str, words: &str) {
     let words = escape(words);
-    let _ = writeln!(out, "<text x=\"{x:.1}\" y=\"{y:.1}\" text-anchor=\"{anchor}\" fill=\"{colour}\">{words}</text>");
+    let _ = writeln!(out, "<text x=\"{x:.1}\" y=\"{y:.1}\" text-anchor=\"{anchor}\" fill=\"{color}\">{words}</text>");
 }
 
 fn escape(text: &str) -> String {
@@ -414,7 +414,7 @@ mod tests {
     }
 
     #[test]
-    fn a_drawing_on_a_page_has_ids_of_its_own_and_no_colours() {
+    fn a_drawing_on_a_page_has_ids_of_its_own_and_no_colors() {
         let inline = svg(&figure(), Medium::Page("f1-"));
         for markup in [
             "aria-labelledby=\"f1-title f1-desc\"",

@@ -1,8 +1,8 @@
-//! The colours of drawings.
+//! The colors of drawings.
 
 use crate::MOST_LINES;
 
-/// Colours for a page's background; the drawing itself has none.
+/// Colors for a page's background; the drawing itself has none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Theme {
     /// Dark on light.
@@ -24,37 +24,37 @@ impl Theme {
         if self == Self::Light { "#d1d9e0" } else { "#3d444d" }
     }
 
-    /// Okabe and Ito's palette, which most colour-blind readers can tell apart, without the
-    /// colours that vanish on the background.
+    /// Okabe and Ito's palette, which most color-blind readers can tell apart, without the
+    /// colors that vanish on the background.
     fn line(self, style: usize) -> &'static str {
-        let colours: [&str; MOST_LINES] = match self {
+        let colors: [&str; MOST_LINES] = match self {
             Self::Light => ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#1f2328", "#8b949e"],
             Self::Dark => ["#56b4e9", "#e69f00", "#009e73", "#cc79a7", "#d55e00", "#f0e442", "#f0f6fc", "#8b949e"],
         };
-        colours[style % colours.len()]
+        colors[style % colors.len()]
     }
 }
 
 /// What a drawing is made for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Medium<'a> {
-    /// A file, in the colours of one theme; it cannot answer a pointer.
+    /// A file, in the colors of one theme; it cannot answer a pointer.
     File(Theme),
-    /// A part of a page, whose ids begin so. Its colours are the variables of [`palette`], and its points say their values.
+    /// A part of a page, whose ids begin so. Its colors are the variables of [`palette`], and its points say their values.
     Page(&'a str),
 }
 
 impl Medium<'_> {
     pub(crate) fn text(self) -> &'static str {
-        self.colour("var(--text)", Theme::text)
+        self.color("var(--text)", Theme::text)
     }
 
     pub(crate) fn faint(self) -> &'static str {
-        self.colour("var(--faint)", Theme::faint)
+        self.color("var(--faint)", Theme::faint)
     }
 
     pub(crate) fn grid(self) -> &'static str {
-        self.colour("var(--grid)", Theme::grid)
+        self.color("var(--grid)", Theme::grid)
     }
 
     pub(crate) fn line(self, style: usize) -> &'static str {
@@ -68,10 +68,10 @@ impl Medium<'_> {
             "var(--line-6)",
             "var(--line-7)",
         ];
-        self.colour(VARIABLES[style % MOST_LINES], |theme| theme.line(style))
+        self.color(VARIABLES[style % MOST_LINES], |theme| theme.line(style))
     }
 
-    fn colour(self, variable: &'static str, of: impl Fn(Theme) -> &'static str) -> &'static str {
+    fn color(self, variable: &'static str, of: impl Fn(Theme) -> &'static str) -> &'static str {
         match self {
             Self::File(theme) => of(theme),
             Self::Page(_) => variable,
@@ -91,10 +91,10 @@ impl Medium<'_> {
     }
 }
 
-/// The colours of drawings as CSS variables, for both schemes of a page: `--text`, `--faint`, `--grid`, `--line-0`, ….
+/// The colors of drawings as CSS variables, for both schemes of a page: `--text`, `--faint`, `--grid`, `--line-0`, ….
 pub fn palette() -> String {
-    let of = |name: &str, colour: &dyn Fn(Theme) -> &'static str| {
-        format!("  --{name}: light-dark({}, {});\n", colour(Theme::Light), colour(Theme::Dark))
+    let of = |name: &str, color: &dyn Fn(Theme) -> &'static str| {
+        format!("  --{name}: light-dark({}, {});\n", color(Theme::Light), color(Theme::Dark))
     };
     let fixed = [of("text", &Theme::text), of("faint", &Theme::faint), of("grid", &Theme::grid)];
     let lines = (0..MOST_LINES).map(|style| of(&format!("line-{style}"), &|theme: Theme| theme.line(style)));

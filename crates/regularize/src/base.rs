@@ -192,7 +192,7 @@ impl Muon {
 }
 
 /// Nero (arXiv 2102.07227): every neuron (row of a weight `[out, …]`) has mean 0 and norm 1, and turns by
-/// about η a step: `s ← β·s + (1−β)·‖g_f‖²`, `f ← f − η·σ·g_f/√(s/(1−βᵗ))`, then centred and normalised.
+/// about η a step: `s ← β·s + (1−β)·‖g_f‖²`, `f ← f − η·σ·g_f/√(s/(1−βᵗ))`, then centered and normalized.
 ///
 /// A parameter of one dimension is a row of neurons of one value, which are not constrained. `σ` is the mean
 /// norm of a parameter's neurons at the start, .01 where that is 0.

@@ -12,7 +12,7 @@ use crate::list::{info_of, read_named};
 use crate::table::{self, NoSettings, Table};
 use serde::{Deserialize, Serialize};
 
-/// A way to regularise weights, combined with a base optimizer by [`crate::Optimizer`].
+/// A way to regularize weights, combined with a base optimizer by [`crate::Optimizer`].
 ///
 /// All methods give parameters that are not scale-invariant the optimizer's `rest_decay`, in the form of the optimizer's
 /// family: coupled for SGD, SGDP and Muon, decoupled for Adam, AdamW, AdamP and Nero. So rows of a family differ in nothing
@@ -41,7 +41,7 @@ pub enum Method {
     SoftWeightRescaling(SoftWeightRescaling),
     /// See [`WeightNormControl`].
     WeightNormControl(WeightNormControl),
-    /// Hyperball (arXiv 2606.16899): update and weight of each layer are normalised,
+    /// Hyperball (arXiv 2606.16899): update and weight of each layer are normalized,
     /// `W ← ‖W₀‖·norm(W − η·‖W₀‖·norm(u))`, so that η is the angle of a step.
     Hyperball,
     /// See [`Rotational`].
@@ -314,7 +314,7 @@ impl Default for WeightNormControl {
 pub struct Rotational {
     /// The decay λ whose equilibrium sets the angle; no decay takes place.
     pub decay: f64,
-    /// Whether filters are centred at the start (at the same norm), and their updates at each step.
+    /// Whether filters are centered at the start (at the same norm), and their updates at each step.
     pub zero_mean: bool,
 }
 

@@ -12,7 +12,7 @@ use crate::method::{
     SoftWeightRescaling, Target, WeightDecay, WeightNormControl, WeightNormalization, WeightStandardization, Wrs,
 };
 use crate::params::{Parameter, Role};
-use crate::step::{Applied, Centre, Direction, Projection, Rescale, Ruled, Step, UPDATE_NORM_DECAY};
+use crate::step::{Applied, Center, Direction, Projection, Rescale, Ruled, Step, UPDATE_NORM_DECAY};
 
 /// What is done to one parameter.
 #[derive(Debug, Clone)]
@@ -22,7 +22,7 @@ pub(crate) struct UpdatePlan {
     form: Form,
     riemannian: bool,
     /// Whether gradients are centralized.
-    centred: bool,
+    centered: bool,
     turn: Turn,
     rate: Rate,
     /// Learning rate over that of the base optimizer.
@@ -87,7 +87,7 @@ impl UpdatePlan {
                 (form, _) => form,
             },
             riemannian: false,
-            centred: centralizes(method, invariant) && !vector && len > 1,
+            centered: centralizes(method, invariant) && !vector && len > 1,
             turn: match rule {
                 Rule::Muon(Muon { iterations, .. }) => Turn::Orthogonal { iterations },
                 _ => Turn::Straight,
@@ -117,7 +117,7 @@ impl UpdatePlan {
             first: false,
             strength: 1.0,
             eps: 0.0,
-            centre: Centre::Never,
+            center: Center::Never,
             state: MomentumState::Keep,
             rescale_statistics: true,
             rule: None,
@@ -128,7 +128,7 @@ impl UpdatePlan {
                 self.rescale = Some((Rescale { granularity: Granularity::Layer, first: true, ..plain }, each_step));
             }
             Method::None if matches!(self.rule, Rule::Nero(_)) => {
-                self.rescale = Some((Rescale { centre: Centre::Always, ..plain }, each_step));
+                self.rescale = Some((Rescale { center: Center::Always, ..plain }, each_step));
             }
             Method::None
             | Method::WeightDecay(_)
@@ -165,8 +165,8 @@ impl UpdatePlan {
             }
             Method::Rotational(rotational) => {
                 (self.target, self.turn) = (Target::Init, Turn::Rotational(rotational));
-                let centre = if rotational.zero_mean { Centre::AtStart } else { Centre::Never };
-                self.rescale = Some((Rescale { centre, ..plain }, each_step));
+                let center = if rotational.zero_mean { Center::AtStart } else { Center::Never };
+                self.rescale = Some((Rescale { center, ..plain }, each_step));
             }
             Method::NormRule(rule) => {
                 self.target = Target::Init;
@@ -222,7 +222,7 @@ impl UpdatePlan {
             clip: inputs.clip,
             coupled: if self.form == Form::Coupled { self.decay as f32 } else { 0.0 },
             riemannian: self.riemannian,
-            centred: self.centred,
+            centered: self.centered,
             projection,
             decoupled,
             cautious: if self.form == Form::Cautious { (lr * self.decay) as f32 } else { 0.0 },

@@ -7,7 +7,7 @@ use crate::in_place::{change, change_any, current, read, read_any};
 use crate::method::Method;
 use crate::params::{Normalization, Parameter, Role};
 use crate::plan::{StepInputs, UpdatePlan};
-use crate::step::{Centre, Rescale};
+use crate::step::{Center, Rescale};
 use crate::sums::square;
 use crate::tensors;
 use candle_core::{DType, Device, Tensor, Var};
@@ -69,8 +69,8 @@ impl Slot {
             let norms = norms(&slot.parameter.var, slot.plan.norm_len())?;
             let targets: Vec<f32> = norms.iter().map(|norm| slot.plan.target(*norm) as f32).collect();
             slot.targets = Some(Var::from_vec(targets, norms.len(), &device)?);
-            let centre = if rescale.centre == Centre::AtStart { Centre::Always } else { rescale.centre };
-            slot.rescale_statistics(slot.rescale(&Rescale { centre, ..rescale }, device.is_cpu())?)?;
+            let center = if rescale.center == Center::AtStart { Center::Always } else { rescale.center };
+            slot.rescale_statistics(slot.rescale(&Rescale { center, ..rescale }, device.is_cpu())?)?;
         }
         if slot.plan.needs_scale() {
             let norms = norms(&slot.parameter.var, slot.plan.len)?;

@@ -16,9 +16,9 @@ pub(crate) struct Rescale {
     pub(crate) strength: f64,
     pub(crate) eps: f64,
     /// Whether the mean of each row is removed first: before the first step, and after each.
-    pub(crate) centre: Centre,
+    pub(crate) center: Center,
     pub(crate) state: MomentumState,
-    /// Whether running statistics behind the weight follow; not where the network sees a normalised weight.
+    /// Whether running statistics behind the weight follow; not where the network sees a normalized weight.
     pub(crate) rescale_statistics: bool,
     /// What says the factor instead.
     pub(crate) rule: Option<Ruled>,
@@ -35,7 +35,7 @@ pub(crate) struct Ruled {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Centre {
+pub(crate) enum Center {
     Never,
     AtStart,
     Always,
@@ -52,7 +52,7 @@ pub(crate) struct Step {
     /// Whether the gradient's part along each row of the weight is removed.
     pub(crate) riemannian: bool,
     /// Whether the gradient's mean over each row, decay included, is removed.
-    pub(crate) centred: bool,
+    pub(crate) centered: bool,
     pub(crate) projection: Option<Projection>,
     /// `η·λ`: the weight is multiplied with one minus this before the update.
     pub(crate) decoupled: f64,
@@ -94,7 +94,7 @@ pub(crate) enum Applied {
         zero_mean: bool,
         correction: f64,
     },
-    /// The layer's update is normalised; η is the angle.
+    /// The layer's update is normalized; η is the angle.
     Hyperball,
     /// The layer's update becomes a matrix with singular values of about 1, by so many steps of Newton and Schulz.
     Orthogonal {
@@ -114,7 +114,7 @@ impl Step {
     /// Whether the update of a value depends on other values of its row, projections aside.
     pub(crate) fn updates_by_rows(&self) -> bool {
         self.riemannian
-            || self.centred
+            || self.centered
             || !matches!(self.applied, Applied::Straight)
             || matches!(self.direction, Direction::Nero { .. })
     }

@@ -26,7 +26,7 @@ pub(super) fn draw(name: &str, ranking: &Ranking<'_>) -> BTreeMap<String, Drawin
     drawings(ranking).into_iter().map(|(kind, drawing)| (format!("{name}-{kind}"), drawing)).collect()
 }
 
-/// The files of a drawing that begin with `stem`, in both colour schemes.
+/// The files of a drawing that begin with `stem`, in both color schemes.
 pub(super) fn files(stem: &str, drawing: &Drawing) -> [(String, String); 2] {
     [(Theme::Light, "light"), (Theme::Dark, "dark")]
         .map(|(theme, suffix)| (format!("{stem}-{suffix}.svg"), drawing.svg(Medium::File(theme))))
@@ -50,7 +50,7 @@ pub(super) fn shown_as(stem: &str, drawing: &Drawing) -> String {
     format!("{}\n\n{}", picture(stem, drawing.title()), escape(drawing.description()))
 }
 
-/// The markdown that shows the figure whose files begin with `stem`, in the colours that the reader prefers.
+/// The markdown that shows the figure whose files begin with `stem`, in the colors that the reader prefers.
 fn picture(stem: &str, alt: &str) -> String {
     let alt = escape(alt).replace('"', "&quot;");
     format!(

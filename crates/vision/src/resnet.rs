@@ -121,7 +121,7 @@ fn error(mistake: Mistake) -> Error {
 }
 
 impl Stem {
-    /// Pixels of the image between neighbouring pixels of the stem's result.
+    /// Pixels of the image between neighboring pixels of the stem's result.
     fn stride(self) -> usize {
         match self {
             Self::Small => 1,

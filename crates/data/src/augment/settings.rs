@@ -121,7 +121,7 @@ impl Augmentation {
         let size = self.size.unwrap_or(scaled);
         let offset = [0, 1].map(|axis| self.offset(scaled[axis], size[axis], rng));
         let flip = self.flip && rng.random();
-        Transform { view: View { source, scaled, offset, size, flip }, colour: self.jitter.draw(rng) }
+        Transform { view: View { source, scaled, offset, size, flip }, color: self.jitter.draw(rng) }
     }
 
     fn scaled(&self, source: [usize; 2], rng: &mut Rng) -> [usize; 2] {

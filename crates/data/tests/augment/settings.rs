@@ -157,10 +157,10 @@ fn draws_stay_in_their_ranges() {
 
     let orders: std::collections::BTreeSet<String> =
         draws("jitter = { brightness = 0.1, contrast = 0.1, saturation = 0.1, hue = 0.1 }")
-            .map(|drawn| drawn.colour.iter().map(|step| format!("{step:?}").remove(0)).collect())
+            .map(|drawn| drawn.color.iter().map(|step| format!("{step:?}").remove(0)).collect())
             .collect();
     assert_eq!(orders.len(), 24, "{orders:?}");
-    assert!(draws("").all(|drawn| drawn.colour.is_empty()));
+    assert!(draws("").all(|drawn| drawn.color.is_empty()));
 }
 
 /// Where no such part is inside of the image, the largest part of the nearest aspect ratio is seen.

@@ -9,7 +9,7 @@ use crate::table::Table;
 use settings::Mistake;
 use std::fmt::Debug;
 
-/// A method that scales each filter after each step. For batch-normalised networks that is all there is to say of a
+/// A method that scales each filter after each step. For batch-normalized networks that is all there is to say of a
 /// norm, so it is where a method of one's own begins; what else a step can do is in `plan.rs`.
 ///
 /// Filters (rows of dimension 0) of scale-invariant weights are scaled, whatever the base optimizer and device; running

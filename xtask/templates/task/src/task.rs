@@ -3,8 +3,8 @@
 use crate::meter::Meter;
 use anyhow::Result;
 use candle_core::{Device, Tensor};
-use canvas::{Canvas, Colour};
-use data::augment::{Augmentation, Normalise};
+use canvas::{Canvas, Color};
+use data::augment::{Augmentation, Normalize};
 use data::{Object, Root, Split};
 use ops::Statistics;
 use random::Rng;
@@ -41,11 +41,11 @@ pub struct ExampleTask {
     set: data::Detection,
     /// Height, width and channels of every image.
     size: (usize, usize, usize),
-    normalise: Normalise,
+    normalize: Normalize,
     augmentation: Augmentation,
 }
 
-/// A normalised image `[h, w, c]`, and for each class 1 where it occurs, else 0.
+/// A normalized image `[h, w, c]`, and for each class 1 where it occurs, else 0.
 pub struct Example {
     pixels: Vec<f32>,
     occurs: Vec<f32>,
@@ -80,9 +80,9 @@ impl Task for ExampleTask {
 
     fn open(config: Config, root: &Root, dataset: &str) -> Result<Self> {
         let set = data::Detection::open(root, dataset, data::Options { examples: config.examples, resize: None })?;
-        let (size, normalise) = (set.uniform_size()?, Normalise::new(set.mean(), set.std()));
+        let (size, normalize) = (set.uniform_size()?, Normalize::new(set.mean(), set.std()));
         let augmentation = Augmentation { flip: config.flip, ..Augmentation::default() };
-        Ok(Self { config, set, size, normalise, augmentation })
+        Ok(Self { config, set, size, normalize, augmentation })
     }
 
     fn set(&self) -> &data::Set<Vec<Object>> {
@@ -102,9 +102,9 @@ impl Task for ExampleTask {
         let image = example.image.pixels.as_slice();
         let mut pixels = vec![0.0; image.len()];
         if split == Split::Train {
-            self.augmentation.draw([self.size.0, self.size.1], rng).apply(image, &self.normalise, &mut pixels);
+            self.augmentation.draw([self.size.0, self.size.1], rng).apply(image, &self.normalize, &mut pixels);
         } else {
-            self.normalise.apply(image, &mut pixels);
+            self.normalize.apply(image, &mut pixels);
         }
         let mut occurs = vec![0.0; self.set.classes().len()];
         example.label.iter().for_each(|object| occurs[object.class as usize] = 1.0);
@@ -158,9 +158,9 @@ impl Task for ExampleTask {
         let mut picture = Canvas::of(augmented.as_ref().unwrap_or(&example.image));
         for ((class, name), logit) in self.set.classes().iter().enumerate().zip(logits) {
             match (logit > 0.0, example.label.iter().any(|object| object.class as usize == class)) {
-                (true, true) => picture.caption(name, Colour::BLUE),
-                (true, false) => picture.caption(&format!("{name}: not there"), Colour::ORANGE),
-                (false, true) => picture.caption(&format!("{name}: missed"), Colour::ORANGE),
+                (true, true) => picture.caption(name, Color::BLUE),
+                (true, false) => picture.caption(&format!("{name}: not there"), Color::ORANGE),
+                (false, true) => picture.caption(&format!("{name}: missed"), Color::ORANGE),
                 (false, false) => {}
             }
         }

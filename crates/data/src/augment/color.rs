@@ -74,7 +74,7 @@ impl Adjustment {
             }
             Self::Saturation(factor) if colours => {
                 let (own, other) = (factor as f32, (1.0 - factor) as f32);
-                map_colours(pixels, |[r, g, b]| {
+                map_colors(pixels, |[r, g, b]| {
                     let grey = other * f32::from(luma([r, g, b]));
                     [r, g, b].map(|value| own * value + grey)
                 });
@@ -108,7 +108,7 @@ fn luma([r, g, b]: [f32; 3]) -> u8 {
     (0.2989 * r + 0.587 * g + 0.114 * b) as u8
 }
 
-/// Moves each colour `shift` around the circle of hues.
+/// Moves each color `shift` around the circle of hues.
 ///
 /// With hue `h` in sixths of the circle, a channel is `max - (max - min) * clamp(min(k, 4 - k), 0, 1)`, where `k` is
 /// `h` plus 5, 3 and 1 for red, green and blue, modulo 6: the usual six cases in one.
@@ -116,7 +116,7 @@ fn turn_hue(pixels: &mut [u8], shift: f64) {
     let starts = [5.0, 3.0, 1.0].map(|start| (start + 6.0 * shift).rem_euclid(6.0) as f32);
     // As torchvision's conversion from floats, which gives 255 a share of the interval, too.
     const WIDEN: f32 = 255.999 / 255.0;
-    map_colours(pixels, |[r, g, b]| {
+    map_colors(pixels, |[r, g, b]| {
         let max = r.max(g).max(b);
         let range = max - r.min(g).min(b);
         let inverse = if range > 0.0 { 1.0 / range } else { 0.0 };
@@ -137,7 +137,7 @@ fn turn_hue(pixels: &mut [u8], shift: f64) {
 /// Maps red, green and blue of each pixel, 0 to 255.
 ///
 /// Pixels are taken apart into planes, so that the arithmetic is done on vectors.
-fn map_colours(pixels: &mut [u8], f: impl Fn([f32; 3]) -> [f32; 3]) {
+fn map_colors(pixels: &mut [u8], f: impl Fn([f32; 3]) -> [f32; 3]) {
     const LANES: usize = 32;
     for chunk in pixels.chunks_mut(3 * LANES) {
         let (chunk, _) = chunk.as_chunks_mut::<3>();
