@@ -88,7 +88,7 @@ impl Catalogue {
         let names: Vec<String> =
             self.sections().iter().flat_map(|(_, all)| *all).map(|info| info.name.clone()).collect();
         if !names.iter().any(|known| known == name) {
-            let near = files::did_you_mean(name, names.iter().map(String::as_str));
+            let near = settings::did_you_mean(name, names.iter().map(String::as_str));
             return Err(mistake(format!(
                 "there is no method or optimizer `{name}`{near}; there is {}",
                 names.join(", ")

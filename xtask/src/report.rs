@@ -115,7 +115,7 @@ pub(crate) fn known(workspace: &Workspace, name: &str) -> Result<()> {
 }
 
 pub(crate) fn unknown(wanted: &str, known: &[String]) -> anyhow::Error {
-    let near = files::did_you_mean(wanted, known.iter().map(String::as_str));
+    let near = settings::did_you_mean(wanted, known.iter().map(String::as_str));
     let list = if known.is_empty() { "none".into() } else { known.join(", ") };
     mistake(format!("there are no records of `{wanted}`{near}; there are records of {list}"))
 }

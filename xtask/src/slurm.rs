@@ -8,12 +8,12 @@ mod settings;
 
 pub(crate) use queue::Queue;
 
+use self::settings::Settings;
 use crate::say;
 use crate::task::Planned;
 use crate::workspace::Workspace;
 use anyhow::{Context, Result};
 use script::Script;
-use settings::Settings;
 use sha2::{Digest, Sha256};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};

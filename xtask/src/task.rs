@@ -51,6 +51,9 @@ struct Answer {
 #[derive(Deserialize)]
 pub(crate) struct AnswerError {
     pub(crate) section: String,
+    /// The dotted key at fault, where it is one.
+    #[serde(default)]
+    key: Option<String>,
     pub(crate) message: String,
 }
 
@@ -58,7 +61,7 @@ pub(crate) struct AnswerError {
 pub(crate) fn plan(workspace: &Workspace, which: &Which) -> Result<Plan> {
     let known = workspace.tasks();
     if !known.contains(&which.task) {
-        let near = files::did_you_mean(&which.task, known.iter().map(String::as_str));
+        let near = settings::did_you_mean(&which.task, known.iter().map(String::as_str));
         return Err(mistake(format!("there is no task `{}`{near}; there is {}", which.task, known.join(", "))));
     }
     let (config, report) = workspace.config(&which.task, &which.config)?;
@@ -66,7 +69,7 @@ pub(crate) fn plan(workspace: &Workspace, which: &Which) -> Result<Plan> {
     let binary = workspace.binary(&which.task)?;
     // What is wrong with a rung shall show before anything is trained.
     let settings = grid.points.len();
-    let rungs = grid.points.first().into_iter().flat_map(|point| grid.tuning.rungs(point)).collect::<Vec<_>>();
+    let rungs = grid.rungs();
     grid.points.extend(rungs);
     let answers = ask(workspace, &binary, &grid.points.iter().map(|point| &point.spec).collect::<Vec<_>>())?;
     let (mut specs, mut matched, mut mistakes) = (Vec::<Spec>::new(), Vec::<Spec>::new(), Vec::<String>::new());
@@ -80,7 +83,7 @@ pub(crate) fn plan(workspace: &Workspace, which: &Which) -> Result<Plan> {
             Ok((id, spec)) if index < settings && seen.insert((point.matched, id.clone())) => known.push(spec),
             Ok(_) => {}
             Err(error) => {
-                let line = explain(&config, workspace, which, point.method, &error);
+                let line = explain(&config, which, point.method, &error);
                 if !mistakes.contains(&line) {
                     mistakes.push(line);
                 }
@@ -90,9 +93,8 @@ pub(crate) fn plan(workspace: &Workspace, which: &Which) -> Result<Plan> {
     if !mistakes.is_empty() {
         return Err(mistake(mistakes.join("\nerror: ")));
     }
-    let path = config.path().strip_prefix(&workspace.root).unwrap_or(config.path());
     let study = Study::new(specs, matched, grid.seeds, grid.tuning);
-    let study = study.map_err(|error| mistake(format!("{}: {error}", path.display())))?;
+    let study = study.map_err(|error| mistake(format!("{}: {error}", config.path().display())))?;
     Ok(Plan { binary, report, study, known: Vec::new(), keys: BTreeMap::new(), planned })
 }
 
@@ -127,7 +129,7 @@ impl Plan {
             for answer in ask(workspace, &self.binary, &unplanned)? {
                 match answer {
                     Ok((id, spec)) => self.learn(id, spec)?,
-                    Err(AnswerError { section, message }) => {
+                    Err(AnswerError { section, message, .. }) => {
                         bail!("{} planned a run that it refuses now: {section}: {message}", self.binary.display())
                     }
                 }
@@ -184,10 +186,9 @@ fn key(spec: &Spec) -> Result<String> {
     Ok(serde_json::to_string(spec)?)
 }
 
-fn explain(config: &Config, workspace: &Workspace, which: &Which, method: usize, error: &AnswerError) -> String {
-    let place = config.locate(&error.section, method, &which.selection(), &error.message);
-    let root = format!("{}/", workspace.root.display());
-    format!("{}: {}: {}", place.strip_prefix(&root).unwrap_or(&place), error.section, error.message)
+fn explain(config: &Config, which: &Which, method: usize, error: &AnswerError) -> String {
+    let place = config.locate(&error.section, method, &which.selection(), error.key.as_deref());
+    format!("{place}: {}: {}", error.section, error.message)
 }
 
 /// The id of each of `specs`, and the spec with every default filled in; or what is wrong with it.

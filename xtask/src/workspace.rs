@@ -2,8 +2,8 @@
 
 use crate::mistake;
 use anyhow::{Context, Result, bail};
-use files::did_you_mean;
 use serde_json::Value;
+use settings::did_you_mean;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use study::Config;
@@ -80,9 +80,7 @@ impl Workspace {
         }
         let path = if is_file { PathBuf::from(name) } else { folder.join(format!("{name}.toml")) };
         let shown = path.strip_prefix(&self.root).map(Path::to_path_buf).unwrap_or(path.clone());
-        let config = Config::read(&path).map_err(|error| {
-            mistake(error.to_string().replace(&path.display().to_string(), &shown.display().to_string()))
-        })?;
+        let config = Config::read_as(&path, &shown)?;
         let stem = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
         Ok((config, if stem == "default" { task.to_owned() } else { format!("{task}-{stem}") }))
     }

@@ -2,8 +2,9 @@
 
 use crate::list::Info;
 use crate::method::{Filter, Method, MethodInfo, NormRule};
-use crate::settings::{self, Table};
+use crate::table::{self, Table};
 use serde::{Deserialize, Serialize};
+use settings::{Mistake, within};
 
 const NAME: &str = "example-method";
 
@@ -16,7 +17,7 @@ pub(super) const INFO: MethodInfo = Info {
     source: "written by `cargo xtask new method`",
     limits: "the norm settles above its initial value, and farther above it the larger η²‖g‖² is compared with k",
     choices: &[],
-    read: |table| settings::read::<ExampleMethod>("method", NAME, table).map(Method::norm_rule),
+    read: |table| table::read::<ExampleMethod>("method", NAME, table).map(Method::norm_rule),
 };
 
 /// Draws the norm of each filter toward its initial norm.
@@ -39,13 +40,11 @@ impl NormRule for ExampleMethod {
     }
 
     fn table(&self) -> Table {
-        settings::write(NAME, self)
+        table::write(NAME, self)
     }
 
-    fn check(&self) -> Result<(), String> {
-        let Self { strength } = self;
-        let wrong = !(0.0..=1.0).contains(strength);
-        if wrong { Err(format!("`strength` must be from 0 to 1, found {strength}")) } else { Ok(()) }
+    fn check(&self) -> Result<(), Mistake> {
+        within("strength", self.strength, 0.0..=1.0)
     }
 
     fn factor(&self, filter: &Filter) -> f64 {
@@ -76,7 +75,7 @@ mod tests {
         let normalization = Normalization { running_mean, running_var: running_var.clone(), bias: None };
         params.set_role("weight", Role::ScaleInvariant(vec![normalization])).unwrap();
         let sgd = Sgd { momentum: 0.0, ..Sgd::default() };
-        let mut optimizer = Optimizer::new(&params, sgd, method(strength).unwrap(), 0.0).unwrap();
+        let mut optimizer = Optimizer::new(&params.with_method(method(strength).unwrap()), sgd, 0.0).unwrap();
         // The gradient is −1 everywhere, so the weight becomes 1 + 3.
         let gradients = (weight.sum_all().unwrap() * -1.0).unwrap().backward().unwrap();
         optimizer.step(&gradients, 3.0).unwrap();
@@ -94,6 +93,6 @@ mod tests {
 
     #[test]
     fn settings_out_of_range_are_refused() {
-        assert!(method(2.0).unwrap_err().to_string().contains("`strength` must be from 0 to 1, found 2"));
+        assert!(method(2.0).unwrap_err().to_string().contains("`strength`: expected 0 to 1, found 2"));
     }
 }

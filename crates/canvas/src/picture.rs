@@ -1,6 +1,6 @@
 //! One image with what is drawn on it.
 
-use crate::colour::Colour;
+use crate::color::Color;
 use crate::raster::{Raster, STRIP, room, width};
 use data::Image;
 use embedded_graphics::geometry::{OriginDimensions, Point, Size};
@@ -14,7 +14,7 @@ const COMFORTABLE: usize = 256;
 /// background.
 const HALF: i32 = 1;
 const RIM: i32 = 2;
-/// Pixels of a dot to either side of its centre, without its rim.
+/// Pixels of a dot to either side of its center, without its rim.
 const DOT: i32 = 2;
 /// Pixels of a dash without its ends, and from it to the next.
 const DASH: i32 = 6;
@@ -46,13 +46,13 @@ impl Canvas {
         let zoom = COMFORTABLE.div_ceil(image.height.max(image.width).max(1));
         let side = |pixels: usize| (pixels * zoom) as u32;
         let size = Size::new(side(image.width), side(image.height));
-        let mut canvas = Self { raster: Raster::new(size, Colour::BLACK), image: size, zoom: zoom as u32 };
+        let mut canvas = Self { raster: Raster::new(size, Color::BLACK), image: size, zoom: zoom as u32 };
         canvas.raster.tile(zoom as u32, image);
         canvas
     }
 
     pub(crate) fn blank(size: Size) -> Self {
-        Self { raster: Raster::new(size, Colour::WHITE), image: size, zoom: 1 }
+        Self { raster: Raster::new(size, Color::WHITE), image: size, zoom: 1 }
     }
 
     /// Pixels: width and height.
@@ -61,11 +61,11 @@ impl Canvas {
         [size.width, size.height]
     }
 
-    /// Draws the outline of a rectangle, and where `label` is not empty, the label on a strip of the same colour, which is
+    /// Draws the outline of a rectangle, and where `label` is not empty, the label on a strip of the same color, which is
     /// moved to where it lies inside of the image. `corners` are left, top, right and bottom in pixels of the image: the
     /// pixel in column x spans `[x, x + 1)`. What lies outside of the image is not drawn, nor is anything of a rectangle all
     /// of which does, or with a corner that is not a number.
-    pub fn rectangle(&mut self, corners: [f32; 4], colour: Colour, line: Line, label: &str) {
+    pub fn rectangle(&mut self, corners: [f32; 4], color: Color, line: Line, label: &str) {
         if corners.iter().any(|corner| corner.is_nan()) {
             return;
         }
@@ -86,10 +86,10 @@ impl Canvas {
             (Point::new(left, top), Point::new(left, bottom)),
             (Point::new(right, top), Point::new(right, bottom)),
         ];
-        for (half, colour) in [(RIM, colour.ink()), (HALF, colour)] {
+        for (half, color) in [(RIM, color.ink()), (HALF, color)] {
             for (from, to) in edges {
                 for (from, to) in strokes(from, to, line) {
-                    self.fill(from - Point::new_equal(half), to + Point::new_equal(half), colour);
+                    self.fill(from - Point::new_equal(half), to + Point::new_equal(half), color);
                 }
             }
         }
@@ -98,48 +98,48 @@ impl Canvas {
                 Line::Solid => top - HALF - STRIP as i32,
                 Line::Dashed => bottom + HALF,
             };
-            self.label(Point::new(left - HALF, above), colour, label);
+            self.label(Point::new(left - HALF, above), color, label);
         }
     }
 
     /// Draws a dot at a place of the image, `[x, y]` in its pixels, with a rim that sets it off from any background. What lies
     /// outside of the image is not drawn, nor is a dot at a place that is not a number.
-    pub fn dot(&mut self, place: [f32; 2], colour: Colour) {
+    pub fn dot(&mut self, place: [f32; 2], color: Color) {
         if place.iter().any(|value| value.is_nan()) {
             return;
         }
         // Just beyond the border, a dot cannot be seen.
         let far = (DOT + RIM) as f32;
         let on = |value: f32, side: u32| (value * self.zoom as f32).round().clamp(-far, side as f32 + far) as i32;
-        let centre = Point::new(on(place[0], self.image.width), on(place[1], self.image.height));
-        for (half, colour) in [(DOT + 1, colour.ink()), (DOT, colour)] {
-            self.fill(centre - Point::new_equal(half), centre + Point::new_equal(half), colour);
+        let center = Point::new(on(place[0], self.image.width), on(place[1], self.image.height));
+        for (half, color) in [(DOT + 1, color.ink()), (DOT, color)] {
+            self.fill(center - Point::new_equal(half), center + Point::new_equal(half), color);
         }
     }
 
-    /// Adds a strip of `colour` with `text` below the picture; what does not fit into a line goes on in the next.
-    pub fn caption(&mut self, text: &str, colour: Colour) {
+    /// Adds a strip of `color` with `text` below the picture; what does not fit into a line goes on in the next.
+    pub fn caption(&mut self, text: &str, color: Color) {
         for line in lines(text, room(self.raster.size().width)) {
-            let strip = self.raster.extend(STRIP, colour);
-            self.raster.write(strip, colour, &line);
+            let strip = self.raster.extend(STRIP, color);
+            self.raster.write(strip, color, &line);
         }
     }
 
-    /// Adds lines below the picture that say what each colour means: a strip of the colour with its name on it.
-    pub fn legend(&mut self, entries: &[(Colour, &str)]) {
+    /// Adds lines below the picture that say what each color means: a strip of the color with its name on it.
+    pub fn legend(&mut self, entries: &[(Color, &str)]) {
         let all = self.raster.size().width;
         let (mut x, mut line) = (0, None);
-        for (colour, name) in entries {
+        for (color, name) in entries {
             let name: String = name.chars().take(room(all)).collect();
             let size = Size::new(width(name.chars().count()).min(all), STRIP);
             let strip = match line {
                 Some(Rectangle { top_left, .. }) if x + size.width <= all => top_left,
                 _ => {
                     x = 0;
-                    line.insert(self.raster.extend(STRIP, Colour::WHITE)).top_left
+                    line.insert(self.raster.extend(STRIP, Color::WHITE)).top_left
                 }
             };
-            self.raster.write(Rectangle::new(strip + Point::new(x as i32, 0), size), *colour, &name);
+            self.raster.write(Rectangle::new(strip + Point::new(x as i32, 0), size), *color, &name);
             x += size.width + GAP as u32;
         }
     }
@@ -158,14 +158,14 @@ impl Canvas {
     }
 
     /// Fills what lies in the image of the rectangle from `from` to `to`.
-    fn fill(&mut self, from: Point, to: Point, colour: Colour) {
+    fn fill(&mut self, from: Point, to: Point, color: Color) {
         let size = Size::new(from.x.abs_diff(to.x), from.y.abs_diff(to.y));
         let image = Rectangle::new(Point::zero(), self.image);
-        self.raster.fill(Rectangle::new(from, size).intersection(&image), colour);
+        self.raster.fill(Rectangle::new(from, size).intersection(&image), color);
     }
 
     /// Writes `label` with the upper left corner at `corner`, or where it lies inside of the image.
-    fn label(&mut self, corner: Point, colour: Colour, label: &str) {
+    fn label(&mut self, corner: Point, color: Color, label: &str) {
         let label: String = label.chars().take(room(self.image.width)).collect();
         let size = Size::new(width(label.chars().count()), STRIP);
         let inside = |place: i32, length: u32, side: u32| place.min(side as i32 - length as i32).max(0);
@@ -174,7 +174,7 @@ impl Canvas {
         let strip = Rectangle::new(Point::new(x, y), size);
         // Of an image that is lower than a strip.
         if strip.size.height <= self.image.height {
-            self.raster.write(strip, colour, &label);
+            self.raster.write(strip, color, &label);
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Pixels that can be drawn on; what lies outside of them is not drawn.
 
-use crate::colour::Colour;
+use crate::color::Color;
 use data::Image;
 use embedded_graphics::Pixel;
 use embedded_graphics::draw_target::DrawTarget;
@@ -25,9 +25,9 @@ pub(crate) struct Raster {
 }
 
 impl Raster {
-    /// All of one colour.
-    pub(crate) fn new(size: Size, colour: Colour) -> Self {
-        Self { size, pixels: vec![colour.pixel(); size.width as usize * size.height as usize] }
+    /// All of one color.
+    pub(crate) fn new(size: Size, color: Color) -> Self {
+        Self { size, pixels: vec![color.pixel(); size.width as usize * size.height as usize] }
     }
 
     /// Draws `image` with each of its pixels `zoom` pixels wide and high. Channels and pixels that it should have but has
@@ -45,17 +45,17 @@ impl Raster {
         }
     }
 
-    /// Makes it higher by a strip of `colour`, and gives the strip's place.
-    pub(crate) fn extend(&mut self, height: u32, colour: Colour) -> Rectangle {
+    /// Makes it higher by a strip of `color`, and gives the strip's place.
+    pub(crate) fn extend(&mut self, height: u32, color: Color) -> Rectangle {
         let strip = Rectangle::new(Point::new(0, self.size.height as i32), Size::new(self.size.width, height));
         self.size.height += height;
-        self.pixels.resize(self.size.width as usize * self.size.height as usize, colour.pixel());
+        self.pixels.resize(self.size.width as usize * self.size.height as usize, color.pixel());
         strip
     }
 
-    /// Fills `area` with `colour`.
-    pub(crate) fn fill(&mut self, area: Rectangle, colour: Colour) {
-        let Ok(()) = self.fill_solid(&area, colour.pixel());
+    /// Fills `area` with `color`.
+    pub(crate) fn fill(&mut self, area: Rectangle, color: Color) {
+        let Ok(()) = self.fill_solid(&area, color.pixel());
     }
 
     /// Copies `other` to the place where its upper left corner is at `corner`.
@@ -63,14 +63,14 @@ impl Raster {
         let Ok(()) = self.fill_contiguous(&Rectangle::new(corner, other.size), other.pixels.iter().copied());
     }
 
-    /// Fills `strip` with `colour`, and writes a line of text on it. Characters that the font (Latin-1) has not
+    /// Fills `strip` with `color`, and writes a line of text on it. Characters that the font (Latin-1) has not
     /// become question marks.
-    pub(crate) fn write(&mut self, strip: Rectangle, colour: Colour, text: &str) {
-        self.fill(strip, colour);
+    pub(crate) fn write(&mut self, strip: Rectangle, color: Color, text: &str) {
+        self.fill(strip, color);
         // A line break would leave the strip.
         let text: String = text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
         let corner = strip.top_left + Point::new(MARGIN as i32, MARGIN as i32 - 1);
-        let style = MonoTextStyle::new(&FONT, colour.ink().pixel());
+        let style = MonoTextStyle::new(&FONT, color.ink().pixel());
         let Ok(_) = embedded_graphics::Drawable::draw(&Text::with_baseline(&text, corner, style, Baseline::Top), self);
     }
 
@@ -103,11 +103,11 @@ impl DrawTarget for Raster {
 
     fn draw_iter<I: IntoIterator<Item = Pixel<Rgb888>>>(&mut self, pixels: I) -> Result<(), Infallible> {
         let area = self.bounding_box();
-        for Pixel(point, colour) in pixels {
+        for Pixel(point, color) in pixels {
             if area.contains(point)
                 && let Some(pixel) = self.pixels.get_mut(point.y as usize * self.size.width as usize + point.x as usize)
             {
-                *pixel = colour;
+                *pixel = color;
             }
         }
         Ok(())

@@ -1,6 +1,6 @@
 //! Several pictures on one.
 
-use crate::colour::Colour;
+use crate::color::Color;
 use crate::picture::{Canvas, lines};
 use crate::raster::{STRIP, room};
 use embedded_graphics::geometry::{OriginDimensions, Point, Size};
@@ -43,7 +43,7 @@ pub fn sheet(heading: &[&str], pictures: &[Canvas]) -> Canvas {
     let mut y = SPACE;
     for line in text {
         let strip = Rectangle::new(Point::new(SPACE as i32, y as i32), Size::new(width - 2 * SPACE, STRIP));
-        sheet.raster.write(strip, Colour::WHITE, &line);
+        sheet.raster.write(strip, Color::WHITE, &line);
         y += STRIP;
     }
     for (row, height) in pictures.chunks(columns).zip(heights) {

@@ -1,7 +1,7 @@
 //! What is drawn, and where.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
-use canvas::{Canvas, Colour, Line, beside, sheet};
+use canvas::{Canvas, Color, Line, beside, sheet};
 use data::{Channels, Image, decode};
 use proptest::prelude::*;
 
@@ -24,23 +24,23 @@ fn pixel(image: &Image, x: usize, y: usize) -> [u8; 3] {
     image.pixels[start..start + 3].try_into().unwrap()
 }
 
-/// One character for each square of 8 pixels: the colour of its upper left one.
+/// One character for each square of 8 pixels: the color of its upper left one.
 fn art(image: &Image) -> String {
     let letter = |pixel: [u8; 3]| match pixel {
         [0x80, 0x80, 0x80] => '.',
-        pixel if pixel == Colour::BLUE.rgb() => 'B',
-        pixel if pixel == Colour::ORANGE.rgb() => 'O',
-        pixel if pixel == Colour::GREEN.rgb() => 'G',
+        pixel if pixel == Color::BLUE.rgb() => 'B',
+        pixel if pixel == Color::ORANGE.rgb() => 'O',
+        pixel if pixel == Color::GREEN.rgb() => 'G',
         _ => '?',
     };
     let row = |y: usize| (0..image.width).step_by(8).map(|x| letter(pixel(image, x, y))).collect::<String>();
     (0..image.height).step_by(8).map(row).collect::<Vec<_>>().join("\n")
 }
 
-/// Left, top, right and bottom of the pixels of a colour.
-fn extent(image: &Image, colour: Colour) -> Option<[usize; 4]> {
+/// Left, top, right and bottom of the pixels of a color.
+fn extent(image: &Image, color: Color) -> Option<[usize; 4]> {
     let all = (0..image.height).flat_map(|y| (0..image.width).map(move |x| (x, y)));
-    all.filter(|(x, y)| pixel(image, *x, *y) == colour.rgb()).fold(None, |extent, (x, y)| {
+    all.filter(|(x, y)| pixel(image, *x, *y) == color.rgb()).fold(None, |extent, (x, y)| {
         let [left, top, right, bottom] = extent.unwrap_or([x, y, x + 1, y + 1]);
         Some([left.min(x), top.min(y), right.max(x + 1), bottom.max(y + 1)])
     })
@@ -64,9 +64,9 @@ fn an_image_is_enlarged_by_whole_numbers_until_its_longer_side_has_256_pixels() 
 #[test]
 fn a_small_drawing() {
     let mut picture = Canvas::of(&grey(16, 32));
-    picture.rectangle([2.0, 2.0, 14.0, 14.0], Colour::BLUE, Line::Solid, "");
-    picture.rectangle([18.0, 2.0, 30.0, 14.0], Colour::GREEN, Line::Dashed, "");
-    picture.caption("", Colour::ORANGE);
+    picture.rectangle([2.0, 2.0, 14.0, 14.0], Color::BLUE, Line::Solid, "");
+    picture.rectangle([18.0, 2.0, 30.0, 14.0], Color::GREEN, Line::Dashed, "");
+    picture.caption("", Color::ORANGE);
     let image = seen(&picture);
     assert_eq!([image.width, image.height], [256, 128 + STRIP]);
     let expected = "\
@@ -92,22 +92,22 @@ OOOOOOOOOOOOOOOOOOOOOOOOOOOOOOOO";
     assert_eq!(art(&image), expected, "found\n{}", art(&image));
 }
 
-/// The pixels of a colour in a picture of 256×256 pixels with dots on it.
-fn dotted(dots: &[[f32; 2]], colour: Colour) -> Option<[usize; 4]> {
+/// The pixels of a color in a picture of 256×256 pixels with dots on it.
+fn dotted(dots: &[[f32; 2]], color: Color) -> Option<[usize; 4]> {
     let mut picture = Canvas::of(&grey(256, 256));
-    dots.iter().for_each(|place| picture.dot(*place, Colour::ORANGE));
-    picture.caption("", Colour::WHITE);
-    extent(&seen(&picture), colour)
+    dots.iter().for_each(|place| picture.dot(*place, Color::ORANGE));
+    picture.caption("", Color::WHITE);
+    extent(&seen(&picture), color)
 }
 
 #[test]
 fn a_dot_lies_around_its_place_with_a_rim() {
-    assert_eq!(dotted(&[[100.0, 50.0]], Colour::ORANGE), Some([98, 48, 102, 52]));
-    assert_eq!(dotted(&[[100.0, 50.0]], Colour::BLACK), Some([97, 47, 103, 53]));
+    assert_eq!(dotted(&[[100.0, 50.0]], Color::ORANGE), Some([98, 48, 102, 52]));
+    assert_eq!(dotted(&[[100.0, 50.0]], Color::BLACK), Some([97, 47, 103, 53]));
     // Of an image that is enlarged eight times, the middle of the second pixel.
     let mut picture = Canvas::of(&grey(32, 16));
-    picture.dot([1.5, 0.5], Colour::BLUE);
-    assert_eq!(extent(&seen(&picture), Colour::BLUE), Some([10, 2, 14, 6]));
+    picture.dot([1.5, 0.5], Color::BLUE);
+    assert_eq!(extent(&seen(&picture), Color::BLUE), Some([10, 2, 14, 6]));
 }
 
 #[test]
@@ -115,12 +115,12 @@ fn a_dot_ends_where_the_image_does() {
     let corners =
         [([0.0, 0.0], [0, 0, 2, 2]), ([256.0, 256.0], [254, 254, 256, 256]), ([0.0, 256.0], [0, 254, 2, 256])];
     for (place, expected) in corners {
-        assert_eq!(dotted(&[place], Colour::ORANGE), Some(expected), "{place:?}");
+        assert_eq!(dotted(&[place], Color::ORANGE), Some(expected), "{place:?}");
     }
     let nowhere = [[-4.0, 9.0], [9.0, 260.0], [f32::NAN, 9.0], [9.0, f32::NAN], [f32::INFINITY, 9.0], [9.0, -f32::MAX]];
-    assert_eq!((dotted(&nowhere, Colour::ORANGE), dotted(&nowhere, Colour::BLACK)), (None, None));
+    assert_eq!((dotted(&nowhere, Color::ORANGE), dotted(&nowhere, Color::BLACK)), (None, None));
     let mut empty = Canvas::of(&Image { height: 0, width: 0, channels: 1, pixels: vec![] });
-    empty.dot([0.0, 0.0], Colour::BLUE);
+    empty.dot([0.0, 0.0], Color::BLUE);
     assert_eq!(empty.size(), [0, 0]);
 }
 
@@ -133,11 +133,11 @@ fn a_label_stays_in_the_image_at_every_border_and_corner() {
         .flat_map(|(x, y)| [Line::Solid, Line::Dashed].map(|line| (x, y, line)))
     {
         let mut with = Canvas::of(&grey(320, 320));
-        with.rectangle([x, y, x, y], Colour::BLUE, line, "eight ch");
-        with.caption("below", Colour::WHITE);
+        with.rectangle([x, y, x, y], Color::BLUE, line, "eight ch");
+        with.caption("below", Color::WHITE);
         let image = seen(&with);
         // Ink on the strip: white on blue.
-        let [left, top, right, bottom] = extent(&image, Colour::BLUE).unwrap();
+        let [left, top, right, bottom] = extent(&image, Color::BLUE).unwrap();
         assert!(right <= 320 && bottom <= 320, "the strip at {x}, {y} leaves the image");
         assert!(right - left >= 70 && bottom - top >= STRIP, "the strip at {x}, {y} is cut off");
         let free = if line == Line::Solid { y > 20.0 } else { y < 300.0 };
@@ -152,7 +152,7 @@ fn a_label_stays_in_the_image_at_every_border_and_corner() {
 fn a_label_can_be_read_and_what_the_font_has_not_is_a_question_mark() {
     let label = |text: &str| {
         let mut picture = Canvas::of(&grey(320, 320));
-        picture.rectangle([100.0, 100.0, 200.0, 200.0], Colour::ORANGE, Line::Solid, text);
+        picture.rectangle([100.0, 100.0, 200.0, 200.0], Color::ORANGE, Line::Solid, text);
         seen(&picture)
     };
     assert_ne!(label("cat"), label("dog"));
@@ -160,7 +160,7 @@ fn a_label_can_be_read_and_what_the_font_has_not_is_a_question_mark() {
     assert_eq!(label("猫 cat\u{1f408}"), label("? cat?"));
     assert_eq!(label("a\nb\tc\u{7f}"), label("a?b?c?"));
     // Of a long one, what fits.
-    let [left, _, right, _] = extent(&label(&"m".repeat(1000)), Colour::ORANGE).unwrap();
+    let [left, _, right, _] = extent(&label(&"m".repeat(1000)), Color::ORANGE).unwrap();
     assert!(left < 10 && right > 310, "{left} to {right}");
 }
 
@@ -168,7 +168,7 @@ fn a_label_can_be_read_and_what_the_font_has_not_is_a_question_mark() {
 fn a_caption_goes_on_in_the_next_line() {
     let height = |text: &str| {
         let mut picture = Canvas::of(&grey(256, 256));
-        picture.caption(text, Colour::WHITE);
+        picture.caption(text, Color::WHITE);
         (picture.size()[1] as usize - 256) / STRIP
     };
     // 31 characters fit.
@@ -179,7 +179,7 @@ fn a_caption_goes_on_in_the_next_line() {
     assert_eq!(height(&format!("{} {}", "m".repeat(20), "m".repeat(63))), 4);
     let captioned = |texts: &[&str]| {
         let mut picture = Canvas::of(&grey(256, 256));
-        texts.iter().for_each(|text| picture.caption(text, Colour::WHITE));
+        texts.iter().for_each(|text| picture.caption(text, Color::WHITE));
         picture
     };
     let (first, second) = ("a caption that is exactly there", "and goes on");
@@ -207,7 +207,7 @@ fn a_sheet_has_its_pictures_in_even_rows_below_the_heading() {
 fn the_same_picture_is_the_same_file() {
     let draw = || {
         let mut picture = Canvas::of(&grey(28, 28));
-        picture.rectangle([3.0, 3.0, 20.0, 20.0], Colour::VERMILION, Line::Dashed, "boot 0.51");
+        picture.rectangle([3.0, 3.0, 20.0, 20.0], Color::VERMILION, Line::Dashed, "boot 0.51");
         sheet(&["title"], &[picture]).png().unwrap()
     };
     assert_eq!(draw(), draw());
@@ -219,8 +219,8 @@ fn an_image_that_is_not_what_it_says_is_drawn_in_black() {
     let image = seen(&Canvas::of(&short));
     assert_eq!((pixel(&image, 0, 0), pixel(&image, 255, 255)), ([9; 3], [0; 3]));
     let mut empty = Canvas::of(&Image { height: 0, width: 0, channels: 1, pixels: vec![] });
-    empty.rectangle([0.0, 0.0, 1.0, 1.0], Colour::BLUE, Line::Solid, "x");
-    empty.caption("nothing", Colour::WHITE);
+    empty.rectangle([0.0, 0.0, 1.0, 1.0], Color::BLUE, Line::Solid, "x");
+    empty.caption("nothing", Color::WHITE);
     assert!(empty.png().is_err());
 }
 
@@ -238,23 +238,23 @@ fn pictures_stand_beside_each_other_on_white() {
 }
 
 #[test]
-fn a_legend_names_every_colour_in_as_many_lines_as_that_takes() {
+fn a_legend_names_every_color_in_as_many_lines_as_that_takes() {
     let mut picture = Canvas::of(&grey(16, 256));
     picture.legend(&[]);
     assert_eq!(picture.size(), [256, 16]);
     // Each takes 8 pixels a letter, 6 of margin and 10 to the next: two of ten letters fit.
-    let colours = [Colour::BLUE, Colour::ORANGE, Colour::GREEN];
-    picture.legend(&colours.map(|colour| (colour, "ten letter")));
+    let colors = [Color::BLUE, Color::ORANGE, Color::GREEN];
+    picture.legend(&colors.map(|color| (color, "ten letter")));
     let image = seen(&picture);
     assert_eq!(image.height, 16 + 2 * STRIP);
     let expected = [[0, 16, 86, 34], [96, 16, 182, 34], [0, 34, 86, 52]];
-    assert_eq!(colours.map(|colour| extent(&image, colour).unwrap()), expected);
-    // A name that is longer than a line is cut off, and one that is none has a colour still.
+    assert_eq!(colors.map(|color| extent(&image, color).unwrap()), expected);
+    // A name that is longer than a line is cut off, and one that is none has a color still.
     let mut picture = Canvas::of(&grey(16, 256));
-    picture.legend(&[(Colour::BLUE, &"m".repeat(99)), (Colour::GREEN, "")]);
+    picture.legend(&[(Color::BLUE, &"m".repeat(99)), (Color::GREEN, "")]);
     let image = seen(&picture);
-    assert_eq!(extent(&image, Colour::BLUE), Some([0, 16, 8 * 31 + 6, 34]));
-    assert_eq!(extent(&image, Colour::GREEN), Some([0, 34, 6, 52]));
+    assert_eq!(extent(&image, Color::BLUE), Some([0, 16, 8 * 31 + 6, 34]));
+    assert_eq!(extent(&image, Color::GREEN), Some([0, 34, 6, 52]));
 }
 
 fn any_corner() -> impl Strategy<Value = f32> {
@@ -275,13 +275,13 @@ proptest! {
     fn no_dot_panics_or_leaves_the_image(place in [any_corner(), any_corner()], (height, width) in (1usize..60, 1usize..60)) {
         let mut picture = Canvas::of(&grey(height, width));
         let below = picture.size()[1] as usize;
-        picture.caption("caption", Colour::ORANGE);
+        picture.caption("caption", Color::ORANGE);
         let before = seen(&picture);
-        picture.dot(place, Colour::BLUE);
+        picture.dot(place, Color::BLUE);
         let after = seen(&picture);
         prop_assert_eq!(&after.pixels[below * after.width * 3..], &before.pixels[below * after.width * 3..]);
         let inside = |value: f32, side: usize| (0.0..=side as f32).contains(&value);
-        let drawn = extent(&after, Colour::BLUE).is_some();
+        let drawn = extent(&after, Color::BLUE).is_some();
         prop_assert!(drawn || !(inside(place[0], width) && inside(place[1], height)));
     }
 
@@ -295,10 +295,10 @@ proptest! {
     ) {
         let mut picture = Canvas::of(&grey(height, width));
         let below = picture.size()[1] as usize;
-        picture.caption("caption", Colour::ORANGE);
+        picture.caption("caption", Color::ORANGE);
         let before = seen(&picture);
         let line = if dashed { Line::Dashed } else { Line::Solid };
-        picture.rectangle(corners, Colour::BLUE, line, &label);
+        picture.rectangle(corners, Color::BLUE, line, &label);
         let after = seen(&picture);
         prop_assert_eq!(&after.pixels[below * after.width * 3..], &before.pixels[below * after.width * 3..]);
         let [left, top, right, bottom] = corners;

@@ -1,7 +1,9 @@
 //! The `[task]` table.
 
 use serde::{Deserialize, Serialize};
-use train::{among, at_least_one_example, within};
+use settings::{Mistake, within};
+use train::at_least_one_example;
+use vision::BackboneConfig;
 
 /// The `[task]` table of a configuration.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -54,26 +56,20 @@ fn vgg_width() -> usize {
 }
 
 impl ModelConfig {
-    fn check(&self) -> Result<(), String> {
+    /// The network without its last layer.
+    pub fn backbone(&self) -> BackboneConfig {
         match *self {
-            Self::Resnet { depth, .. } if depth % 6 != 2 || !(8..=1202).contains(&depth) => {
-                Err(format!("`model.resnet.depth`: expected 8, 14, 20, … up to 1202, found {depth}"))
-            }
-            Self::Resnet { width, .. } => within("model.resnet.width", width, 1..=1024),
-            Self::VggBn { depth, width } => {
-                among("model.vgg-bn.depth", depth, &[11, 13, 16, 19])?;
-                within("model.vgg-bn.width", width, 1..=1024)
-            }
+            Self::Resnet { depth, width } => BackboneConfig::SmallResNet { depth, width },
+            Self::VggBn { depth, width } => BackboneConfig::VggBn { depth, width },
         }
     }
 
-    /// The shortest side of an image that the network can see.
-    fn shortest(&self) -> usize {
-        match self {
-            Self::Resnet { .. } => 1,
-            // Five poolings halve it to 1.
-            Self::VggBn { .. } => 32,
-        }
+    fn check(&self) -> Result<(), Mistake> {
+        let key = match self {
+            Self::Resnet { .. } => "model.resnet",
+            Self::VggBn { .. } => "model.vgg-bn",
+        };
+        self.backbone().check().map_err(|mistake| mistake.inside(key))
     }
 }
 
@@ -83,11 +79,11 @@ impl Config {
     /// # Errors
     ///
     /// The key at fault, what was expected there, and what was found.
-    pub fn check(&self) -> Result<(), String> {
+    pub fn check(&self) -> Result<(), Mistake> {
         let Self { model, size, padding, examples, .. } = self;
         model.check()?;
         if let Some(size) = size {
-            within("size", *size, model.shortest()..=8192)?;
+            within("size", *size, model.backbone().shortest()..=8192)?;
         }
         // A border that is as wide as the image leaves crops of nothing else.
         within("padding", *padding, 0..=size.map_or(4096, |size| size - 1))?;

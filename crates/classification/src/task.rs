@@ -1,15 +1,16 @@
 //! Image classification as a [`Task`].
 
-use crate::config::{Config, ModelConfig};
+use crate::config::Config;
 use anyhow::{Error, Result, anyhow};
 use candle_core::{Device, Tensor};
-use canvas::{Canvas, Colour};
-use data::augment::{Augmentation, Normalise};
+use canvas::{Canvas, Color};
+use data::augment::{Augmentation, Normalize};
 use data::{Root, Split};
 use ops::{CrossEntropy, Statistics};
 use random::Rng;
 use record::Scores;
 use regularize::Params;
+use settings::Mistake;
 use train::{Headline, Task};
 use vision::{Classifier, TopOne};
 
@@ -19,11 +20,11 @@ pub struct Classification {
     set: data::Classification,
     /// Height, width and channels of every image.
     size: (usize, usize, usize),
-    normalise: Normalise,
+    normalize: Normalize,
     augmentation: Augmentation,
 }
 
-/// A normalised image `[h, w, c]` and its class.
+/// A normalized image `[h, w, c]` and its class.
 pub struct Example {
     pixels: Vec<f32>,
     label: u32,
@@ -51,7 +52,7 @@ impl Task for Classification {
     const PICTURES: Option<&'static str> =
         Some("Below each image its class and the predicted one with its probability: blue is right, orange is wrong.");
 
-    fn check(config: &Config) -> std::result::Result<(), String> {
+    fn check(config: &Config) -> std::result::Result<(), Mistake> {
         config.check()
     }
 
@@ -64,8 +65,8 @@ impl Task for Classification {
             None => anyhow!("{error}\n  hint: `size = 64` in the task's table makes all images 64×64"),
             Some(_) => error.into(),
         })?;
-        let normalise = Normalise::new(set.mean(), set.std());
-        Ok(Self { config, set, size, normalise, augmentation })
+        let normalize = Normalize::new(set.mean(), set.std());
+        Ok(Self { config, set, size, normalize, augmentation })
     }
 
     fn set(&self) -> &data::Set<u32> {
@@ -73,10 +74,7 @@ impl Task for Classification {
     }
 
     fn model_line(&self) -> String {
-        match self.config.model {
-            ModelConfig::Resnet { depth, width } => format!("ResNet-{depth} of width {width}"),
-            ModelConfig::VggBn { depth, width } => format!("VGG{depth}-BN of width {width}"),
-        }
+        self.config.model.backbone().to_string()
     }
 
     fn augmentation_line(&self) -> String {
@@ -89,9 +87,9 @@ impl Task for Classification {
         let mut pixels = vec![0.0; image.len()];
         if split == Split::Train {
             let (height, width, _) = self.size;
-            self.augmentation.draw([height, width], rng).apply(image, &self.normalise, &mut pixels);
+            self.augmentation.draw([height, width], rng).apply(image, &self.normalize, &mut pixels);
         } else {
-            self.normalise.apply(image, &mut pixels);
+            self.normalize.apply(image, &mut pixels);
         }
         Ok(Example { pixels, label: example.label })
     }
@@ -120,7 +118,7 @@ impl Task for Classification {
         Ok(model.forward(&batch.images, Statistics::Running)?)
     }
 
-    fn truth(&self, batch: &Batch) -> Result<Tensor> {
+    fn perfect_prediction(&self, batch: &Batch) -> Result<Tensor> {
         let classes = self.set.classes().len();
         let one_hot = batch.labels.iter().flat_map(|label| (0..classes).map(move |c| f32::from(c == *label as usize)));
         let one_hot: Vec<f32> = one_hot.collect();
@@ -145,9 +143,9 @@ impl Task for Classification {
         let class = |index: usize| self.set.classes().get(index).map_or("?", String::as_str);
         let truth = example.label as usize;
         let mut picture = Canvas::of(augmented.as_ref().unwrap_or(&example.image));
-        picture.caption(class(truth), Colour::WHITE);
-        let colour = if predicted == truth { Colour::BLUE } else { Colour::ORANGE };
-        picture.caption(&format!("predicted {} {probability:.2}", class(predicted)), colour);
+        picture.caption(class(truth), Color::WHITE);
+        let color = if predicted == truth { Color::BLUE } else { Color::ORANGE };
+        picture.caption(&format!("predicted {} {probability:.2}", class(predicted)), color);
         Ok(picture)
     }
 }

@@ -21,7 +21,7 @@ fn plan(pointer: &str, value: Value) -> Result<(), (String, String)> {
     let root = data::Root::from_env(Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap());
     let planned = train::plan::<Classification>(&serde_json::from_value(spec).unwrap(), &root);
     planned.map(drop).map_err(|error| match error {
-        train::Error::Spec { section, message } => (section.to_string(), message),
+        train::Error::Spec { section, mistake } => (section.to_string(), mistake.to_string()),
         other => panic!("{other}"),
     })
 }
@@ -66,10 +66,10 @@ fn mistakes_are_told_when_a_run_is_planned() {
         (
             "/train/epochs",
             json!(1_000_000_000_000_000_000_u64),
-            "`epochs` must be at most 1000000000, found 1000000000000000000".to_owned(),
+            "`epochs`: expected at most 1000000000, found 1000000000000000000".to_owned(),
         ),
-        ("/train/batch", json!(1_000_000_001), "`batch` must be at most 1000000000, found 1000000001".to_owned()),
-        ("/train/epochs", json!(0), "`epochs` must be at least 1, found 0".to_owned()),
+        ("/train/batch", json!(1_000_000_001), "`batch`: expected at most 1000000000, found 1000000001".to_owned()),
+        ("/train/epochs", json!(0), "`epochs`: expected at least 1, found 0".to_owned()),
     ] {
         let section = pointer.split('/').nth(1).unwrap();
         assert_eq!(plan(pointer, value), Err((section.to_owned(), expected)), "{pointer}");

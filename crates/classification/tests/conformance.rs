@@ -49,12 +49,12 @@ fn methods_that_reach_into_training_resume_bit_for_bit() {
 }
 
 #[test]
-fn weights_that_are_normalised_on_their_way_have_their_gradient_and_invariance() {
+fn weights_that_are_normalized_on_their_way_have_their_gradient_and_invariance() {
     let root = train::conformance::workspace_root(env!("CARGO_MANIFEST_DIR"));
     for method in ["weight-standardization", "weight-normalization", "forced-weight-normalization"] {
         let spec = compared(json!({"name": method}), json!({"name": "sgd", "lr": 0.05}));
         let checks = [
-            train::conformance::the_loss_has_the_gradient_that_differences_say::<Classification>,
+            train::conformance::loss_gradient_matches_finite_differences::<Classification>,
             train::conformance::declared_scale_invariance_is_real::<Classification>,
             train::conformance::one_batch_can_be_learnt::<Classification>,
         ];
@@ -173,6 +173,6 @@ fn a_run_that_is_stopped_is_the_beginning_of_the_whole() {
     assert!(stopped.validation().is_some());
     for epochs in [0, 4] {
         let error = train("refused", json!(epochs)).unwrap_err().to_string();
-        assert!(error.contains("`stop_after` must be from 1 to below `epochs`, 4, found"), "{error}");
+        assert!(error.contains("`stop_after`: expected 1 to below `epochs`, 4, found"), "{error}");
     }
 }

@@ -243,15 +243,18 @@ fn mistakes_in_a_spec_are_named_and_nothing_is_written() {
     let mut unknown_engine = spec();
     unknown_engine["train"]["engine"] = json!("cpuu");
     for (spec, expected) in [
-        (unknown_engine, "train: `engine`: unknown engine `cpuu`, did you mean `cpu`?; known are cpu"),
-        (unknown_key, "unknown field `granularty`"),
-        (unknown_task_key, "unknown field `paddding`"),
-        (change("/method/name", json!("wsr")), "unknown method `wsr`, did you mean `wrs`?"),
+        (unknown_engine, "train: `engine`: expected `cpu`, found `cpuu`\n  hint: did you mean `cpu`?"),
+        (unknown_key, "method: `granularty`: expected the key `granularity`, "),
+        (unknown_task_key, "task: `paddding`: expected the key `model`, "),
+        (change("/method/name", json!("wsr")), "did you mean `wrs`?"),
         (change("/optimizer/name", json!("sdg")), "did you mean `sgd`?"),
-        (change("/optimizer/lr", json!("fast")), "`lr`: invalid type"),
+        (change("/optimizer/lr", json!("fast")), "`lr`: expected a number, found \"fast\""),
         (change("/schedule/name", json!("cosinus")), "did you mean `cosine`?"),
-        (change("/train/epochs", json!(0)), "`epochs` must be at least 1"),
-        (change("/train/batch", json!(100_000)), "the training split has 128 examples"),
+        (change("/train/epochs", json!(0)), "`epochs`: expected at least 1"),
+        (
+            change("/train/batch", json!(100_000)),
+            "expected at most the 128 examples that the training split has, found 100000",
+        ),
         (change("/dataset", json!("fashion-mnist-12")), "fashion-mnist-12k"),
         (change("/rest_decay", json!(-1.0)), "rest_decay"),
         (change("/task/model/resnet/depth", json!(9)), "8, 14, 20"),

@@ -41,7 +41,8 @@ fn main() -> Result<()> {
         let network = Counter::new(&params, 3, config, loss.sign(), 1.0)?;
         let loss = Loss::new(loss, Scale { cell: 1.0, pixel: 1.0 }, config.stride());
         let decay = Method::WeightDecay(WeightDecay { decay: 5e-4, ..WeightDecay::default() });
-        let mut optimizer = Optimizer::new(&params, Sgd { lr: LR, momentum: 0.9, ..Sgd::default() }, decay, 0.0)?;
+        let mut optimizer =
+            Optimizer::new(&params.with_method(decay), Sgd { lr: LR, momentum: 0.9, ..Sgd::default() }, 0.0)?;
 
         let ([height, width], batch) = (SIZE, timing.batch as usize);
         let mut rng = random::stream(0, "images", &[]);

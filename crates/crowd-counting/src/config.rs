@@ -1,11 +1,11 @@
 //! The `[task]` table.
 
-use crate::model::Sign;
 use data::augment::Augmentation;
 use serde::{Deserialize, Serialize};
+use settings::{Mistake, within};
 use std::fmt;
-use train::{among, at_least_one_example, within};
-use vision::ResNetConfig;
+use train::at_least_one_example;
+use vision::BackboneConfig;
 
 /// The `[task]` table of a configuration.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -83,6 +83,11 @@ fn resnet_channels() -> usize {
     128
 }
 
+/// The backbone of [`ModelConfig::Resnet`].
+pub(crate) fn resnet(depth: usize, width: usize, output_stride: usize) -> BackboneConfig {
+    BackboneConfig::ResNet { depth, width, output_stride: Some(output_stride), stages: 4 }
+}
+
 /// How wide the Gaussian of a person is in a density map.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
@@ -153,6 +158,15 @@ impl Default for LossConfig {
     }
 }
 
+/// Whether a map may have cells with fewer than no people.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sign {
+    /// It may: errors where nobody is cancel each other in the sum.
+    Any,
+    /// It may not: the map is the absolute value of the last layer, whose slope is never 0 as that of a ReLU.
+    Positive,
+}
+
 impl LossConfig {
     /// Of squared errors, each cell is judged alone, and the map has no sign, as CSRNet's; the other losses are of
     /// distributions.
@@ -174,17 +188,16 @@ impl ModelConfig {
         }
     }
 
-    fn check(&self) -> Result<(), String> {
+    fn check(&self) -> Result<(), Mistake> {
         match *self {
             Self::Csrnet { width } => within("model.csrnet.width", width, 1..=1024),
             Self::Mcnn { width } if width % 8 != 0 || !(8..=1024).contains(&width) => {
-                Err(format!("`model.mcnn.width`: expected a multiple of 8 from 8 to 1024, found {width}"))
+                Err(Mistake::new("model.mcnn.width", "a multiple of 8 from 8 to 1024", width))
             }
             Self::Mcnn { .. } => Ok(()),
             Self::Resnet { depth, width, output_stride, channels } => {
-                among("model.resnet.depth", depth, &ResNetConfig::DEPTHS)?;
-                among("model.resnet.output_stride", output_stride, &[4, 8, 16, 32])?;
-                within("model.resnet.width", width, 1..=1024)?;
+                let checked = resnet(depth, width, output_stride).check();
+                checked.map_err(|mistake| mistake.inside("model.resnet"))?;
                 within("model.resnet.channels", channels, 1..=4096)
             }
         }
@@ -198,14 +211,14 @@ impl fmt::Display for ModelConfig {
             Self::Csrnet { width } => write!(f, "CSRNet of width {width}"),
             Self::Mcnn { width } => write!(f, "MCNN of width {width}"),
             Self::Resnet { depth, width, output_stride, channels } => {
-                write!(f, "ResNet-{depth} of width {width}, output stride {output_stride}, {channels} channels")
+                write!(f, "{}, {channels} channels", resnet(*depth, *width, *output_stride))
             }
         }
     }
 }
 
 impl DensityConfig {
-    fn check(&self) -> Result<(), String> {
+    fn check(&self) -> Result<(), Mistake> {
         let key = |name: &str| format!("loss.density.spread.{name}");
         match *self {
             Self::Fixed { sigma } => within(&key("fixed.sigma"), sigma, 0.0..=1000.0),
@@ -224,15 +237,14 @@ impl Config {
     /// # Errors
     ///
     /// The key at fault, what was expected there, and what was found.
-    pub fn check(&self) -> Result<(), String> {
+    pub fn check(&self) -> Result<(), Mistake> {
         let Self { model, loss, size, augmentation, longest, examples } = self;
         at_least_one_example(*examples)?;
         model.check()?;
         let stride = model.stride();
         if !size.iter().all(|side| side % stride == 0 && (32..=8192).contains(side)) {
-            return Err(format!(
-                "`size`: expected height and width from 32 to 8192, multiples of {stride}, the sides of a cell; found {size:?}"
-            ));
+            let expected = format!("height and width from 32 to 8192, multiples of {stride}, the sides of a cell");
+            return Err(Mistake::new("size", expected, format!("{size:?}")));
         }
         if let Some(longest) = longest {
             within("longest", *longest, 1..=65_536)?;

@@ -12,10 +12,10 @@ mod metric;
 mod model;
 mod task;
 
-pub use config::{Config, DensityConfig, LossConfig, ModelConfig};
+pub use config::{Config, DensityConfig, LossConfig, ModelConfig, Sign};
 pub use density::{Map, density, dots, spreads};
 pub use eval::eval;
 pub use loss::{Bayesian, DistributionMatching, Loss, People, Scale};
 pub use metric::{Counts, Range, Summary, game};
-pub use model::{Counter, Sign};
+pub use model::Counter;
 pub use task::{Batch, CrowdCounting, Example, Meter};

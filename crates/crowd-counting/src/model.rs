@@ -1,10 +1,10 @@
 //! The networks.
 
-use crate::config::ModelConfig;
+use crate::config::{ModelConfig, Sign, resnet};
 use candle_core::{Result, Tensor};
 use ops::{Conv2d, FeatureMap, MaxPool2d, Statistics};
 use regularize::{Error, Params};
-use vision::{Backbone, Conv, ConvBn, ResNet, ResNetConfig};
+use vision::{Backbone, Conv, ConvBn};
 
 /// A network that counts; see [`ModelConfig`]. Parameters are named `frontend.<i>` (or `columns.<i>`, or `backbone`),
 /// `backend.<i>` and `output`.
@@ -16,19 +16,10 @@ pub struct Counter {
     unit: f64,
 }
 
-/// Whether a map may have cells with fewer than no people.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Sign {
-    /// It may: errors where nobody is cancel each other in the sum.
-    Any,
-    /// It may not: the map is the absolute value of the last layer, whose slope is never 0 as that of a ReLU.
-    Positive,
-}
-
 enum Body {
     Layers(Vec<Layer>),
     Columns(Vec<Vec<Layer>>),
-    ResNet(Box<ResNet>, Vec<Layer>),
+    ResNet(Box<dyn Backbone>, Vec<Layer>),
 }
 
 enum Layer {
@@ -87,12 +78,10 @@ impl Counter {
                 (Body::Columns(columns), w / 2 + w / 8 * 5 + w / 4 * 3)
             }
             ModelConfig::Resnet { depth, width, output_stride, channels: inner } => {
-                let config =
-                    ResNetConfig { width, output_stride: Some(output_stride), ..ResNetConfig::imagenet(depth)? };
-                let backbone = ResNet::new(&params.pp("backbone"), channels, &config)?;
+                let backbone = resnet(depth, width, output_stride).build(&params.pp("backbone"), channels)?;
                 let last = backbone.channels().last().copied().unwrap_or(0);
                 let backend = layers(&params.pp("backend"), last, &[dilated(inner), dilated(inner)])?;
-                (Body::ResNet(Box::new(backbone), backend), inner)
+                (Body::ResNet(backbone, backend), inner)
             }
         };
         let output = Conv::new(&params.pp("output"), last, 1, 1, Conv2d::default())?;

@@ -3,18 +3,19 @@
 use crate::config::Config;
 use crate::density::{Map, density, dots, spreads};
 use crate::loss::{Loss, People, Scale};
-use crate::metric::{Counts, game, mean};
+use crate::metric::{Counts, game};
 use crate::model::Counter;
 use anyhow::{Error, Result, bail};
 use candle_core::{Device, Tensor};
-use canvas::{Canvas, Colour};
-use data::augment::{Augmentation, Follow, Normalise, Transform, View};
+use canvas::{Canvas, Color};
+use data::augment::{Augmentation, Follow, Normalize, Transform, View};
 use data::{Image, Point, Root, Source, Split};
 use ops::Statistics;
 use random::Rng;
 use rayon::prelude::*;
 use record::Scores;
 use regularize::Params;
+use settings::Mistake;
 use std::ffi::OsString;
 use train::{Headline, Task};
 
@@ -22,7 +23,7 @@ use train::{Headline, Task};
 pub struct CrowdCounting {
     config: Config,
     set: data::CrowdCounting,
-    normalise: Normalise,
+    normalize: Normalize,
     augmentation: Augmentation,
     training: Training,
     loss: Loss,
@@ -36,7 +37,7 @@ struct Training {
     median: f64,
 }
 
-/// A normalised image `[h, w, c]`, and the people in it.
+/// A normalized image `[h, w, c]`, and the people in it.
 pub struct Example {
     pixels: Vec<f32>,
     size: [usize; 2],
@@ -45,7 +46,7 @@ pub struct Example {
 
 /// Images of any size, with the people in them.
 pub struct Batch {
-    /// Neighbours of one size.
+    /// Neighbors of one size.
     groups: Vec<Group>,
 }
 
@@ -82,19 +83,19 @@ impl Task for CrowdCounting {
          denser. Below: how many there are, and how many it counts.",
     );
 
-    fn check(config: &Config) -> std::result::Result<(), String> {
+    fn check(config: &Config) -> std::result::Result<(), Mistake> {
         config.check()
     }
 
     fn open(config: Config, root: &Root, dataset: &str) -> Result<Self> {
         let resize = config.longest.map(data::Resize::AtMost);
         let set = data::CrowdCounting::open(root, dataset, data::Options { examples: config.examples, resize })?;
-        let normalise = Normalise::new(set.mean(), set.std());
+        let normalize = Normalize::new(set.mean(), set.std());
         let stride = config.model.stride();
         let training = Training::of(&set, &config)?;
         let loss = Loss::new(config.loss, training.scale, stride);
         let augmentation = config.augmentation.with_size(config.size).map_err(Error::msg)?;
-        Ok(Self { config, set, normalise, augmentation, training, loss })
+        Ok(Self { config, set, normalize, augmentation, training, loss })
     }
 
     fn set(&self) -> &data::Set<Vec<Point>> {
@@ -128,12 +129,12 @@ impl Task for CrowdCounting {
             Split::Validation | Split::Test => View::padded(source, self.config.model.stride()).into(),
         };
         let people = self.people(&example.label, &transform.view);
-        let pixels = transform.pixels(&example.image, &self.normalise);
+        let pixels = transform.pixels(&example.image, &self.normalize);
         Ok(Example { pixels, size: transform.view.size, people })
     }
 
     fn collate(&self, mut examples: Vec<Example>, device: &Device) -> Result<Batch> {
-        let channels = self.normalise.channels();
+        let channels = self.normalize.channels();
         let group = |examples: &mut [Example]| {
             let size = examples.first().map_or([0, 0], |example| example.size);
             let pixels: Vec<Vec<f32>> =
@@ -147,7 +148,7 @@ impl Task for CrowdCounting {
 
     fn model(&self, params: &Params) -> Result<Counter> {
         let (config, unit) = (&self.config, self.training.scale.cell);
-        Ok(Counter::new(params, self.normalise.channels(), config.model, config.loss.sign(), unit)?)
+        Ok(Counter::new(params, self.normalize.channels(), config.model, config.loss.sign(), unit)?)
     }
 
     fn loss(&self, model: &Counter, batch: &Batch) -> Result<Tensor> {
@@ -175,7 +176,7 @@ impl Task for CrowdCounting {
         Ok(maps)
     }
 
-    fn truth(&self, batch: &Batch) -> Result<Vec<Map>> {
+    fn perfect_prediction(&self, batch: &Batch) -> Result<Vec<Map>> {
         Ok(batch.groups.iter().flat_map(|group| self.dots(group)).collect())
     }
 
@@ -212,13 +213,13 @@ impl Task for CrowdCounting {
         let image = Transform::from(view).image(&example.image);
         let mut truth = Canvas::of(&image);
         for point in example.label.follow(&view) {
-            truth.dot(point, Colour::ORANGE);
+            truth.dot(point, Color::ORANGE);
         }
-        truth.caption(&format!("there are {}", example.label.len()), Colour::WHITE);
+        truth.caption(&format!("there are {}", example.label.len()), Color::WHITE);
         let pixels_a_cell = self.config.model.stride() as f64 * view.size[1] as f64 / view.source[1] as f64;
         let mut counted = Canvas::of(&lit(&image, predicted, pixels_a_cell));
         // Of a little less than nobody, no sign is left.
-        counted.caption(&format!("counted {:.1}", (10.0 * predicted.sum()).round() / 10.0 + 0.0), Colour::WHITE);
+        counted.caption(&format!("counted {:.1}", (10.0 * predicted.sum()).round() / 10.0 + 0.0), Color::WHITE);
         Ok(canvas::beside(&[truth, counted]))
     }
 
@@ -278,18 +279,16 @@ impl Training {
         // In order, so that neither sums nor the error depend on the number of threads.
         let of_images = of_images.into_iter().collect::<Result<Vec<_>>>()?;
         let [squares, pixels, people] = [0, 1, 2].map(|of| of_images.iter().map(|image| image[of]).sum::<f64>());
-        let mut counts: Vec<f64> = of_images.iter().map(|image| image[2]).collect();
-        counts.sort_by(f64::total_cmp);
-        let median = mean(
-            [counts.len().saturating_sub(1) / 2, counts.len() / 2].iter().filter_map(|at| counts.get(*at)).copied(),
-        );
+        let counts: Vec<f64> = of_images.iter().map(|image| image[2]).collect();
+        // Sums of whole numbers do not depend on their order.
+        let [mean, median] = [statistics::mean, statistics::median].map(|of| of(&counts).unwrap_or(0.0));
         // Without anybody there is nothing to scale.
         let or_one = |value: f64| if value > 0.0 { value } else { 1.0 };
         let scale = Scale {
             cell: or_one((squares * (stride * stride) as f64 / pixels).sqrt()),
             pixel: if people > 0.0 { people / pixels } else { 1.0 },
         };
-        Ok(Self { scale, mean: mean(counts.iter().copied()).unwrap_or(0.0), median: median.unwrap_or(0.0) })
+        Ok(Self { scale, mean, median })
     }
 }
 
@@ -306,7 +305,7 @@ fn lit(image: &Image, map: &Map, side: f64) -> Image {
         let light = light(index / image.width, index % image.width);
         let values = &image.pixels[index * image.channels..][..image.channels];
         let grey = values.iter().copied().map(f64::from).sum::<f64>() / (2 * image.channels) as f64;
-        Colour::YELLOW.rgb().map(|channel| (grey + light * (f64::from(channel) - grey)) as u8)
+        Color::YELLOW.rgb().map(|channel| (grey + light * (f64::from(channel) - grey)) as u8)
     };
     let pixels = (0..image.height * image.width).flat_map(pixel).collect();
     Image { height: image.height, width: image.width, channels: 3, pixels }

@@ -1,12 +1,12 @@
 //! Speed of augmentation on one core: `cargo bench -p data`.
 //!
-//! `cifar` is pad-crop-flip of a small image, normalised; `imagenet` is a random resized crop of a 320×240 photograph
+//! `cifar` is pad-crop-flip of a small image, normalized; `imagenet` is a random resized crop of a 320×240 photograph
 //! to 224×224, and `scale` a random scale of 0.5 to 2 with a crop of its size, both with a flip. `jitter` adds all
 //! four changes of colours, `decode` the decoding of the JPEG file before. Drawing is always part of it, as each image
 //! of a run has its own stream.
 
 use criterion::{Criterion, Throughput};
-use data::augment::{Augmentation, Jitter, Normalise, Scale};
+use data::augment::{Augmentation, Jitter, Normalize, Scale};
 use image::{ExtendedColorType, ImageDecoder, ImageEncoder, codecs::jpeg};
 use std::hint::black_box;
 use std::io::Cursor;
@@ -41,7 +41,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut group = criterion.benchmark_group("augment");
     group.throughput(Throughput::Elements(1));
     for (name, source, channels, augmentation) in cases {
-        let normalise = Normalise::new(&[0.485, 0.456, 0.406][..channels], &[0.229, 0.224, 0.225][..channels]);
+        let normalize = Normalize::new(&[0.485, 0.456, 0.406][..channels], &[0.229, 0.224, 0.225][..channels]);
         let image = &photograph(source)[..source[0] * source[1] * channels];
         let [height, width] = augmentation.size.unwrap_or(source);
         let mut out = vec![0.0; height * width * channels];
@@ -49,7 +49,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let mut next = |image: &[u8]| {
             index += 1;
             let transform = augmentation.draw(source, &mut random::stream(0, "augment", &[index]));
-            transform.apply(black_box(image), &normalise, &mut out);
+            transform.apply(black_box(image), &normalize, &mut out);
             black_box(&out);
         };
         group.bench_function(name, |bencher| bencher.iter(|| next(image)));

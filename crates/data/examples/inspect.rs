@@ -10,7 +10,7 @@
 use std::time::Instant;
 
 use anyhow::{Context, Result};
-use data::augment::{Augmentation, Jitter, Normalise, Scale};
+use data::augment::{Augmentation, Jitter, Normalize, Scale};
 use data::{Label, Manifest, Mask, Object, Options, Point, Root, Set, Split, TaskKind, VOID};
 use rayon::prelude::*;
 
@@ -57,7 +57,7 @@ fn inspect<L: Label>(root: &Root, name: &str, count: impl Fn(&L) -> usize + Sync
     }
     println!("  opened in {opened:.2} s: {:.0} images/s", total as f64 / opened);
 
-    let normalise = Normalise::new(set.mean(), set.std());
+    let normalize = Normalize::new(set.mean(), set.std());
     let jitter = Jitter { brightness: 0.4, contrast: 0.4, saturation: 0.4, hue: 0.1 };
     let [height, width] = set.size(Split::Train, 0);
     let size = Some([height, width]);
@@ -76,7 +76,7 @@ fn inspect<L: Label>(root: &Root, name: &str, count: impl Fn(&L) -> usize + Sync
                 let mut rng = random::stream(0, "inspect", &[step as u64]);
                 let transform = augmentation.draw([example.image.height, example.image.width], &mut rng);
                 let mut pixels = vec![0.0; height * width * example.image.channels];
-                transform.apply(&example.image.pixels, &normalise, &mut pixels);
+                transform.apply(&example.image.pixels, &normalize, &mut pixels);
                 Ok(count(&example.label.follow(&transform.view)))
             })
             .sum::<Result<usize>>()?;

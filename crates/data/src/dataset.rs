@@ -7,7 +7,7 @@ use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 
 use crate::root::{Root, parquet_files};
-use crate::{Columns, Error, ExpectedFile, Fault, Manifest, Result, Source, Split, Stored, Validation};
+use crate::{Error, ExpectedFile, Fault, Manifest, Result, Source, Split, Stored, Validation};
 
 /// A data set that was found: its manifest and its files.
 #[derive(Debug, Clone)]
@@ -164,19 +164,7 @@ impl Files {
             channels.map_or_else(|| "channels as in the files".to_owned(), |channels| channels.to_string()),
             columns.image().to_owned(),
         ];
-        match columns {
-            Columns::Classification { label, .. } => reading.push(label.clone()),
-            Columns::Detection { boxes, form, category, crowd, .. } => {
-                reading.extend([format!("{form} {boxes}"), category.clone()]);
-                reading.extend(crowd.iter().map(|crowd| format!("crowd {crowd}")));
-            }
-            Columns::Segmentation { mask, values, void, colours, void_colours, .. } => {
-                reading.extend([mask.clone(), format!("void {void:?}")]);
-                reading.extend(values.iter().map(|values| format!("values {values:?}")));
-                reading.extend(colours.iter().map(|colours| format!("colours {colours:?}, void {void_colours:?}")));
-            }
-            Columns::CrowdCounting { points, .. } => reading.push(points.clone()),
-        }
+        reading.extend(columns.reading());
         reading.push(match &splits.validation {
             Validation::Folder(_) => "own validation".to_owned(),
             Validation::Carved(carve) => format!("validation {} of train, seed {}", carve.fraction, carve.seed),

@@ -1,14 +1,13 @@
 //! `datasets/<name>.toml`: what a data set is, and how its files are read; and `datasets/<name>.lock`:
 //! which files exactly.
 
-use std::fmt;
 use std::path::Path;
 
 use serde::de::Error as _;
-use serde::{Deserialize, Serialize};
 
 use crate::scenes::Scenes;
 use crate::stored::Stored;
+use crate::task::TaskKind;
 use crate::written::{Written, WrittenScenes};
 use crate::{Error, Lock, Result};
 
@@ -105,31 +104,6 @@ impl Manifest {
             Source::Stored(stored) => Some(stored),
             Source::Scenes(_) => None,
         }
-    }
-}
-
-/// The tasks that a set can be for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum TaskKind {
-    /// One class for each image.
-    Classification,
-    /// Boxes, each of a class.
-    Detection,
-    /// A class for each pixel.
-    Segmentation,
-    /// Points to be counted.
-    CrowdCounting,
-}
-
-impl fmt::Display for TaskKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Self::Classification => "classification",
-            Self::Detection => "detection",
-            Self::Segmentation => "segmentation",
-            Self::CrowdCounting => "crowd-counting",
-        })
     }
 }
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use files::FileError;
 
-use crate::error::{Known, Places};
+use crate::known::{Known, Places};
 use crate::{Error, Manifest, Result, Stored};
 
 /// The environment variable that names a folder of data sets outside of the project.

@@ -8,18 +8,20 @@ use crate::augment::Transform;
 use crate::carve::{carve, limit};
 use crate::dataset::Files;
 use crate::decode::LARGEST_IMAGE;
+use crate::error::Tasks;
 use crate::label::Label;
 use crate::reading::{Faults, Reading, Row};
 use crate::spool::Spool;
 use crate::table::Table;
 use crate::{
-    Channels, Error, Example, Fault, Image, Options, Resize, Result, Root, Split, TaskKind, Validation, decode,
+    Channels, Error, Example, Fault, Image, Options, Resize, Result, Root, Split, Stored, TaskKind, Validation, decode,
 };
 
 /// The rows of a set that has files.
 pub(crate) struct Rows<L: Label> {
     name: String,
     files: Files,
+    columns: L::Columns,
     pub(crate) classes: Vec<String>,
     resize: Option<Resize>,
     /// Of each split.
@@ -32,8 +34,14 @@ impl<L: Label> Rows<L> {
     /// Reads and checks the rows in `files` of the set `name`, all but the pixels.
     pub(crate) fn open(root: &Root, name: &str, files: Files, options: Options, faults: &Faults) -> Result<Self> {
         let paths: Vec<&Path> = files.all().map(|(_, path)| path).collect();
-        let classes = class_names::<L>(&files, &paths)?;
-        let reading = Reading { name, manifest: &files.stored, classes: &classes, files: &paths, faults };
+        let other = || {
+            let found = Tasks(vec![files.stored.task()]);
+            Error::Task { name: name.to_owned(), expected: L::TASK, found }
+        };
+        let columns = L::of(&files.stored.columns).ok_or_else(other)?.clone();
+        let classes = class_names(L::class_column(&columns), &files.stored, &paths)?;
+        let reading: Reading<'_, L> =
+            Reading { name, manifest: &files.stored, columns: &columns, classes: &classes, files: &paths, faults };
 
         let mut spool = Spool::new(root.memory, root.cache());
         let roles = roles::<L>(&reading, &files, options.examples)?;
@@ -47,7 +55,7 @@ impl<L: Label> Rows<L> {
         for rows in &mut rows {
             L::check(&reading, rows)?;
         }
-        Ok(Self { name: name.to_owned(), files, classes, resize: options.resize, rows, spool })
+        Ok(Self { name: name.to_owned(), files, columns, classes, resize: options.resize, rows, spool })
     }
 
     /// The rows of `split`.
@@ -101,16 +109,16 @@ impl<L: Label> Rows<L> {
         Ok(())
     }
 
-    fn reading<T>(&self, faults: &Faults, then: impl FnOnce(&Reading<'_>) -> T) -> T {
+    fn reading<T>(&self, faults: &Faults, then: impl FnOnce(&Reading<'_, L>) -> T) -> T {
+        let Self { name, files: Files { stored, .. }, columns, classes, .. } = self;
         let paths: Vec<&Path> = self.files.all().map(|(_, path)| path).collect();
-        then(&Reading { name: &self.name, manifest: &self.files.stored, classes: &self.classes, files: &paths, faults })
+        then(&Reading { name, manifest: stored, columns, classes, files: &paths, faults })
     }
 }
 
 /// The names of the classes: the manifest's, or those that all files have.
-fn class_names<L: Label>(of: &Files, files: &[&Path]) -> Result<Vec<String>> {
-    let manifest = &of.stored;
-    let Some(column) = L::class_column(&manifest.columns) else { return Ok(Vec::new()) };
+fn class_names(column: Option<&str>, manifest: &Stored, files: &[&Path]) -> Result<Vec<String>> {
+    let Some(column) = column else { return Ok(Vec::new()) };
     let wrong = |file: &Path, expected: &str, found: &[String]| {
         Err(Error::Classes { file: file.to_path_buf(), expected: expected.to_owned(), found: format!("{found:?}") })
     };
@@ -129,7 +137,7 @@ fn class_names<L: Label>(of: &Files, files: &[&Path]) -> Result<Vec<String>> {
             Err(Error::NoClasses { file: path.to_path_buf(), column: column.to_owned() })
         }
         None => Ok(manifest.classes.clone()),
-        Some(found) if manifest.classes.is_empty() => match manifest.check_classes(&found) {
+        Some(found) if manifest.classes.is_empty() => match manifest.columns.check_classes(found.len()) {
             Ok(()) => Ok(found),
             Err(expected) => wrong(path, &expected, &found),
         },
@@ -147,7 +155,7 @@ fn class_names<L: Label>(of: &Files, files: &[&Path]) -> Result<Vec<String>> {
 }
 
 /// For each file and row, the split that has it.
-fn roles<L: Label>(reading: &Reading<'_>, of: &Files, examples: Option<usize>) -> Result<Vec<Vec<Option<Split>>>> {
+fn roles<L: Label>(reading: &Reading<'_, L>, of: &Files, examples: Option<usize>) -> Result<Vec<Vec<Option<Split>>>> {
     let files: Vec<(Split, &Path)> = of.all().collect();
     let mut roles = Vec::new();
     let mut strata: Vec<u32> = Vec::new();
@@ -194,7 +202,7 @@ fn roles<L: Label>(reading: &Reading<'_>, of: &Files, examples: Option<usize>) -
 
 /// Appends the rows of a file to those of their splits.
 fn read_file<L: Label>(
-    reading: &Reading<'_>,
+    reading: &Reading<'_, L>,
     files: &Files,
     file: usize,
     roles: &[Option<Split>],
@@ -205,7 +213,7 @@ fn read_file<L: Label>(
     let path = reading.files[file];
     let image = files.stored.columns.image();
     let mut columns = vec![image];
-    columns.extend(L::columns(&files.stored.columns));
+    columns.extend(L::names(reading.columns));
     let table = Table::open(path, files.expected_rows(path))?;
     table
         .stream(&columns, |batch| {
@@ -248,7 +256,11 @@ fn read_file<L: Label>(
 }
 
 /// Gives all rows the channels that images are decoded to: `channels`, or those of the first training image.
-fn settle_channels<R>(reading: &Reading<'_>, channels: Option<Channels>, rows: &mut [Vec<Row<R>>; 3]) -> Result<()> {
+fn settle_channels<L: Label>(
+    reading: &Reading<'_, L>,
+    channels: Option<Channels>,
+    rows: &mut [Vec<Row<L::Raw>>; 3],
+) -> Result<()> {
     let Some(expected) = channels.or_else(|| rows[0].first().map(|row| row.channels)) else { return Ok(()) };
     for row in rows.iter_mut().flatten() {
         if channels.is_none() && row.channels != expected {
@@ -265,7 +277,7 @@ type Decoded<L> = (Vec<Row<<L as Label>::Raw>>, Option<Vec<Example<L>>>);
 
 /// Decodes `rows` where they fit into `memory`, which shrinks by what they take.
 fn decode_part<L: Label>(
-    reading: &Reading<'_>,
+    reading: &Reading<'_, L>,
     spool: &Spool,
     rows: Vec<Row<L::Raw>>,
     resize: Option<Resize>,
@@ -301,7 +313,7 @@ fn decode_part<L: Label>(
 }
 
 fn decode_row<L: Label>(
-    reading: &Reading<'_>,
+    reading: &Reading<'_, L>,
     spool: &Spool,
     row: &Row<L::Raw>,
     resize: Option<Resize>,

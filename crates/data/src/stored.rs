@@ -6,8 +6,8 @@ use std::fmt;
 use serde::Deserialize;
 use serde::de::{self, Deserializer, MapAccess, Visitor, value::MapAccessDeserializer};
 
+use crate::label::{BoxColumns, ClassColumns, MaskColumns, PointColumns};
 use crate::pattern::fits;
-use crate::plausible::{Form, Meaning, Unit};
 use crate::{ExpectedFile, Split, TaskKind};
 
 /// Parquet files, and how they are read.
@@ -36,15 +36,12 @@ impl Stored {
     /// What keys must have in common.
     pub(crate) fn check(&self) -> Result<(), String> {
         if !self.classes.is_empty() {
-            self.check_classes(&self.classes)
+            self.columns
+                .check_classes(self.classes.len())
                 .map_err(|expected| format!("`classes`: expected {expected}, found {}", self.classes.len()))?;
         }
-        if let Columns::Segmentation { values, void, colours, void_colours, .. } = &self.columns {
-            if colours.is_none() && !void_colours.is_empty() {
-                return Err("`columns.void_colours` needs `columns.colours` beside it".to_owned());
-            }
-            one_meaning("values", values.as_deref().unwrap_or_default(), void)?;
-            one_meaning("colours", colours.as_deref().unwrap_or_default(), void_colours)?;
+        if let Columns::Segmentation(columns) = &self.columns {
+            columns.check()?;
         }
         let folders = self.splits.folders();
         if let Some(hub) = &self.hub {
@@ -69,28 +66,6 @@ impl Stored {
         Ok(())
     }
 
-    /// That `classes` are as many as the task needs, and as the columns have values for; else what they should be.
-    pub(crate) fn check_classes(&self, classes: &[String]) -> Result<(), String> {
-        let count = classes.len();
-        match &self.columns {
-            Columns::Classification { .. } if count < 2 => Err("at least 2 classes".to_owned()),
-            Columns::Detection { .. } if count < 1 => Err("at least 1 class".to_owned()),
-            Columns::Segmentation { .. } if !(1..=255).contains(&count) => Err("1 to 255 classes".to_owned()),
-            Columns::Segmentation { values: Some(values), .. } if values.len() != count => {
-                Err(format!("{} classes, as `columns.values` has", values.len()))
-            }
-            Columns::Segmentation { colours: Some(colours), .. } if colours.len() != count => {
-                Err(format!("{} classes, as `columns.colours` has", colours.len()))
-            }
-            Columns::Segmentation { values: None, colours: None, void, .. } => {
-                let meant = void.iter().find(|value| usize::from(**value) < count);
-                meant.map_or(Ok(()), |value| Err(format!("at most {value} classes, as {value} is void")))
-            }
-            Columns::CrowdCounting { .. } if count > 0 => Err("none for counting".to_owned()),
-            _ => Ok(()),
-        }
-    }
-
     /// The task that the set is for.
     pub fn task(&self) -> TaskKind {
         self.columns.task()
@@ -108,105 +83,55 @@ impl Stored {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Columns {
     /// An image and its class.
-    Classification {
-        /// Images.
-        image: String,
-        /// Classes, of any integer type.
-        label: String,
-    },
+    Classification(ClassColumns),
     /// An image and boxes of objects.
-    Detection {
-        /// Images.
-        image: String,
-        /// For each object four numbers.
-        boxes: String,
-        /// What the four numbers are.
-        form: BoxForm,
-        /// For each object its class, of any integer type.
-        category: String,
-        /// For each object whether it is a crowd that detections are not held against.
-        crowd: Option<String>,
-    },
+    Detection(BoxColumns),
     /// An image and a mask of its size.
-    Segmentation {
-        /// Images.
-        image: String,
-        /// Masks: PNG files of one value a pixel, grey or with a palette, or of colours.
-        mask: String,
-        /// The byte of each class; 0, 1, 2, … where nothing is said.
-        values: Option<Vec<u8>>,
-        /// Bytes of pixels that belong to no class and are not judged.
-        void: Vec<u8>,
-        /// The colour of each class, for masks that are coloured. Without it their three channels must be equal, and
-        /// are the byte.
-        colours: Option<Vec<[u8; 3]>>,
-        /// Colours of pixels that belong to no class and are not judged.
-        void_colours: Vec<[u8; 3]>,
-    },
+    Segmentation(MaskColumns),
     /// An image and points to be counted.
-    CrowdCounting {
-        /// Images.
-        image: String,
-        /// For each object its `[x, y]` in pixels of the image.
-        points: String,
-        /// The number of points, held against them.
-        count: Option<String>,
-    },
+    CrowdCounting(PointColumns),
 }
 
 impl Columns {
     /// The task that needs such columns.
     pub fn task(&self) -> TaskKind {
         match self {
-            Self::Classification { .. } => TaskKind::Classification,
-            Self::Detection { .. } => TaskKind::Detection,
-            Self::Segmentation { .. } => TaskKind::Segmentation,
-            Self::CrowdCounting { .. } => TaskKind::CrowdCounting,
+            Self::Classification(_) => TaskKind::Classification,
+            Self::Detection(_) => TaskKind::Detection,
+            Self::Segmentation(_) => TaskKind::Segmentation,
+            Self::CrowdCounting(_) => TaskKind::CrowdCounting,
         }
     }
 
     /// The column of images.
     pub fn image(&self) -> &str {
         match self {
-            Self::Classification { image, .. }
-            | Self::Detection { image, .. }
-            | Self::Segmentation { image, .. }
-            | Self::CrowdCounting { image, .. } => image,
+            Self::Classification(columns) => &columns.image,
+            Self::Detection(columns) => &columns.image,
+            Self::Segmentation(columns) => &columns.image,
+            Self::CrowdCounting(columns) => &columns.image,
         }
     }
-}
 
-/// What the four numbers of a box are, in pixels of the image.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum BoxForm {
-    /// Left, top, width, height, as in COCO.
-    Xywh,
-    /// Left, top, right, bottom.
-    Xyxy,
-}
-
-impl BoxForm {
-    pub(crate) fn meaning(self) -> Meaning {
-        let form = match self {
-            Self::Xywh => Form::Xywh,
-            Self::Xyxy => Form::Xyxy,
-        };
-        Meaning { form, unit: Unit::Pixels }
+    /// That so many classes are as many as the task needs, and as the columns have values for; else what they should be.
+    pub(crate) fn check_classes(&self, count: usize) -> Result<(), String> {
+        match self {
+            Self::Classification(_) if count < 2 => Err("at least 2 classes".to_owned()),
+            Self::Detection(_) if count < 1 => Err("at least 1 class".to_owned()),
+            Self::Segmentation(columns) => columns.check_classes(count),
+            Self::CrowdCounting(_) if count > 0 => Err("none for counting".to_owned()),
+            _ => Ok(()),
+        }
     }
 
-    /// The form that a manifest can have for what numbers mean.
-    pub(crate) fn of(meaning: Meaning) -> Option<Self> {
-        [Self::Xywh, Self::Xyxy].into_iter().find(|form| form.meaning() == meaning)
-    }
-}
-
-impl fmt::Display for BoxForm {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Self::Xywh => "xywh",
-            Self::Xyxy => "xyxy",
-        })
+    /// What decides how labels are read from given files: a part of a set's identity.
+    pub(crate) fn reading(&self) -> Vec<String> {
+        match self {
+            Self::Classification(columns) => columns.reading(),
+            Self::Detection(columns) => columns.reading(),
+            Self::Segmentation(columns) => columns.reading(),
+            Self::CrowdCounting(columns) => columns.reading(),
+        }
     }
 }
 
@@ -383,14 +308,5 @@ fn fraction<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error>
         Ok(fraction)
     } else {
         Err(de::Error::custom(format!("expected a fraction between 0 and 1, found {fraction}")))
-    }
-}
-
-/// That no value in `key` has two meanings.
-fn one_meaning<T: Copy + Eq + fmt::Debug>(key: &str, values: &[T], void: &[T]) -> Result<(), String> {
-    let all = [values, void].concat();
-    match all.iter().enumerate().find(|(index, value)| all[..*index].contains(value)) {
-        Some((_, value)) => Err(format!("`columns.{key}`: expected one meaning of each, found {value:?} twice")),
-        None => Ok(()),
     }
 }

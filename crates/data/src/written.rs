@@ -4,9 +4,10 @@ use serde::Deserialize;
 use serde::de::{self, Deserializer};
 
 use crate::ExpectedFile;
-use crate::manifest::TaskKind;
+use crate::label::{BoxColumns, BoxForm, ClassColumns, MaskColumns, PointColumns};
 use crate::scenes::Scenes;
-use crate::stored::{BoxForm, Channels, Columns, Fault, Hub, Splits, Validation};
+use crate::stored::{Channels, Columns, Fault, Hub, Splits, Validation};
+use crate::task::TaskKind;
 
 /// The manifest of a set with files: which columns there are depends on the task.
 #[derive(Deserialize)]
@@ -88,27 +89,29 @@ impl WrittenColumns {
         let needed = |key: &str| format!("`columns.{key}` is missing, which {task} needs");
         let image = self.image;
         Ok(match task {
-            Classification => Columns::Classification { image, label: self.label.ok_or_else(|| needed("label"))? },
-            Detection => Columns::Detection {
+            Classification => {
+                Columns::Classification(ClassColumns { image, label: self.label.ok_or_else(|| needed("label"))? })
+            }
+            Detection => Columns::Detection(BoxColumns {
                 image,
                 boxes: self.boxes.ok_or_else(|| needed("boxes"))?,
                 form: self.form.ok_or_else(|| needed("form"))?,
                 category: self.category.ok_or_else(|| needed("category"))?,
                 crowd: self.crowd,
-            },
-            Segmentation => Columns::Segmentation {
+            }),
+            Segmentation => Columns::Segmentation(MaskColumns {
                 image,
                 mask: self.mask.ok_or_else(|| needed("mask"))?,
                 values: self.values,
                 void: self.void,
                 colours: self.colours,
                 void_colours: self.void_colours,
-            },
-            CrowdCounting => Columns::CrowdCounting {
+            }),
+            CrowdCounting => Columns::CrowdCounting(PointColumns {
                 image,
                 points: self.points.ok_or_else(|| needed("points"))?,
                 count: self.count,
-            },
+            }),
         })
     }
 }

@@ -39,7 +39,8 @@ fn main() -> Result<()> {
             ModelConfig { depth: 18, width: 32, stride: 8, levels: 3, channels: 96, convs: 2, freeze_norms: false };
         let network = Detector::new(&params, 3, CLASSES, config)?;
         let decay = Method::WeightDecay(WeightDecay { decay: 5e-4, ..WeightDecay::default() });
-        let mut optimizer = Optimizer::new(&params, Sgd { lr: LR, momentum: 0.9, ..Sgd::default() }, decay, 0.0)?;
+        let mut optimizer =
+            Optimizer::new(&params.with_method(decay), Sgd { lr: LR, momentum: 0.9, ..Sgd::default() }, 0.0)?;
 
         let ([height, width], batch) = (SIZE, timing.batch as usize);
         let mut rng = random::stream(0, "images", &[]);

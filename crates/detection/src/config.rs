@@ -2,8 +2,10 @@
 
 use data::augment::Augmentation;
 use serde::{Deserialize, Serialize};
-use train::{among, at_least_one_example, within};
-use vision::ResNetConfig;
+use settings::{Mistake, above, among, within};
+use std::ops::Range;
+use train::at_least_one_example;
+use vision::BackboneConfig;
 
 /// The `[task]` table of a configuration.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -94,39 +96,50 @@ impl Default for Suppression {
     }
 }
 
+impl ModelConfig {
+    /// The stages of the backbone that the pyramid stands on: the first has stride 4, and those coarser than the pyramid's
+    /// last level are not made.
+    pub(crate) fn stages(&self) -> Range<usize> {
+        let first = (self.stride / 4).ilog2() as usize;
+        first..(first + self.levels).min(4)
+    }
+
+    /// What the pyramid stands on.
+    pub(crate) fn backbone(&self) -> BackboneConfig {
+        let Self { depth, width, .. } = *self;
+        BackboneConfig::ResNet { depth, width, output_stride: None, stages: self.stages().end }
+    }
+}
+
 impl Config {
     /// Whether the settings make sense.
     ///
     /// # Errors
     ///
     /// The key at fault, what was expected there, and what was found.
-    pub fn check(&self) -> Result<(), String> {
+    pub fn check(&self) -> Result<(), Mistake> {
         let Self { model, size, augmentation, suppression, examples } = self;
         at_least_one_example(*examples)?;
         if !size.iter().all(|side| (32..=8192).contains(side)) {
-            return Err(format!("`size`: expected height and width from 32 to 8192, found {size:?}"));
+            return Err(Mistake::new("size", "height and width from 32 to 8192", format!("{size:?}")));
         }
         augmentation.with_size(*size)?;
-        among("model.depth", model.depth, &ResNetConfig::DEPTHS)?;
-        among("model.stride", model.stride, &[4, 8, 16, 32])?;
-        within("model.width", model.width, 1..=1024)?;
+        among("model.stride", model.stride, &BackboneConfig::STRIDES)?;
         within("model.levels", model.levels, 1..=8)?;
+        model.backbone().check().map_err(|mistake| mistake.inside("model"))?;
         within("model.channels", model.channels, 1..=4096)?;
         within("model.convs", model.convs, 0..=16)?;
         let (coarsest, longer) = (model.stride << (model.levels - 1), size[0].max(size[1]));
         if coarsest > longer {
-            return Err(format!(
-                "`model.levels`: expected levels of strides up to {longer}, the longer side of `size`; found {}, of which \
-                 the last has stride {coarsest}",
-                model.levels
+            return Err(Mistake::new(
+                "model.levels",
+                format!("levels of strides up to {longer}, the longer side of `size`"),
+                format!("{}, of which the last has stride {coarsest}", model.levels),
             ));
         }
         match *suppression {
             Suppression::Nms { iou } => within("suppression.nms.iou", iou, 0.0..=1.0),
-            Suppression::SoftNms { sigma } if !(sigma > 0.0 && sigma.is_finite()) => {
-                Err(format!("`suppression.soft-nms.sigma`: expected a number above 0, found {sigma}"))
-            }
-            _ => Ok(()),
+            Suppression::SoftNms { sigma } => above("suppression.soft-nms.sigma", f64::from(sigma), 0.0),
         }
     }
 }

@@ -9,14 +9,14 @@ use crate::config::ModelConfig;
 use candle_core::{Result, Tensor};
 use candle_nn::init::Init;
 use ops::{Conv2d, FeatureMap, Statistics};
-use regularize::{Error, Params};
-use vision::{Backbone, Conv, Pyramid, PyramidConfig, ResNet, ResNetConfig, SharedConvBn};
+use regularize::{Error, Mistake, Params};
+use vision::{Backbone, BackboneConfig, Conv, Pyramid, PyramidConfig, SharedConvBn};
 
 /// See [`ModelConfig`]. Parameters of the backbone and the pyramid's levels are named as in torchvision's `FCOS`; those of
 /// the head are `head.<branch>.conv.<layer>`, with a batch norm a level, `head.<branch>.bn.<layer>.<level>`, and its last
 /// convolutions `cls_logits` and `bbox_reg`, which gives box and centre-ness.
 pub struct Detector {
-    backbone: ResNet,
+    backbone: Box<dyn Backbone>,
     /// The backbone's stages that the pyramid stands on.
     stages: std::ops::Range<usize>,
     pyramid: Pyramid,
@@ -61,19 +61,14 @@ impl Detector {
         classes: usize,
         config: ModelConfig,
     ) -> std::result::Result<Self, Error> {
-        let ModelConfig { depth, width, stride, levels, convs, freeze_norms, .. } = config;
-        if ![4, 8, 16, 32].contains(&stride) || levels == 0 {
-            let message =
-                format!("expected a `stride` of 4, 8, 16 or 32 and `levels` of at least 1; found {stride}, {levels}");
-            return Err(Error::Settings { kind: "detector".into(), message });
+        let ModelConfig { stride, levels, convs, freeze_norms, .. } = config;
+        if !BackboneConfig::STRIDES.contains(&stride) || levels == 0 {
+            let expected = "a `stride` of 4, 8, 16 or 32 and `levels` of at least 1";
+            return Err(Error::settings("detector", Mistake::of_all(expected, format!("{stride}, {levels}"))));
         }
         let backbone = params.pp("backbone");
-        let resnet = ResNetConfig { width, ..ResNetConfig::imagenet(depth)? };
-        // The first stage has stride 4. Stages coarser than the pyramid's last level are not made.
-        let first = (stride / 4).ilog2() as usize;
-        let stages = first..resnet.blocks.len().min(first + levels);
-        let resnet = ResNetConfig { blocks: resnet.blocks[..stages.end].to_vec(), ..resnet };
-        let body = ResNet::new(&backbone.pp("body"), channels, &resnet)?;
+        let stages = config.stages();
+        let body = config.backbone().build(&backbone.pp("body"), channels)?;
         let pyramid = PyramidConfig { channels: config.channels, norm: true, extra: levels - stages.len() };
         let inputs = body.channels()[stages.clone()].to_vec();
         let pyramid = Pyramid::new(&backbone.pp("fpn"), &inputs, pyramid)?;

@@ -7,13 +7,14 @@ use crate::metric::{AveragePrecision, Detection};
 use crate::model::Detector;
 use anyhow::{Error, Result};
 use candle_core::{Device, Tensor};
-use canvas::{Canvas, Colour, Line};
-use data::augment::{Augmentation, Follow, Normalise, Transform, View};
+use canvas::{Canvas, Color, Line};
+use data::augment::{Augmentation, Follow, Normalize, Transform, View};
 use data::{Object, Root, Split};
 use ops::Statistics;
 use random::Rng;
 use record::Scores;
 use regularize::Params;
+use settings::Mistake;
 use std::ffi::OsString;
 use train::{Headline, Task};
 
@@ -21,11 +22,11 @@ use train::{Headline, Task};
 pub struct ObjectDetection {
     config: Config,
     set: data::Detection,
-    normalise: Normalise,
+    normalize: Normalize,
     augmentation: Augmentation,
 }
 
-/// A normalised image `[h, w, c]` and its objects.
+/// A normalized image `[h, w, c]` and its objects.
 pub struct Example {
     pixels: Vec<f32>,
     /// In pixels of what the network sees.
@@ -83,15 +84,15 @@ impl Task for ObjectDetection {
          the class.",
     );
 
-    fn check(config: &Config) -> std::result::Result<(), String> {
+    fn check(config: &Config) -> std::result::Result<(), Mistake> {
         config.check()
     }
 
     fn open(config: Config, root: &Root, dataset: &str) -> Result<Self> {
         let set = data::Detection::open(root, dataset, data::Options { examples: config.examples, resize: None })?;
-        let normalise = Normalise::new(set.mean(), set.std());
+        let normalize = Normalize::new(set.mean(), set.std());
         let augmentation = config.augmentation.with_size(config.size).map_err(Error::msg)?;
-        Ok(Self { augmentation, config, set, normalise })
+        Ok(Self { augmentation, config, set, normalize })
     }
 
     fn set(&self) -> &data::Set<Vec<Object>> {
@@ -102,9 +103,8 @@ impl Task for ObjectDetection {
         let model = &self.config.model;
         let [height, width] = self.config.size;
         format!(
-            "FCOS on ResNet-{} of width {}, {} levels of {} channels from stride {}, {width}×{height} pixels{}",
-            model.depth,
-            model.width,
+            "FCOS on {}, {} levels of {} channels from stride {}, {width}×{height} pixels{}",
+            model.backbone(),
             model.levels,
             model.channels,
             model.stride,
@@ -123,7 +123,7 @@ impl Task for ObjectDetection {
             Split::Train => self.augmentation.draw(source, rng),
             Split::Validation | Split::Test => View::fit(source, self.config.size).into(),
         };
-        let pixels = transform.pixels(&example.image, &self.normalise);
+        let pixels = transform.pixels(&example.image, &self.normalize);
         let Transform { view, .. } = transform;
         let original = Original { view, objects: example.label.clone() };
         Ok(Example { pixels, seen: example.label.follow(&view), original })
@@ -136,12 +136,12 @@ impl Task for ObjectDetection {
             seen.push(example.seen);
             originals.push(example.original);
         }
-        let images = train::stack(&pixels, self.config.size, self.normalise.channels(), device)?;
+        let images = train::stack(&pixels, self.config.size, self.normalize.channels(), device)?;
         Ok(Batch { images, seen, originals })
     }
 
     fn model(&self, params: &Params) -> Result<Detector> {
-        Ok(Detector::new(params, self.normalise.channels(), self.set.classes().len(), self.config.model)?)
+        Ok(Detector::new(params, self.normalize.channels(), self.set.classes().len(), self.config.model)?)
     }
 
     fn loss(&self, model: &Detector, batch: &Batch) -> Result<Tensor> {
@@ -159,7 +159,7 @@ impl Task for ObjectDetection {
         Ok(found.into_iter().zip(&batch.originals).map(|(found, original)| original.detections(found)).collect())
     }
 
-    fn truth(&self, batch: &Batch) -> Result<Vec<Vec<Detection>>> {
+    fn perfect_prediction(&self, batch: &Batch) -> Result<Vec<Vec<Detection>>> {
         let detection = |object: &Object| Detection { class: object.class, score: 1.0, corners: object.corners };
         let of = |original: &Original| original.objects.iter().filter(|o| !o.ignore).map(detection).collect();
         Ok(batch.originals.iter().map(of).collect())
@@ -182,12 +182,12 @@ impl Task for ObjectDetection {
         let mut picture = Canvas::of(&example.image);
         for object in &example.label {
             let label = if object.ignore { "ignored" } else { class(object.class) };
-            picture.rectangle(object.corners, Colour::BLUE, Line::Solid, label);
+            picture.rectangle(object.corners, Color::BLUE, Line::Solid, label);
         }
         // The best last, on top of the others.
         for Detection { class: index, score, corners } in prediction.iter().flatten().rev() {
             if *score >= DRAWN {
-                picture.rectangle(*corners, Colour::ORANGE, Line::Dashed, &format!("{} {score:.2}", class(*index)));
+                picture.rectangle(*corners, Color::ORANGE, Line::Dashed, &format!("{} {score:.2}", class(*index)));
             }
         }
         Ok(picture)

@@ -1,11 +1,11 @@
-//! The one writer of files, and what every tool of the workspace writes alike: tables as text, hexadecimal, near names.
+//! The one writer of files, and what every tool of the workspace writes alike: tables as text, hexadecimal.
 
 mod fs;
 mod hex;
-mod near;
+mod number;
 mod table;
 
 pub use fs::*;
 pub use hex::hex;
-pub use near::did_you_mean;
+pub use number::thousands;
 pub use table::plain;

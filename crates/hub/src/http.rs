@@ -9,12 +9,9 @@ use reqwest::redirect::Policy;
 use reqwest::{StatusCode, Url};
 
 use crate::error::chain;
-use crate::repository::{Answer, Repository};
+use crate::repository::{Answer, Repository, USER_AGENT};
 use crate::retry::{Failure, retry_after};
 use crate::{Error, Result};
-
-/// How we present ourselves.
-pub(crate) const USER_AGENT: &str = concat!("wrs-bench/", env!("CARGO_PKG_VERSION"));
 
 /// The hub's digests of large files.
 pub(crate) struct Heads<'a>(Http<'a>);

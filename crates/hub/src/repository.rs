@@ -13,6 +13,9 @@ use crate::progress::Progress;
 use crate::retry::{Failure, repeat};
 use crate::{Error, Result, Settings, Token};
 
+/// How we present ourselves.
+pub(crate) const USER_AGENT: &str = concat!("wrs-bench/", env!("CARGO_PKG_VERSION"));
+
 /// A data set of the hub, and who asks for it.
 #[derive(Clone, Copy)]
 pub(crate) struct Repository<'a> {
@@ -118,7 +121,7 @@ impl<'a> Api<'a> {
     pub(crate) fn new(repository: Repository<'a>, progress: &'a Progress) -> Result<Self> {
         let settings = repository.settings;
         let http = reqwest::Client::builder()
-            .user_agent(crate::http::USER_AGENT)
+            .user_agent(USER_AGENT)
             .connect_timeout(settings.timeout)
             .read_timeout(settings.timeout)
             .build()

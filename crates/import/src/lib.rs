@@ -19,6 +19,7 @@ mod import;
 pub mod layout;
 mod manifest;
 pub mod mat;
+mod options;
 mod pinned;
 mod prepare;
 pub mod release;
@@ -29,4 +30,5 @@ pub mod voc;
 pub mod yolo;
 
 pub use error::{Error, Malformed, Result};
-pub use import::{Options, Summary, import};
+pub use import::{Summary, import};
+pub use options::Options;

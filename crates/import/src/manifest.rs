@@ -1,8 +1,8 @@
 //! The manifest of an imported set: compared where there is one, written where not.
 
-use data::{BoxForm, Columns, Split, Stored, TaskKind};
+use data::{BoxColumns, BoxForm, ClassColumns, Columns, MaskColumns, PointColumns, Split, Stored, TaskKind};
 
-use crate::import::Options;
+use crate::options::Options;
 use crate::release::Release;
 
 /// The key by which a manifest and the release contradict each other, and both values.
@@ -100,7 +100,7 @@ pub(crate) fn text(name: &str, format: &str, release: &Release, options: &Option
 pub(crate) fn mask_bytes(manifest: Option<&Stored>, release: &Release) -> Vec<u8> {
     let all = || (0..=254).take(release.classes.len()).collect::<Vec<u8>>();
     match manifest.map(|manifest| &manifest.columns) {
-        Some(Columns::Segmentation { values, void, .. }) => {
+        Some(Columns::Segmentation(MaskColumns { values, void, .. })) => {
             [values.clone().unwrap_or_else(all).as_slice(), void.as_slice()].concat()
         }
         _ => [all().as_slice(), release.void.as_slice()].concat(),
@@ -119,16 +119,16 @@ fn columns(columns: &Columns) -> Option<(&'static str, String, String)> {
     let form;
     let mut pairs = vec![("image", Some(columns.image()), "image")];
     match columns {
-        Columns::Classification { label, .. } => pairs.push(("label", Some(label), "label")),
-        Columns::Detection { boxes, form: given, category, crowd, .. } => {
+        Columns::Classification(ClassColumns { label, .. }) => pairs.push(("label", Some(label), "label")),
+        Columns::Detection(BoxColumns { boxes, form: given, category, crowd, .. }) => {
             form = given.to_string();
             pairs.push(("boxes", Some(boxes), BOXES));
             pairs.push(("form", Some(&form), "xywh"));
             pairs.push(("category", Some(category), CATEGORY));
             pairs.push(("crowd", crowd.as_deref(), CROWD));
         }
-        Columns::Segmentation { mask, .. } => pairs.push(("mask", Some(mask), MASK)),
-        Columns::CrowdCounting { points, count, .. } => {
+        Columns::Segmentation(MaskColumns { mask, .. }) => pairs.push(("mask", Some(mask), MASK)),
+        Columns::CrowdCounting(PointColumns { points, count, .. }) => {
             pairs.push(("points", Some(points), POINTS));
             pairs.push(("count", count.as_deref(), COUNT));
         }

@@ -113,7 +113,7 @@ impl Axis {
         }
     }
 
-    /// A tick's label, with as many digits as tell it from its neighbours.
+    /// A tick's label, with as many digits as tell it from its neighbors.
     pub(super) fn label(&self, tick: f64) -> String {
         match self.scale {
             Scale::Linear => {
@@ -147,10 +147,10 @@ impl Axis {
     }
 }
 
-/// Centres close to `wanted` (sorted) for labels of the given heights that do not overlap, between
+/// Centers close to `wanted` (sorted) for labels of the given heights that do not overlap, between
 /// `top` and `bottom` as far as they fit.
 pub(super) fn spread(wanted: &[f64], heights: &[f64], top: f64, bottom: f64) -> Vec<f64> {
-    /// Labels that touch each other, centred on the mean of what they want.
+    /// Labels that touch each other, centered on the mean of what they want.
     struct Block {
         labels: usize,
         height: f64,
@@ -208,18 +208,9 @@ fn apart(low: f64, high: f64) -> (f64, f64) {
 fn grouped(number: &str) -> String {
     let (sign, number) = number.strip_prefix('-').map_or(("", number), |rest| ("−", rest));
     let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
-    let mut text = String::from(sign);
-    for (i, digit) in whole.chars().enumerate() {
-        if i > 0 && (whole.len() - i) % 3 == 0 && whole.len() > 4 {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    if !fraction.is_empty() {
-        text.push('.');
-        text.push_str(fraction);
-    }
-    text
+    let whole = if whole.len() > 4 { files::thousands(whole) } else { whole.to_owned() };
+    let point = if fraction.is_empty() { "" } else { "." };
+    format!("{sign}{whole}{point}{fraction}")
 }
 
 /// A value as it is: four digits at least, whole numbers whole.

@@ -1,7 +1,7 @@
 //! Forest plots: differences with their intervals, a row each.
 
 use super::axis::{Axis, exact};
-use super::{FONT, Theme, VALUES, begin, escape, in_two, line, text};
+use super::{FONT, Medium, VALUES, begin, escape, in_two, line, text};
 use std::fmt::Write;
 
 const LEFT: f64 = 232.0;
@@ -14,6 +14,7 @@ const BELOW: f64 = 78.0;
 const ARROW: f64 = 7.0;
 
 /// One or more panels, one above the other, each with its own axis.
+#[derive(Debug, Clone, PartialEq)]
 pub struct Forest {
     /// Text alternative, short.
     pub title: String,
@@ -24,6 +25,7 @@ pub struct Forest {
 }
 
 /// Differences in one unit.
+#[derive(Debug, Clone, PartialEq)]
 pub struct Effects {
     /// Above the rows.
     pub heading: String,
@@ -38,6 +40,7 @@ pub struct Effects {
 }
 
 /// A difference with its interval.
+#[derive(Debug, Clone, PartialEq)]
 pub struct Effect {
     /// Of the row.
     pub label: String,
@@ -53,7 +56,7 @@ pub struct Effect {
     pub tone: Tone,
 }
 
-/// The colour of a verdict, which its words say as well.
+/// The color of a verdict, which its words say as well.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Tone {
     /// Better than the reference.
@@ -67,12 +70,12 @@ pub enum Tone {
 }
 
 impl Tone {
-    fn colour(self, theme: Theme) -> &'static str {
+    fn color(self, medium: Medium<'_>) -> &'static str {
         match self {
-            Self::Better => theme.line(0),
-            Self::Worse => theme.line(1),
-            Self::Equivalent => theme.line(2),
-            Self::Undecided => theme.faint(),
+            Self::Better => medium.line(0),
+            Self::Worse => medium.line(1),
+            Self::Equivalent => medium.line(2),
+            Self::Undecided => medium.faint(),
         }
     }
 }
@@ -97,22 +100,22 @@ impl Effects {
     }
 }
 
-/// The drawing as SVG, with an invisible target for each difference that says its values.
-pub(super) fn svg(forest: &Forest, theme: Theme) -> String {
+/// The drawing as SVG; on a page with an invisible target for each difference that says its values.
+pub(super) fn svg(forest: &Forest, medium: Medium<'_>) -> String {
     let height: f64 = forest.panels.iter().map(Effects::height).sum();
-    let mut out = begin(&forest.title, &forest.description, height, theme);
+    let mut out = begin(&forest.title, &forest.description, height, medium);
     let mut top = 0.0;
     for panel in &forest.panels {
-        draw(&mut out, panel, top, theme);
+        draw(&mut out, panel, top, medium);
         top += panel.height();
     }
     out + "</svg>\n"
 }
 
-fn draw(out: &mut String, panel: &Effects, top: f64, theme: Theme) {
+fn draw(out: &mut String, panel: &Effects, top: f64, medium: Medium<'_>) {
     let axis = panel.axis();
     let (first, last) = (top + ABOVE, top + ABOVE + ROW * panel.effects.len() as f64);
-    text(out, 4.0, top + 22.0, "start", theme.text(), &panel.heading);
+    text(out, 4.0, top + 22.0, "start", medium.text(), &panel.heading);
     if let Some(margin) = panel.margin {
         let [one, other] = [axis.at(-margin), axis.at(margin)];
         let (x, width) = (one.min(other), (one - other).abs());
@@ -120,21 +123,24 @@ fn draw(out: &mut String, panel: &Effects, top: f64, theme: Theme) {
             out,
             "<rect x=\"{x:.1}\" y=\"{first:.1}\" width=\"{width:.1}\" height=\"{:.1}\" fill=\"{}\" fill-opacity=\"0.55\"/>",
             last - first,
-            theme.grid()
+            medium.grid()
         );
     }
-    line(out, (axis.at(0.0), first), (axis.at(0.0), last), theme.text(), 1.0, "");
-    line(out, (LEFT, last), (RIGHT, last), theme.faint(), 1.0, "");
+    line(out, (axis.at(0.0), first), (axis.at(0.0), last), medium.text(), 1.0, "");
+    line(out, (LEFT, last), (RIGHT, last), medium.faint(), 1.0, "");
     for tick in axis.ticks() {
         let at = axis.at(tick);
-        line(out, (at, last), (at, last + 5.0), theme.faint(), 1.0, "");
-        text(out, at, last + 23.0, "middle", theme.faint(), &axis.signed(tick));
+        line(out, (at, last), (at, last + 5.0), medium.faint(), 1.0, "");
+        text(out, at, last + 23.0, "middle", medium.faint(), &axis.signed(tick));
     }
-    text(out, (LEFT + RIGHT) / 2.0, last + 44.0, "middle", theme.faint(), &panel.unit);
-    text(out, LEFT, last + 44.0, "end", theme.faint(), "← worse");
-    text(out, RIGHT, last + 44.0, "start", theme.faint(), "better →");
+    text(out, (LEFT + RIGHT) / 2.0, last + 44.0, "middle", medium.faint(), &panel.unit);
+    text(out, LEFT, last + 44.0, "end", medium.faint(), "← worse");
+    text(out, RIGHT, last + 44.0, "start", medium.faint(), "better →");
     for (place, effect) in panel.effects.iter().enumerate() {
-        row(out, effect, &axis, first + ROW * (place as f64 + 0.5), theme);
+        row(out, effect, &axis, first + ROW * (place as f64 + 0.5), medium);
+    }
+    if !medium.has_pointer() {
+        return;
     }
     let _ = write!(out, "{VALUES} fill=\"none\" pointer-events=\"all\">");
     for (place, effect) in panel.effects.iter().enumerate() {
@@ -150,32 +156,33 @@ fn draw(out: &mut String, panel: &Effects, top: f64, theme: Theme) {
     out.push_str("</g>\n");
 }
 
-fn row(out: &mut String, effect: &Effect, axis: &Axis, y: f64, theme: Theme) {
+fn row(out: &mut String, effect: &Effect, axis: &Axis, y: f64, medium: Medium<'_>) {
     let parts = in_two(&effect.label);
     for (i, part) in parts.iter().enumerate() {
-        let colour = if i == 0 { theme.text() } else { theme.faint() };
+        let color = if i == 0 { medium.text() } else { medium.faint() };
         let shift = FONT * 1.1 * (i as f64 - (parts.len() - 1) as f64 / 2.0);
-        text(out, 4.0, y + 5.5 + shift, "start", colour, part);
+        text(out, 4.0, y + 5.5 + shift, "start", color, part);
     }
-    let colour = effect.tone.colour(theme);
+    let color = effect.tone.color(medium);
     let [low, mean, high] = [effect.low, effect.mean, effect.high].map(|value| axis.at(value));
     let (from, to) = (low.min(high), low.max(high));
-    line(out, (from.clamp(LEFT, RIGHT), y), (to.clamp(LEFT, RIGHT), y), colour, 3.0, "");
+    line(out, (from.clamp(LEFT, RIGHT), y), (to.clamp(LEFT, RIGHT), y), color, 3.0, "");
     for (end, edge, inwards) in [(from, LEFT, ARROW), (to, RIGHT, -ARROW)] {
         if (end - edge) * inwards < 0.0 {
             let (x, up, down) = (edge + inwards, y - 5.0, y + 5.0);
-            let _ = writeln!(out, "<path d=\"M{edge:.1} {y:.1}L{x:.1} {up:.1}L{x:.1} {down:.1}Z\" fill=\"{colour}\"/>");
+            let _ = writeln!(out, "<path d=\"M{edge:.1} {y:.1}L{x:.1} {up:.1}L{x:.1} {down:.1}Z\" fill=\"{color}\"/>");
         } else {
-            line(out, (end, y - 5.0), (end, y + 5.0), colour, 1.5, "");
+            line(out, (end, y - 5.0), (end, y + 5.0), color, 1.5, "");
         }
     }
-    let _ = writeln!(out, "<circle cx=\"{mean:.1}\" cy=\"{y:.1}\" r=\"5\" fill=\"{colour}\"/>");
-    text(out, RIGHT + 10.0, y + 5.5, "start", theme.text(), &effect.verdict);
+    let _ = writeln!(out, "<circle cx=\"{mean:.1}\" cy=\"{y:.1}\" r=\"5\" fill=\"{color}\"/>");
+    text(out, RIGHT + 10.0, y + 5.5, "start", medium.text(), &effect.verdict);
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Theme;
 
     fn panel(reversed: bool, effects: Vec<(f64, f64)>) -> Effects {
         let effect = |(mean, half): (f64, f64)| Effect {
@@ -207,7 +214,7 @@ mod tests {
     fn an_interval_that_is_far_wider_leaves_the_plot_with_an_arrow() {
         let draw = |effects: Vec<(f64, f64)>| {
             let forest = Forest { title: "t".into(), description: "d".into(), panels: vec![panel(false, effects)] };
-            svg(&forest, Theme::Light)
+            svg(&forest, Medium::File(Theme::Light))
         };
         let wide = draw(vec![(0.1, 0.4), (0.2, 0.5), (0.0, 50.0)]);
         assert_eq!(wide.matches("Z\" fill=").count(), 2, "{wide}");

@@ -3,13 +3,15 @@
 //! Our own writer, because the figures are committed and compared byte by byte: the plotting crate
 //! that comes closest, kuva 0.6, puts its version into each file, so that an update of a dependency
 //! makes every figure stale; a file of its has no text alternative as a whole; and lines are not
-//! labelled at their ends, which readers who cannot tell the colours apart need. What is needed
+//! labeled at their ends, which readers who cannot tell the colors apart need. What is needed
 //! here is small.
 
 mod axis;
 mod forest;
+mod theme;
 
 pub use forest::{Effect, Effects, Forest, Tone};
+pub use theme::{Medium, Theme, palette};
 
 use axis::Axis;
 use std::fmt::Write;
@@ -27,7 +29,7 @@ const CHARACTER: f64 = 0.55;
 /// From the plot to the label: a leader, then a sample of the line.
 const LEADER: f64 = 16.0;
 const SAMPLE: f64 = 26.0;
-/// Lines of a panel: with more, neither would labels at the ends fit, nor could colours be told apart.
+/// Lines of a panel: with more, neither would labels at the ends fit, nor could colors be told apart.
 pub const MOST_LINES: usize = 8;
 /// More points are not told apart on a curve of this size, and make files large.
 const MOST_POINTS: usize = 120;
@@ -37,6 +39,7 @@ const FONTS: &str = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Ne
 const DASHES: [&str; 4] = ["", "9 4", "2 4", "12 4 2 4"];
 
 /// One or more panels, one above the other.
+#[derive(Debug, Clone, PartialEq)]
 pub struct Figure {
     /// Text alternative, short.
     pub title: String,
@@ -49,6 +52,7 @@ pub struct Figure {
 }
 
 /// A plot with its axes.
+#[derive(Debug, Clone, PartialEq)]
 pub struct Panel {
     /// What is up, above the plot.
     pub y: String,
@@ -93,9 +97,9 @@ pub enum Trim {
 pub struct Line {
     /// At the end of the curve.
     pub label: String,
-    /// Colour and dashes; the same number looks the same in every figure.
+    /// Color and dashes; the same number looks the same in every figure.
     pub style: usize,
-    /// Whether points are joined: where neighbours differ in more than `x`, there is nothing between them.
+    /// Whether points are joined: where neighbors differ in more than `x`, there is nothing between them.
     pub joined: bool,
     /// Sorted by `x`.
     pub points: Vec<Point>,
@@ -114,43 +118,11 @@ pub struct Point {
     pub high: f64,
 }
 
-/// Colours for a page's background; the drawing itself has none.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Theme {
-    /// Dark on light.
-    Light,
-    /// Light on dark.
-    Dark,
-}
-
-impl Theme {
-    fn text(self) -> &'static str {
-        if self == Self::Light { "#1f2328" } else { "#f0f6fc" }
-    }
-
-    fn faint(self) -> &'static str {
-        if self == Self::Light { "#59636e" } else { "#a6adb5" }
-    }
-
-    fn grid(self) -> &'static str {
-        if self == Self::Light { "#d1d9e0" } else { "#3d444d" }
-    }
-
-    /// Okabe and Ito's palette, which most colour-blind readers can tell apart, without the
-    /// colours that vanish on the background.
-    fn line(self, style: usize) -> &'static str {
-        let colours: [&str; MOST_LINES] = match self {
-            Self::Light => ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#1f2328", "#8b949e"],
-            Self::Dark => ["#56b4e9", "#e69f00", "#009e73", "#cc79a7", "#d55e00", "#f0e442", "#f0f6fc", "#8b949e"],
-        };
-        colours[style % colours.len()]
-    }
-}
-
 /// How a line of a drawing begins that holds the values of a curve.
 const VALUES: &str = "<g class=\"values\"";
 
 /// What a report shows as a picture.
+#[derive(Debug, Clone, PartialEq)]
 pub enum Drawing {
     /// Line charts.
     Figure(Figure),
@@ -175,76 +147,45 @@ impl Drawing {
         }
     }
 
-    /// As SVG, with an invisible target for each point that says its values: [`still`] makes it a file's text, [`inline`] a
-    /// part of a page.
-    pub fn svg(&self, theme: Theme) -> String {
+    /// As SVG; on a page with an invisible target for each point that says its values.
+    pub fn svg(&self, medium: Medium<'_>) -> String {
         match self {
-            Self::Figure(figure) => svg(figure, theme),
-            Self::Forest(forest) => forest::svg(forest, theme),
+            Self::Figure(figure) => svg(figure, medium),
+            Self::Forest(forest) => forest::svg(forest, medium),
         }
     }
 }
 
 /// What a drawing of `height` begins with.
-fn begin(title: &str, description: &str, height: f64, theme: Theme) -> String {
+fn begin(title: &str, description: &str, height: f64, medium: Medium<'_>) -> String {
+    let [name, text] = ["title", "desc"].map(|name| medium.id(name));
     format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{WIDTH}\" height=\"{height}\" \
-         viewBox=\"0 0 {WIDTH} {height}\" role=\"img\" aria-labelledby=\"title desc\" \
+         viewBox=\"0 0 {WIDTH} {height}\" role=\"img\" aria-labelledby=\"{name} {text}\" \
          font-family=\"{FONTS}\" font-size=\"{FONT}\" fill=\"{}\">\n\
-         <title id=\"title\">{}</title>\n<desc id=\"desc\">{}</desc>\n",
-        theme.text(),
+         <title id=\"{name}\">{}</title>\n<desc id=\"{text}\">{}</desc>\n",
+        medium.text(),
         escape(title),
         escape(description),
     )
 }
 
-fn svg(figure: &Figure, theme: Theme) -> String {
+fn svg(figure: &Figure, medium: Medium<'_>) -> String {
     let height = (ABOVE + PLOT + BELOW) * figure.panels.len() as f64;
-    let mut out = begin(&figure.title, &figure.description, height, theme);
+    let mut out = begin(&figure.title, &figure.description, height, medium);
     let right = WIDTH - labels_width(figure);
     let all: Vec<&Line> = figure.panels.iter().flat_map(|panel| &panel.lines).collect();
     for (number, panel) in figure.panels.iter().enumerate() {
         let top = ABOVE + (ABOVE + PLOT + BELOW) * number as f64;
         let own: Vec<&Line> = panel.lines.iter().collect();
         let y = Axis::vertical(panel, if figure.same_height { &all } else { &own }, top + PLOT, top);
-        let curves = draw(&mut out, panel, &y, number, (top, right), theme);
-        labels(&mut out, panel, &curves, (top, right), theme);
-        values(&mut out, panel, &y, (top, right));
+        let curves = draw(&mut out, panel, &y, number, (top, right), medium);
+        labels(&mut out, panel, &curves, (top, right), medium);
+        if medium.has_pointer() {
+            values(&mut out, panel, &y, (top, right));
+        }
     }
     out + "</svg>\n"
-}
-
-/// `drawing` as an image, which cannot answer a pointer: without the values of its points.
-pub fn still(drawing: &str) -> String {
-    drawing.split_inclusive('\n').filter(|line| !line.starts_with(VALUES)).collect()
-}
-
-/// The light `drawing` as an element of a page: its colours are the variables of [`palette`], its ids begin with `prefix`.
-pub fn inline(drawing: &str, prefix: &str) -> String {
-    // Quotes of texts are escaped, so what is replaced is markup.
-    let drawing = drawing
-        .replace(" id=\"", &format!(" id=\"{prefix}"))
-        .replace("=\"title desc\"", &format!("=\"{prefix}title {prefix}desc\""))
-        .replace("=\"url(#", &format!("=\"url(#{prefix}"));
-    let colours = colours().into_iter();
-    colours.fold(drawing, |drawing, (name, light, _)| {
-        drawing.replace(&format!("=\"{light}\""), &format!("=\"var(--{name})\""))
-    })
-}
-
-/// The colours of drawings as CSS variables, for both schemes of a page: `--text`, `--faint`, `--grid`, `--line-0`, ….
-pub fn palette() -> String {
-    colours().into_iter().map(|(name, light, dark)| format!("  --{name}: light-dark({light}, {dark});\n")).collect()
-}
-
-/// Name, light and dark of each colour.
-fn colours() -> Vec<(String, &'static str, &'static str)> {
-    let of = |name: &str, colour: &dyn Fn(Theme) -> &'static str| {
-        (name.to_owned(), colour(Theme::Light), colour(Theme::Dark))
-    };
-    let fixed = [of("text", &Theme::text), of("faint", &Theme::faint), of("grid", &Theme::grid)];
-    let lines = (0..MOST_LINES).map(|style| of(&format!("line-{style}"), &|theme: Theme| theme.line(style)));
-    fixed.into_iter().chain(lines).collect()
 }
 
 /// The points of a curve that can be drawn, as `[x, y, low, high]` in units of the drawing.
@@ -257,29 +198,30 @@ fn draw(
     y: &Axis,
     number: usize,
     (top, right): (f64, f64),
-    theme: Theme,
+    medium: Medium<'_>,
 ) -> Vec<Curve> {
     let x = Axis::horizontal(panel, LEFT, right);
 
-    text(out, 4.0, top - 22.0, "start", theme.text(), &panel.y);
+    text(out, 4.0, top - 22.0, "start", medium.text(), &panel.y);
     for tick in y.ticks() {
         let at = y.at(tick);
-        line(out, (LEFT, at), (right, at), theme.grid(), 1.0, "");
-        text(out, LEFT - 8.0, at + 5.5, "end", theme.faint(), &y.label(tick));
+        line(out, (LEFT, at), (right, at), medium.grid(), 1.0, "");
+        text(out, LEFT - 8.0, at + 5.5, "end", medium.faint(), &y.label(tick));
     }
     for tick in x.ticks() {
         let at = x.at(tick);
-        line(out, (at, top + PLOT), (at, top + PLOT + 5.0), theme.faint(), 1.0, "");
-        text(out, at, top + PLOT + 23.0, "middle", theme.faint(), &x.label(tick));
+        line(out, (at, top + PLOT), (at, top + PLOT + 5.0), medium.faint(), 1.0, "");
+        text(out, at, top + PLOT + 23.0, "middle", medium.faint(), &x.label(tick));
     }
-    line(out, (LEFT, top + PLOT), (right, top + PLOT), theme.faint(), 1.0, "");
-    text(out, (LEFT + right) / 2.0, top + PLOT + 44.0, "middle", theme.faint(), &panel.x);
+    line(out, (LEFT, top + PLOT), (right, top + PLOT), medium.faint(), 1.0, "");
+    text(out, (LEFT + right) / 2.0, top + PLOT + 44.0, "middle", medium.faint(), &panel.x);
 
+    let plot = medium.id(&format!("plot{number}"));
     // Dots and strokes may stand out at each side.
     let _ = writeln!(
         out,
-        "<clipPath id=\"plot{number}\"><rect x=\"{}\" y=\"{}\" width=\"{:.1}\" height=\"{}\"/></clipPath>\n\
-         <g clip-path=\"url(#plot{number})\">",
+        "<clipPath id=\"{plot}\"><rect x=\"{}\" y=\"{}\" width=\"{:.1}\" height=\"{}\"/></clipPath>\n\
+         <g clip-path=\"url(#{plot})\">",
         LEFT - 4.0,
         top - 4.0,
         right - LEFT + 8.0,
@@ -287,13 +229,13 @@ fn draw(
     );
     let curves: Vec<Curve> = panel.lines.iter().map(|line| project(line, &x, y)).collect();
     for (line, curve) in panel.lines.iter().zip(&curves) {
-        band(out, curve, theme.line(line.style));
+        band(out, curve, medium.line(line.style));
     }
     // The first line, which is the best, comes last and so on top.
     for (line, curve) in panel.lines.iter().zip(&curves).rev() {
         let dots = if curve.len() <= MOST_DOTS || !line.joined { curve.as_slice() } else { &[] };
         for [x, y, ..] in dots {
-            dot(out, *x, *y, theme.line(line.style));
+            dot(out, *x, *y, medium.line(line.style));
         }
         if !line.joined {
             continue;
@@ -302,7 +244,7 @@ fn draw(
         let _ = writeln!(
             out,
             "<path d=\"M{path}\" fill=\"none\" stroke=\"{}\" stroke-width=\"2.5\" stroke-linejoin=\"round\"{}/>",
-            theme.line(line.style),
+            medium.line(line.style),
             dashes(line.style)
         );
     }
@@ -346,18 +288,18 @@ fn values(out: &mut String, panel: &Panel, y: &Axis, (top, right): (f64, f64)) {
     }
 }
 
-fn band(out: &mut String, points: &[[f64; 4]], colour: &str) {
+fn band(out: &mut String, points: &[[f64; 4]], color: &str) {
     if points.iter().all(|[_, _, low, high]| (low - high).abs() < 0.1) {
         return;
     }
     let upper = points.iter().map(|[x, _, _, high]| format!("{x:.1} {high:.1}"));
     let lower = points.iter().rev().map(|[x, _, low, _]| format!("{x:.1} {low:.1}"));
     let path = upper.chain(lower).collect::<Vec<_>>().join("L");
-    let _ = writeln!(out, "<path d=\"M{path}Z\" fill=\"{colour}\" fill-opacity=\"0.18\"/>");
+    let _ = writeln!(out, "<path d=\"M{path}Z\" fill=\"{color}\" fill-opacity=\"0.18\"/>");
 }
 
 /// Labels at the ends of the lines, moved apart where they would overlap.
-fn labels(out: &mut String, panel: &Panel, curves: &[Curve], (top, right): (f64, f64), theme: Theme) {
+fn labels(out: &mut String, panel: &Panel, curves: &[Curve], (top, right): (f64, f64), medium: Medium<'_>) {
     let ends =
         panel.lines.iter().zip(curves).filter_map(|(line, curve)| curve.last().map(|end| (line, end[0], end[1])));
     let mut ends: Vec<(&Line, f64, f64)> = ends.collect();
@@ -366,22 +308,22 @@ fn labels(out: &mut String, panel: &Panel, curves: &[Curve], (top, right): (f64,
     let wanted: Vec<f64> = ends.iter().map(|(.., y)| y.clamp(top, top + PLOT)).collect();
     let places = axis::spread(&wanted, &heights, top - ABOVE + 4.0, top + PLOT + BELOW - 4.0);
     for ((curve, x, y), place) in ends.into_iter().zip(places) {
-        let colour = theme.line(curve.style);
+        let color = medium.line(curve.style);
         let sample = right + LEADER;
         // A line that left the plot has no end to lead from.
         if curve.joined && (top - 1.0..=top + PLOT + 1.0).contains(&y) {
-            line(out, (x + 2.0, y), (sample, place), colour, 1.0, "");
+            line(out, (x + 2.0, y), (sample, place), color, 1.0, "");
         }
         if curve.joined {
-            line(out, (sample, place), (sample + SAMPLE, place), colour, 2.5, &dashes(curve.style));
+            line(out, (sample, place), (sample + SAMPLE, place), color, 2.5, &dashes(curve.style));
         } else {
-            dot(out, sample + SAMPLE - 5.0, place, colour);
+            dot(out, sample + SAMPLE - 5.0, place, color);
         }
         let parts = in_two(&curve.label);
         let first = place + 5.5 - 9.5 * (parts.len() - 1) as f64;
         for (i, part) in parts.iter().enumerate() {
-            let colour = if i == 0 { theme.text() } else { theme.faint() };
-            text(out, sample + SAMPLE + 7.0, first + 19.0 * i as f64, "start", colour, part);
+            let color = if i == 0 { medium.text() } else { medium.faint() };
+            text(out, sample + SAMPLE + 7.0, first + 19.0 * i as f64, "start", color, part);
         }
     }
 }
@@ -407,21 +349,21 @@ fn dashes(style: usize) -> String {
     }
 }
 
-fn line(out: &mut String, from: (f64, f64), to: (f64, f64), colour: &str, width: f64, more: &str) {
+fn line(out: &mut String, from: (f64, f64), to: (f64, f64), color: &str, width: f64, more: &str) {
     let _ = writeln!(
         out,
-        "<path d=\"M{:.1} {:.1}L{:.1} {:.1}\" stroke=\"{colour}\" stroke-width=\"{width}\"{more}/>",
+        "<path d=\"M{:.1} {:.1}L{:.1} {:.1}\" stroke=\"{color}\" stroke-width=\"{width}\"{more}/>",
         from.0, from.1, to.0, to.1
     );
 }
 
-fn dot(out: &mut String, x: f64, y: f64, colour: &str) {
-    let _ = writeln!(out, "<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"3.5\" fill=\"{colour}\"/>");
+fn dot(out: &mut String, x: f64, y: f64, color: &str) {
+    let _ = writeln!(out, "<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"3.5\" fill=\"{color}\"/>");
 }
 
-fn text(out: &mut String, x: f64, y: f64, anchor: &str, colour: &str, words: &str) {
+fn text(out: &mut String, x: f64, y: f64, anchor: &str, color: &str, words: &str) {
     let words = escape(words);
-    let _ = writeln!(out, "<text x=\"{x:.1}\" y=\"{y:.1}\" text-anchor=\"{anchor}\" fill=\"{colour}\">{words}</text>");
+    let _ = writeln!(out, "<text x=\"{x:.1}\" y=\"{y:.1}\" text-anchor=\"{anchor}\" fill=\"{color}\">{words}</text>");
 }
 
 fn escape(text: &str) -> String {
@@ -454,7 +396,7 @@ mod tests {
 
     #[test]
     fn each_point_says_what_it_is() {
-        let drawing = svg(&figure(), Theme::Light);
+        let drawing = svg(&figure(), Medium::Page("f1-"));
         let titles: Vec<&str> =
             drawing.split("<title>").skip(1).filter_map(|rest| Some(rest.split_once("</title>")?.0)).collect();
         assert_eq!(
@@ -466,14 +408,14 @@ mod tests {
                 "a &lt;b id=&quot;x&quot;&gt; &amp; c&#10;epoch 2&#10;accuracy % 0.6667, 0.5667 to 0.7667",
             ]
         );
-        let file = still(&drawing);
+        let file = svg(&figure(), Medium::File(Theme::Light));
         assert!(!file.contains("values") && !file.contains("epoch 1"), "{file}");
         assert!(drawing.len() > file.len() && file.ends_with("</svg>\n"));
     }
 
     #[test]
-    fn a_drawing_on_a_page_has_ids_of_its_own_and_no_colours() {
-        let inline = inline(&svg(&figure(), Theme::Light), "f1-");
+    fn a_drawing_on_a_page_has_ids_of_its_own_and_no_colors() {
+        let inline = svg(&figure(), Medium::Page("f1-"));
         for markup in [
             "aria-labelledby=\"f1-title f1-desc\"",
             "<title id=\"f1-title\">",
@@ -489,13 +431,9 @@ mod tests {
         assert!(inline.contains("&lt;b id=&quot;x&quot;&gt;"), "a label is no markup: {inline}");
     }
 
-    /// In light drawings a colour is told by its value.
     #[test]
-    fn colours_that_are_the_same_in_light_are_the_same_in_dark() {
-        for (name, light, dark) in colours() {
-            let (first, _, same) = colours().into_iter().find(|(_, other, _)| *other == light).unwrap();
-            assert_eq!(dark, same, "{name} and {first}");
-        }
+    fn the_palette_has_both_schemes() {
         assert!(palette().starts_with("  --text: light-dark(#1f2328, #f0f6fc);\n"), "{}", palette());
+        assert_eq!(palette().lines().count(), 3 + MOST_LINES);
     }
 }

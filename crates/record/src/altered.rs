@@ -15,7 +15,7 @@ pub fn address(record: &Record) -> RunId {
 pub fn alteration(record: &Record, others: &[Spec]) -> Option<Disagreement> {
     let before = others.iter().map(canonical).find(|text| address_of(record, text) == record.id);
     let before =
-        before.or_else(|| neighbours(&canonical(&record.spec)).find(|text| address_of(record, text) == record.id));
+        before.or_else(|| neighbors(&canonical(&record.spec)).find(|text| address_of(record, text) == record.id));
     let [now, before] = [canonical(&record.spec), before?].map(|text| serde_json::from_str(&text).ok());
     difference(now.as_ref(), before.as_ref())
 }
@@ -25,7 +25,7 @@ fn address_of(record: &Record, canonical: &str) -> RunId {
 }
 
 /// All texts one printable byte away from `text`.
-fn neighbours(text: &str) -> impl Iterator<Item = String> {
+fn neighbors(text: &str) -> impl Iterator<Item = String> {
     let edit = move |start: usize, end: usize, byte: &str| match (text.get(..start), text.get(end..)) {
         (Some(before), Some(after)) => Some([before, byte, after].concat()),
         // Inside of a character.

@@ -94,7 +94,8 @@ fn steps(criterion: &mut Criterion) -> Result<()> {
             });
             copied = true;
         }
-        let mut optimizer = Optimizer::new(&params, base, method, 5e-4).map_err(candle_core::Error::wrap)?;
+        let mut optimizer =
+            Optimizer::new(&params.with_method(method), base, 5e-4).map_err(candle_core::Error::wrap)?;
         let mut failed = None;
         group.throughput(Throughput::Bytes(touched * bytes));
         group.bench_function(BenchmarkId::from_parameter(name), |bencher| {
@@ -120,7 +121,7 @@ fn ratios() -> Result<()> {
         [("sgd", Sgd::default().into()), ("adam", Adam::default().into()), ("adamp", AdamP::default().into())];
     for (name, base) in pairs {
         let (params, gradients) = resnet18()?;
-        let make = |method| Optimizer::new(&params, base, method, 5e-4).map_err(candle_core::Error::wrap);
+        let make = |method| Optimizer::new(&params.with_method(method), base, 5e-4).map_err(candle_core::Error::wrap);
         let mut optimizers = [make(Method::None)?, make(wrs)?];
         let mut seconds = [Vec::new(), Vec::new()];
         for _ in 0..ROUNDS {

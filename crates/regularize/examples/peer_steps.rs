@@ -28,13 +28,13 @@ struct Start {
 fn main() -> Result<(), Box<dyn Error>> {
     let case: Case = serde_json::from_reader(std::io::stdin().lock())?;
     let (base, method) = (Base::from_table(&case.optimizer)?, Method::from_table(&case.method)?);
-    let params = Params::new(0, &Device::Cpu).with_method(&method);
+    let params = Params::new(0, &Device::Cpu).with_method(method);
     for Start { name, dims, values } in case.params {
         params.get(&name, dims.clone(), Init::Const(0.0))?;
         let Some(parameter) = params.trainable().pop() else { return Err("expected a parameter".into()) };
         parameter.var.set(&Tensor::from_vec(values, dims, &Device::Cpu)?)?;
     }
-    let mut optimizer = Optimizer::new(&params, base, method, 0.0)?;
+    let mut optimizer = Optimizer::new(&params, base, 0.0)?;
     let mut steps: Vec<Vec<Vec<f32>>> = Vec::new();
     for of_step in case.gradients {
         let mut gradients = Tensor::zeros((), DType::F32, &Device::Cpu)?.backward()?;

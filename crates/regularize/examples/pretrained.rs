@@ -12,10 +12,10 @@ use std::error::Error;
 
 /// Trains with weight decay and gives the parameters and running statistics as a file of safetensors.
 fn pretrain(batches: &[(Tensor, Tensor)]) -> Result<Vec<u8>, Box<dyn Error>> {
-    let params = Params::new(0, &Cpu);
+    let params = Params::new(0, &Cpu).with_method(Method::WeightDecay(WeightDecay::default()));
     let network = Network::new(&params.var_builder())?;
     tell_roles(&params)?;
-    let mut optimizer = Optimizer::new(&params, Sgd::default(), Method::WeightDecay(WeightDecay::default()), 5e-4)?;
+    let mut optimizer = Optimizer::new(&params, Sgd::default(), 5e-4)?;
     for batch in batches {
         optimizer.step(&network.loss(batch)?.backward()?, 0.1)?;
     }
@@ -31,7 +31,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let batches = batches(32, 32)?;
     let file = pretrain(&batches)?;
 
-    let params = Params::new(1, &Cpu);
+    let params = Params::new(1, &Cpu).with_method(Method::Wrs(Wrs::default()));
     let network = Network::new(&params.var_builder())?;
     tell_roles(&params)?;
     params.load(&load_buffer(&file, &Cpu)?)?;
@@ -43,7 +43,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let buffers = || params.all().into_iter().filter(|parameter| matches!(parameter.role, Role::Buffer));
     let statistics = buffers().map(|buffer| buffer.var.copy()).collect::<Result<Vec<_>, _>>()?;
     // It rescales for the first time here.
-    let mut optimizer = Optimizer::new(&params, Sgd { lr: 0.05, ..Sgd::default() }, Method::Wrs(Wrs::default()), 5e-4)?;
+    let mut optimizer = Optimizer::new(&params, Sgd { lr: 0.05, ..Sgd::default() }, 5e-4)?;
     let (smallest, largest) = network.filter_norms()?;
     println!("rescaled:   filter norms from {smallest:.4} to {largest:.4}");
 

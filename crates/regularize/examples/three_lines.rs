@@ -31,10 +31,10 @@ fn before(batches: &[(Tensor, Tensor)]) -> Result<(), Box<dyn Error>> {
 /// The same loop: where parameters come from, the optimizer and its step have changed, and the network's layers say
 /// which weights are scale-invariant.
 fn after(batches: &[(Tensor, Tensor)]) -> Result<(), Box<dyn Error>> {
-    let params = Params::new(0, &Cpu);
+    let params = Params::new(0, &Cpu).with_method(Method::Wrs(Wrs::default()));
     let network = Network::new(&params.var_builder())?;
     tell_roles(&params)?;
-    let mut optimizer = Optimizer::new(&params, Sgd::default(), Method::Wrs(Wrs::default()), 5e-4)?;
+    let mut optimizer = Optimizer::new(&params, Sgd::default(), 5e-4)?;
     let mut means = Vec::new();
     for epoch in 1..=EPOCHS {
         let mut sum = 0.0;

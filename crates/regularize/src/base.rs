@@ -1,10 +1,15 @@
 //! Base optimizers: how a gradient becomes an update.
 
+mod list;
+
+pub use list::{OPTIMIZERS, OptimizerInfo};
+
 use crate::error::Error;
-use crate::list::{Info, info_of, read_named};
+use crate::list::{info_of, read_named};
 use crate::method::Form;
-use crate::settings::{self, Table};
+use crate::table::{self, Table};
 use serde::{Deserialize, Serialize};
+use settings::{Mistake, above, at_least, share};
 
 /// A base optimizer: a rule that turns gradients into updates, and what surrounds every rule.
 ///
@@ -187,7 +192,7 @@ impl Muon {
 }
 
 /// Nero (arXiv 2102.07227): every neuron (row of a weight `[out, …]`) has mean 0 and norm 1, and turns by
-/// about η a step: `s ← β·s + (1−β)·‖g_f‖²`, `f ← f − η·σ·g_f/√(s/(1−βᵗ))`, then centred and normalised.
+/// about η a step: `s ← β·s + (1−β)·‖g_f‖²`, `f ← f − η·σ·g_f/√(s/(1−βᵗ))`, then centered and normalized.
 ///
 /// A parameter of one dimension is a row of neurons of one value, which are not constrained. `σ` is the mean
 /// norm of a parameter's neurons at the start, .01 where that is 0.
@@ -227,95 +232,6 @@ impl From<Rule> for Base {
         Self { rule, clip_norm: None, sam_rho: None }
     }
 }
-
-/// What a list says of an optimizer.
-pub type OptimizerInfo = Info<Rule>;
-
-/// All optimizers: the one list that configurations, the command line, errors and pages read.
-pub const OPTIMIZERS: &[OptimizerInfo] = &[
-    Info {
-        name: "sgd",
-        description: "stochastic gradient descent with momentum, optionally Nesterov's; decay is coupled",
-        formula: "g ← ∇L + λ·w\n\
-                  b ← g at the first step, then b ← μ·b + (1 − dampening)·g\n\
-                  u ← g + μ·b with Nesterov's momentum, else u ← b\n\
-                  w ← w − η·u",
-        source: "torch.optim.SGD; Sutskever et al., ICML 2013",
-        limits: "decay passes through the momentum: on average it shrinks weights by η·λ/(1−μ) per step",
-        choices: &[],
-        read: |table| settings::read("optimizer", "sgd", table).map(Rule::Sgd),
-    },
-    Info {
-        name: "adam",
-        description: "steps scaled by running moments of each value's gradient; decay is coupled",
-        formula: "g ← ∇L + λ·w\n\
-                  m ← β₁·m + (1−β₁)·g;  v ← β₂·v + (1−β₂)·g²\n\
-                  w ← w − η·m̂/(√v̂ + ε)",
-        source: "torch.optim.Adam; arXiv 1412.6980",
-        limits: "coupled decay is divided by √v̂, too: values with large gradients decay less, and where λ·w outweighs the \
-                 gradient, λ cancels",
-        choices: &[],
-        read: |table| settings::read("optimizer", "adam", table).map(Rule::Adam),
-    },
-    Info {
-        name: "adamw",
-        description: "Adam with decoupled decay",
-        formula: "w ← (1 − η·λ)·w\n\
-                  then the step of `adam` without decay",
-        source: "torch.optim.AdamW; arXiv 1711.05101",
-        limits: "only the product η·λ matters: a change of the learning rate changes the decay",
-        choices: &[],
-        read: |table| settings::read("optimizer", "adamw", table).map(Rule::AdamW),
-    },
-    Info {
-        name: "sgdp",
-        description: "SGD that removes the part of the update along weights that look scale-invariant",
-        formula: "u as `sgd` without decay, from b = 0\n\
-                  where max |cos(∇L, f)| < δ/√n: u ← u − (u·f)·f/‖f‖², and r = wd_ratio; else r = 1;\n\
-                  without Nesterov's momentum b ← u\n\
-                  w ← (1 − η·λ·r/(1−μ))·w − η·u\n\
-                  where filters do not look scale-invariant, the same is tried with the whole layer as f",
-        source: "adamp.SGDP 0.3.0; arXiv 2006.08217",
-        limits: "infers scale invariance from the cosine of one batch's gradient, weight by weight, not from the network",
-        choices: &[],
-        read: |table| settings::read("optimizer", "sgdp", table).map(Rule::Sgdp),
-    },
-    Info {
-        name: "adamp",
-        description: "Adam that removes the part of the update along weights that look scale-invariant",
-        formula: "u ← m̂/(√v̂ + ε), as `adam` without decay\n\
-                  where max |cos(∇L, f)| < δ/√n: u ← u − (u·f)·f/‖f‖², and r = wd_ratio; else r = 1\n\
-                  w ← (1 − η·λ·r)·w − η·u\n\
-                  where filters do not look scale-invariant, the same is tried with the whole layer as f",
-        source: "adamp.AdamP 0.3.0; arXiv 2006.08217",
-        limits: "infers scale invariance from the cosine of one batch's gradient, weight by weight, not from the network",
-        choices: &[],
-        read: |table| settings::read("optimizer", "adamp", table).map(Rule::AdamP),
-    },
-    Info {
-        name: "muon",
-        description: "layers of norm √(number of filters), updated by momentum whose singular values are set to about 1",
-        formula: "b ← μ·b + ∇L;  d ← ∇L + μ·b with Nesterov's momentum, else d ← b\n\
-                  w ← √C·w/‖w‖, with C the number of filters; running statistics and bias as `wrs`\n\
-                  w ← w − η·NS(d), with NS(d) `iterations` times X ← a·X + (b·A + c·A²)·X from X = d/‖d‖, A = X·Xᵀ\n\
-                  other parameters: `sgd` with Nesterov's momentum, `rest_lr` and `rest_momentum`",
-        source: "K. Jordan et al., Muon, 2024; airbench94_muon (3 iterations, in bfloat16)",
-        limits: "requires method `none`; matrix products make steps of wide layers expensive",
-        choices: &[],
-        read: |table| settings::read("optimizer", "muon", table).map(Rule::Muon),
-    },
-    Info {
-        name: "nero",
-        description: "neurons (rows of dimension 0) of mean 0 and norm 1 that rotate by about the learning rate in each step",
-        formula: "s ← β·s + (1−β)·‖∇L_f‖²\n\
-                  f ← f − η·σ·∇L_f/√ŝ, with σ the mean norm of the weight's neurons at the start\n\
-                  f ← (f − mean f)/‖f − mean f‖",
-        source: "arXiv 2102.07227",
-        limits: "constrains every weight of two or more dimensions, including the last layer; requires method `none`",
-        choices: &[],
-        read: |table| settings::read("optimizer", "nero", table).map(Rule::Nero),
-    },
-];
 
 impl Rule {
     /// Name in configurations.
@@ -357,50 +273,57 @@ impl Rule {
         }
     }
 
-    /// What is wrong with the settings, if anything.
-    fn problem(&self) -> Option<String> {
-        let at_least_0 = |key: &str, value: f64| {
-            let wrong = !(value.is_finite() && value >= 0.0);
-            wrong.then(|| format!("`{key}` must be a number of at least 0, found {value}"))
-        };
-        let share = |key: &str, value: f64| {
-            let wrong = !(value.is_finite() && (0.0..1.0).contains(&value));
-            wrong.then(|| format!("`{key}` must be at least 0 and below 1, found {value}"))
-        };
+    /// Whether the settings make sense.
+    fn check(&self) -> Result<(), Mistake> {
         let moments = |betas: [f64; 2], eps: f64| {
-            betas.iter().find_map(|beta| share("betas", *beta)).or_else(|| at_least_0("eps", eps))
+            betas.iter().try_for_each(|beta| share("betas", *beta))?;
+            at_least("eps", eps, 0.0)
         };
         let momentum = |momentum: f64, dampening: f64| {
-            let wrong = !dampening.is_finite();
-            share("momentum", momentum)
-                .or_else(|| wrong.then(|| format!("`dampening` must be a number, found {dampening}")))
+            share("momentum", momentum)?;
+            let wrong = || Err(Mistake::new("dampening", "a number", dampening));
+            if dampening.is_finite() { Ok(()) } else { wrong() }
         };
         let projection = |eps: f64, delta: f64, wd_ratio: f64| {
-            at_least_0("eps", eps).or_else(|| at_least_0("delta", delta)).or_else(|| at_least_0("wd_ratio", wd_ratio))
+            at_least("eps", eps, 0.0)?;
+            at_least("delta", delta, 0.0)?;
+            at_least("wd_ratio", wd_ratio, 0.0)
         };
-        let problem = match *self {
-            Self::Sgd(Sgd { momentum: mu, dampening, nesterov, .. }) => momentum(mu, dampening).or_else(|| {
-                (nesterov && (mu == 0.0 || dampening != 0.0))
-                    .then(|| "`nesterov` needs `momentum` above 0 and `dampening` of 0".into())
-            }),
+        let without = |beside: &str| Err(Mistake::new("nesterov", format!("{beside} beside it"), "none"));
+        at_least("lr", self.lr(), 0.0)?;
+        match *self {
+            Self::Sgd(Sgd { momentum: mu, dampening, nesterov, .. }) => {
+                momentum(mu, dampening)?;
+                let alone = nesterov && (mu == 0.0 || dampening != 0.0);
+                if alone { without("`momentum` above 0 and `dampening` of 0") } else { Ok(()) }
+            }
             Self::Adam(Adam { betas, eps, .. }) | Self::AdamW(Adam { betas, eps, .. }) => moments(betas, eps),
             Self::Sgdp(Sgdp { momentum: mu, dampening, eps, delta, wd_ratio, .. }) => {
-                momentum(mu, dampening).or_else(|| projection(eps, delta, wd_ratio))
+                momentum(mu, dampening)?;
+                projection(eps, delta, wd_ratio)
             }
             Self::AdamP(AdamP { betas, eps, delta, wd_ratio, .. }) => {
-                moments(betas, eps).or_else(|| projection(eps, delta, wd_ratio))
+                moments(betas, eps)?;
+                projection(eps, delta, wd_ratio)
             }
             Self::Muon(Muon { momentum: mu, nesterov, iterations, rest_lr, rest_momentum, .. }) => {
-                let nothing = (nesterov && mu == 0.0).then(|| "`nesterov` needs `momentum` above 0".to_owned());
-                let none = (iterations == 0).then(|| "`iterations` must be at least 1, found 0".to_owned());
-                let rest = || at_least_0("rest_lr", rest_lr).or_else(|| share("rest_momentum", rest_momentum));
-                momentum(mu, 0.0).or(nothing).or(none).or_else(rest)
+                momentum(mu, 0.0)?;
+                if nesterov && mu == 0.0 {
+                    return without("`momentum` above 0");
+                }
+                if iterations == 0 {
+                    return Err(Mistake::new("iterations", "at least 1", 0));
+                }
+                at_least("rest_lr", rest_lr, 0.0)?;
+                share("rest_momentum", rest_momentum)
             }
             Self::Nero(Nero { beta, .. }) => share("beta", beta),
-        };
-        at_least_0("lr", self.lr()).or(problem)
+        }
     }
 }
+
+/// Keys that every optimizer has.
+const COMMON: [&str; 2] = ["clip_norm", "sam_rho"];
 
 impl Base {
     /// Reads a base optimizer from its table, `{ name = "sgd", lr = 0.1, clip_norm = 1.0, … }`.
@@ -414,15 +337,15 @@ impl Base {
             clip_norm: Option<f64>,
             sam_rho: Option<f64>,
         }
-        let (name, mut rest) = settings::name("optimizer", table)?;
-        let common = ["clip_norm", "sam_rho"].into_iter().filter_map(|key| Some((key.to_owned(), rest.remove(key)?)));
-        let Common { clip_norm, sam_rho } = settings::read("optimizer", &name, common.collect())?;
-        let rule = read_named("optimizer", OPTIMIZERS, &name, rest).map_err(|error| match error {
-            Error::Settings { kind, message } if message.starts_with("unknown field") => {
-                Error::Settings { kind, message: message + ", `clip_norm`, `sam_rho`" }
-            }
-            other => other,
-        })?;
+        let (name, mut rest) = table::name("optimizer", table)?;
+        let common = COMMON.into_iter().filter_map(|key| Some((key.to_owned(), rest.remove(key)?)));
+        let Common { clip_norm, sam_rho } = table::read("optimizer", &name, common.collect())?;
+        let defaults = Self::from(read_named("optimizer", OPTIMIZERS, &name, Table::new())?).to_table();
+        if let Some(key) = rest.keys().find(|key| !defaults.contains_key(*key)) {
+            let known: Vec<&str> = defaults.keys().map(String::as_str).filter(|key| *key != "name").collect();
+            return Err(Error::settings(format!("optimizer `{name}`"), Mistake::unknown_key(key, known)));
+        }
+        let rule = read_named("optimizer", OPTIMIZERS, &name, rest)?;
         let base = Self { rule, clip_norm, sam_rho };
         base.check()?;
         Ok(base)
@@ -432,12 +355,12 @@ impl Base {
     pub fn to_table(&self) -> Table {
         let name = self.rule.name();
         let mut table = match &self.rule {
-            Rule::Sgd(settings) => settings::write(name, settings),
-            Rule::Adam(settings) | Rule::AdamW(settings) => settings::write(name, settings),
-            Rule::Sgdp(settings) => settings::write(name, settings),
-            Rule::AdamP(settings) => settings::write(name, settings),
-            Rule::Muon(settings) => settings::write(name, settings),
-            Rule::Nero(settings) => settings::write(name, settings),
+            Rule::Sgd(settings) => table::write(name, settings),
+            Rule::Adam(settings) | Rule::AdamW(settings) => table::write(name, settings),
+            Rule::Sgdp(settings) => table::write(name, settings),
+            Rule::AdamP(settings) => table::write(name, settings),
+            Rule::Muon(settings) => table::write(name, settings),
+            Rule::Nero(settings) => table::write(name, settings),
         };
         table.insert("clip_norm".into(), self.clip_norm.into());
         table.insert("sam_rho".into(), self.sam_rho.into());
@@ -446,17 +369,10 @@ impl Base {
 
     /// An error where a setting is out of range.
     pub(crate) fn check(&self) -> Result<(), Error> {
-        let above_0 = |key: &str, value: Option<f64>| match value {
-            Some(value) if !(value.is_finite() && value > 0.0) => {
-                Some(format!("`{key}` must be a number above 0, found {value}"))
-            }
-            _ => None,
-        };
-        let common = || above_0("clip_norm", self.clip_norm).or_else(|| above_0("sam_rho", self.sam_rho));
-        match self.rule.problem().or_else(common) {
-            Some(problem) => Err(Error::settings(format!("optimizer `{}`", self.rule.name()), problem)),
-            None => Ok(()),
-        }
+        let common = [self.clip_norm, self.sam_rho];
+        let common = || COMMON.iter().zip(common).try_for_each(|(key, value)| above(key, value.unwrap_or(1.0), 0.0));
+        let checked = self.rule.check().and_then(|()| common());
+        checked.map_err(|mistake| Error::settings(format!("optimizer `{}`", self.rule.name()), mistake))
     }
 }
 
@@ -485,7 +401,10 @@ mod tests {
     fn mistakes_are_named() {
         let message = |json| base(json).unwrap_err().to_string();
         assert!(message(json!({"name": "admw"})).contains("did you mean `adamw`"));
-        assert!(message(json!({"name": "sgd", "learning_rate": 1})).contains("`clip_norm`"));
+        assert!(
+            message(json!({"name": "sgd", "learning_rate": 1}))
+                .contains("`learning_rate`: expected the key `clip_norm`, `dampening`, `lr`, ")
+        );
         assert!(message(json!({"name": "sgd", "lr": -1})).contains("`lr`"));
         assert!(message(json!({"name": "sgd", "momentum": 1})).contains("`momentum`"));
         assert!(message(json!({"name": "sgd", "momentum": 0.0, "nesterov": true})).contains("`nesterov`"));

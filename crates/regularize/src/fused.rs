@@ -11,7 +11,7 @@ mod run;
 mod walk;
 
 use crate::method::{Granularity, MomentumState};
-use crate::step::{Applied, Centre, Direction, Projection, Rescale, Step, UPDATE_NORM_DECAY};
+use crate::step::{Applied, Center, Direction, Projection, Rescale, Step, UPDATE_NORM_DECAY};
 use crate::sums::{SMALLEST, dot, mean, products, square};
 use orthogonal::orthogonalize;
 use run::{Pass, Row, Sums, run};
@@ -219,7 +219,7 @@ fn direct(step: &Step, row: &mut Row<'_>) -> Update {
             pull -= (f64::from(step.clip) * dot(row.g, row.w) / square) as f32;
         }
     }
-    let mean = if step.centred { f64::from(step.clip) * mean(row.g) + f64::from(pull) * mean(row.w) } else { 0.0 };
+    let mean = if step.centered { f64::from(step.clip) * mean(row.g) + f64::from(pull) * mean(row.w) } else { 0.0 };
     let along = walk(step, [pull, mean as f32], row, Write);
     let mut factor = 1.0;
     if let (Direction::Nero { beta, correction, scale }, Some(row_state)) = (step.direction, &mut row.row_state) {
@@ -239,7 +239,7 @@ fn rotate(row: &mut Row<'_>, angle: f64, zero_mean: bool, correction: f64) -> f3
         return 0.0;
     }
     if zero_mean {
-        centre(row.u);
+        center(row.u);
     }
     add(row.u, row.w, (-dot(row.u, row.w) / (row.target * row.target)) as f32);
     let square = UPDATE_NORM_DECAY * f64::from(**row_state) + (1.0 - UPDATE_NORM_DECAY) * square(row.u);
@@ -252,8 +252,8 @@ fn rotate(row: &mut Row<'_>, angle: f64, zero_mean: bool, correction: f64) -> f3
 fn finish(step: &Step, row: Row<'_>, shrink: f32, rate: f32) {
     apply(step, row.w, row.u, shrink, rate);
     if let Some(rescale) = step.rescale.as_ref().filter(|rescale| !rescale.first) {
-        if rescale.centre == Centre::Always {
-            centre(row.w);
+        if rescale.center == Center::Always {
+            center(row.w);
         }
         let square = square(row.w);
         settle(rescale, row, square);
@@ -368,8 +368,8 @@ struct Norms<'a> {
 impl Pass for Norms<'_> {
     #[inline(always)]
     fn row(&self, row: Row<'_>) {
-        if self.rescale.centre == Centre::Always {
-            centre(row.w);
+        if self.rescale.center == Center::Always {
+            center(row.w);
         }
         let square = square(row.w);
         settle(self.rescale, row, square);
@@ -385,7 +385,7 @@ fn add(u: &mut [f32], w: &[f32], factor: f32) {
 
 /// Subtracts the mean; of a single value, which would be 0 ever after, nothing.
 #[inline(always)]
-fn centre(values: &mut [f32]) {
+fn center(values: &mut [f32]) {
     if values.len() > 1 {
         let mean = mean(values) as f32;
         for value in values {

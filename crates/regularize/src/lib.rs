@@ -1,6 +1,8 @@
 #![doc = include_str!("../README.md")]
 
 mod base;
+mod catalogue;
+mod combination;
 mod diagnostics;
 pub mod equilibrium;
 mod error;
@@ -12,20 +14,21 @@ mod method;
 pub mod methods {}
 mod optimizer;
 mod params;
+mod plan;
 mod sam;
 mod schedule;
-mod settings;
 mod slot;
 mod step;
 mod sums;
+mod table;
 mod tensors;
-mod treatment;
 mod weight;
 
 pub use base::{Adam, AdamP, Base, Muon, Nero, OPTIMIZERS, OptimizerInfo, Rule, Sgd, Sgdp};
+pub use catalogue::catalogue;
 pub use diagnostics::{Before, LayerNorms};
 pub use error::Error;
-pub use list::{Choices, Info, catalogue};
+pub use list::{Choices, Info};
 pub use method::{
     Filter, Form, GradientCentralization, Granularity, Interval, METHODS, Method, MethodInfo, MomentumState, NormRule,
     Pbwn, Rate, Rotational, Scope, SoftWeightRescaling, Target, WeightDecay, WeightNormControl, WeightNormalization,
@@ -35,5 +38,6 @@ pub use optimizer::Optimizer;
 pub use params::{Normalization, Parameter, Params, Role};
 pub use sam::Perturbed;
 pub use schedule::{Cosine, Polynomial, Schedule, Step, Warmup};
-pub use settings::Table;
+pub use settings::Mistake;
+pub use table::Table;
 pub use weight::Weight;

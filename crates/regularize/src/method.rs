@@ -9,10 +9,10 @@ pub use norm_rule::{Filter, NormRule};
 
 use crate::error::Error;
 use crate::list::{info_of, read_named};
-use crate::settings::{self, NoSettings, Table};
+use crate::table::{self, NoSettings, Table};
 use serde::{Deserialize, Serialize};
 
-/// A way to regularise weights, combined with a base optimizer by [`crate::Optimizer`].
+/// A way to regularize weights, combined with a base optimizer by [`crate::Optimizer`].
 ///
 /// All methods give parameters that are not scale-invariant the optimizer's `rest_decay`, in the form of the optimizer's
 /// family: coupled for SGD, SGDP and Muon, decoupled for Adam, AdamW, AdamP and Nero. So rows of a family differ in nothing
@@ -41,7 +41,7 @@ pub enum Method {
     SoftWeightRescaling(SoftWeightRescaling),
     /// See [`WeightNormControl`].
     WeightNormControl(WeightNormControl),
-    /// Hyperball (arXiv 2606.16899): update and weight of each layer are normalised,
+    /// Hyperball (arXiv 2606.16899): update and weight of each layer are normalized,
     /// `W ← ‖W₀‖·norm(W − η·‖W₀‖·norm(u))`, so that η is the angle of a step.
     Hyperball,
     /// See [`Rotational`].
@@ -314,7 +314,7 @@ impl Default for WeightNormControl {
 pub struct Rotational {
     /// The decay λ whose equilibrium sets the angle; no decay takes place.
     pub decay: f64,
-    /// Whether filters are centred at the start (at the same norm), and their updates at each step.
+    /// Whether filters are centered at the start (at the same norm), and their updates at each step.
     pub zero_mean: bool,
 }
 
@@ -331,7 +331,7 @@ impl Method {
     ///
     /// Where the name or a key is unknown, or a value has the wrong type or range.
     pub fn from_table(table: &Table) -> Result<Self, Error> {
-        let (name, rest) = settings::name("method", table)?;
+        let (name, rest) = table::name("method", table)?;
         let method = read_named("method", METHODS, &name, rest)?;
         method.check()?;
         Ok(method)
@@ -341,16 +341,16 @@ impl Method {
     pub fn to_table(&self) -> Table {
         let name = self.name();
         match self {
-            Self::None | Self::ForcedWeightNormalization | Self::Hyperball => settings::write(name, &NoSettings {}),
-            Self::WeightDecay(settings) => settings::write(name, settings),
-            Self::Wrs(settings) => settings::write(name, settings),
-            Self::Pbwn(settings) => settings::write(name, settings),
-            Self::WeightStandardization(settings) => settings::write(name, settings),
-            Self::WeightNormalization(settings) => settings::write(name, settings),
-            Self::GradientCentralization(settings) => settings::write(name, settings),
-            Self::SoftWeightRescaling(settings) => settings::write(name, settings),
-            Self::WeightNormControl(settings) => settings::write(name, settings),
-            Self::Rotational(settings) => settings::write(name, settings),
+            Self::None | Self::ForcedWeightNormalization | Self::Hyperball => table::write(name, &NoSettings {}),
+            Self::WeightDecay(settings) => table::write(name, settings),
+            Self::Wrs(settings) => table::write(name, settings),
+            Self::Pbwn(settings) => table::write(name, settings),
+            Self::WeightStandardization(settings) => table::write(name, settings),
+            Self::WeightNormalization(settings) => table::write(name, settings),
+            Self::GradientCentralization(settings) => table::write(name, settings),
+            Self::SoftWeightRescaling(settings) => table::write(name, settings),
+            Self::WeightNormControl(settings) => table::write(name, settings),
+            Self::Rotational(settings) => table::write(name, settings),
             Self::NormRule(rule) => rule.table(),
         }
     }
@@ -450,13 +450,22 @@ mod tests {
     #[test]
     fn mistakes_are_named() {
         let message = |json| method(json).unwrap_err().to_string();
-        assert!(message(json!({"name": "weigth-decay"})).contains("did you mean `weight-decay`"));
-        assert!(message(json!({"name": "none", "decay": 1})).contains("unknown field `decay`"));
+        assert!(message(json!({"name": "weigth-decay"})).contains("did you mean `weight-decay`?"));
+        assert!(
+            message(json!({"name": "none", "decay": 1}))
+                .contains("`decay`: expected no key, found one that is not known")
+        );
         assert!(message(json!({"name": "weight-decay", "lambda": 1})).contains("`decay`"));
         assert!(message(json!({"name": "weight-decay", "decay": -1})).contains("at least 0"));
-        assert!(message(json!({"name": "weight-decay", "decay": "much"})).contains("`decay`: invalid type"));
-        assert!(message(json!({"name": "weight-decay", "form": "loose"})).contains("`form`: unknown variant"));
-        assert!(message(json!({"name": "wrs", "granularity": "channel"})).contains("`granularity`: unknown variant"));
+        assert!(
+            message(json!({"name": "weight-decay", "decay": "much"}))
+                .contains("`decay`: expected a number, found \"much\"")
+        );
+        assert!(message(json!({"name": "weight-decay", "form": "loose"})).contains("`form`: expected "));
+        assert!(
+            message(json!({"name": "wrs", "granularity": "channel"}))
+                .contains("`granularity`: expected `filter` or `layer`, found `channel`")
+        );
         assert!(message(json!({"name": "wrs", "target": {"constant": 0}})).contains("above 0"));
         assert!(message(json!({"name": "wrs", "interval": {"steps": 0}})).contains("at least 1"));
         assert!(message(json!({"name": "wrs", "rate": {"matched": {"lr": -1, "decay": 0}}})).contains("matched.lr"));
@@ -465,6 +474,6 @@ mod tests {
         assert!(message(json!({"name": "pbwn", "interval": {"epochs": 0}})).contains("at least 1"));
         assert!(message(json!({"name": "weight-norm-control", "target": 0})).contains("above 0"));
         assert!(message(json!({"name": "gradient-centralization", "decay": -1})).contains("at least 0"));
-        assert!(message(json!({"name": "soft-weight-rescaling", "strength": 2})).contains("from 0 to 1"));
+        assert!(message(json!({"name": "soft-weight-rescaling", "strength": 2})).contains("0 to 1"));
     }
 }

@@ -34,7 +34,7 @@ pub struct Optimizer {
 }
 
 impl Optimizer {
-    /// An optimizer of the trainable parameters of `params`. Where the method rescales, it does so here
+    /// An optimizer of the trainable parameters of `params`, under their [method](Params::method). Where that rescales, it does so here
     /// for the first time.
     ///
     /// `rest_decay` is the decay of parameters that are not scale-invariant; see [`Method`].
@@ -43,16 +43,15 @@ impl Optimizer {
     ///
     /// Where a setting is out of range, `base` and `method` make no sense together, or the method needs
     /// parameters made [`Params::with_method`].
-    pub fn new(params: &Params, base: impl Into<Base>, method: Method, rest_decay: f64) -> Result<Self, Error> {
-        let base = base.into();
+    pub fn new(params: &Params, base: impl Into<Base>, rest_decay: f64) -> Result<Self, Error> {
+        let (base, method) = (base.into(), params.method());
         base.check()?;
         method.check()?;
         method.check_with(&base)?;
-        if !(rest_decay.is_finite() && rest_decay >= 0.0) {
-            return Err(Error::settings("rest_decay", format!("must be a number of at least 0, found {rest_decay}")));
-        }
-        for Parameter { name, role, .. } in params.trainable() {
-            if matches!(role, Role::ScaleInvariant(_)) && params.seen(&name) != method.reparametrization() {
+        let decays = settings::at_least("rest_decay", rest_decay, 0.0);
+        decays.map_err(|mistake| Error::settings("optimizer", mistake))?;
+        for Parameter { name, role, seen, .. } in params.trainable() {
+            if matches!(role, Role::ScaleInvariant(_)) && seen != method.reparametrization() {
                 let message = format!(
                     "the network does not see it as method `{}` needs it; make it with `Params::scale_invariant`, from \
                      parameters `with_method` this one",
@@ -114,7 +113,7 @@ impl Optimizer {
         }
         // A bias follows after its own update, wherever it stands.
         for (slot, factors) in self.slots.iter().zip(scaled) {
-            slot.follow(factors)?;
+            slot.rescale_statistics(factors)?;
         }
         Ok(())
     }
@@ -123,10 +122,10 @@ impl Optimizer {
     /// `None` where [`Base::sam_rho`] is none.
     ///
     /// ```
-    /// # use regularize::{Base, Error, Method, Optimizer, Params, Sgd};
+    /// # use regularize::{Base, Error, Optimizer, Params, Sgd};
     /// # fn train(params: &Params, loss: impl Fn() -> candle_core::Result<candle_core::Tensor>) -> Result<(), Error> {
     /// let base = Base { sam_rho: Some(0.05), ..Sgd::default().into() };
-    /// let mut optimizer = Optimizer::new(params, base, Method::None, 5e-4)?;
+    /// let mut optimizer = Optimizer::new(params, base, 5e-4)?;
     /// let mut gradients = loss()?.backward()?;
     /// if let Some(perturbed) = optimizer.perturb(&gradients)? {
     ///     gradients = loss()?.backward()?;
@@ -153,10 +152,10 @@ impl Optimizer {
     pub fn begin_epoch(&mut self) -> Result<(), Error> {
         self.epochs += 1;
         for slot in &mut self.slots {
-            if let Some((rescale, Interval::Epochs(interval))) = slot.treatment.rescale()
+            if let Some((rescale, Interval::Epochs(interval))) = slot.plan.rescale()
                 && self.epochs.is_multiple_of(interval)
             {
-                slot.follow(slot.rescale(&rescale, self.fused)?)?;
+                slot.rescale_statistics(slot.rescale(&rescale, self.fused)?)?;
             }
         }
         Ok(())
@@ -167,7 +166,7 @@ impl Optimizer {
     /// angle of a step where the method sets it.
     pub fn effective_lr(&self, name: &str, lr: f64, norm: f64) -> f64 {
         match self.slots.iter().find(|slot| slot.parameter.name == name) {
-            Some(slot) => slot.treatment.effective_lr(slot.lr(lr), norm),
+            Some(slot) => slot.plan.effective_lr(slot.lr(lr), norm),
             None => f64::NAN,
         }
     }
@@ -177,7 +176,7 @@ impl Optimizer {
     pub fn equilibrium_rotation(&self, lr: f64) -> Option<f64> {
         let mut slots = self.slots.iter();
         let slot = slots.find(|slot| matches!(slot.parameter.role, Role::ScaleInvariant(_)))?;
-        slot.treatment.rotation(lr)
+        slot.plan.rotation(lr)
     }
 
     /// By how many e-foldings decay alone would have shrunk the fourth power of the norm of scale-invariant weights in the
@@ -187,7 +186,7 @@ impl Optimizer {
     pub fn decay_efolds(&self, lr: f64) -> Option<f64> {
         let mut slots = self.slots.iter().filter(|_| self.method.decays());
         let slot = slots.find(|slot| matches!(slot.parameter.role, Role::ScaleInvariant(_)))?;
-        slot.treatment.decay_efolds(slot.lr(lr), self.root_second_moment)
+        slot.plan.decay_efolds(slot.lr(lr), self.root_second_moment)
     }
 
     /// Everything that must be kept, besides the parameters, to go on bit for bit.
@@ -223,7 +222,7 @@ impl Optimizer {
         let counters = Keyed(state).get("counters")?.to_vec1::<i64>()?;
         let &[steps, epochs] = counters.as_slice() else {
             let message = format!("expected 2 values in `counters`, found {}", counters.len());
-            return Err(Error::settings("optimizer state", message));
+            return Err(Error::State(message));
         };
         let owner = String::from_utf8_lossy(&Keyed(state).get("owner")?.to_vec1::<u8>()?).into_owned();
         if owner != self.owner() {
@@ -231,7 +230,7 @@ impl Optimizer {
                 "expected that of {}, found that of {owner}; make the optimizer as it was, or go on without its state",
                 self.owner()
             );
-            return Err(Error::settings("optimizer state", message));
+            return Err(Error::State(message));
         }
         let loaded = self.slots.iter().map(|slot| slot.loaded(&Keyed(state))).collect::<Result<_, _>>()?;
         (self.steps, self.epochs, self.slots) = (steps as u64, epochs as u64, loaded);
@@ -247,7 +246,7 @@ impl Optimizer {
     /// Moves the sums of Adam's second moments where decay depends on them, and gives the root of their mean.
     fn measure_second_moments(&mut self, gradients: &GradStore, clip: f32) -> Result<f64, Error> {
         let (mut sum, mut values) = (0.0, 0);
-        if self.slots.iter().any(|slot| slot.treatment.shares_moments()) {
+        if self.slots.iter().any(|slot| slot.plan.shares_moments()) {
             for slot in &mut self.slots {
                 if let Some(gradient) = gradients.get(&slot.parameter.var) {
                     sum += slot.second_moment(f64::from(clip * clip) * square_of(gradient)?);

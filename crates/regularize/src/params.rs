@@ -25,10 +25,8 @@ pub struct Params {
 struct Store {
     seed: u64,
     device: Device,
-    reparametrization: Reparametrization,
+    method: Method,
     entries: Vec<Parameter>,
-    /// Weights that the network sees otherwise than they are stored.
-    seen: Vec<(String, Reparametrization)>,
     /// Only looked up in, never iterated.
     index: HashMap<String, usize>,
 }
@@ -42,6 +40,8 @@ pub struct Parameter {
     pub var: Var,
     /// What methods may do with it.
     pub role: Role,
+    /// Which weight the network sees in place of it.
+    pub(crate) seen: Reparametrization,
 }
 
 /// What a parameter is to the network, told by the layer that makes it.
@@ -76,24 +76,23 @@ pub struct Normalization {
 impl Params {
     /// No parameters yet; initial values will be drawn from `seed`.
     pub fn new(seed: u64, device: &Device) -> Self {
-        let store = Store {
-            seed,
-            device: device.clone(),
-            reparametrization: Reparametrization::None,
-            entries: Vec::new(),
-            seen: Vec::new(),
-            index: HashMap::new(),
-        };
+        let store =
+            Store { seed, device: device.clone(), method: Method::None, entries: Vec::new(), index: HashMap::new() };
         Self { store: Arc::new(Mutex::new(store)), prefix: String::new() }
     }
 
-    /// These parameters, for training with `method`: weights made later by [`Params::scale_invariant`] are
-    /// stored and seen by the network as it says. Needed for weight standardization, weight normalization and
-    /// forced weight normalization; other methods leave the weight as it is.
+    /// These parameters, for training with `method`, which is [`Method::None`] where nothing is said. Weights made later
+    /// by [`Params::scale_invariant`] are stored and seen by the network as it says: weight standardization, weight
+    /// normalization and forced weight normalization have to be told first.
     #[must_use]
-    pub fn with_method(self, method: &Method) -> Self {
-        self.lock().reparametrization = method.reparametrization();
-        self
+    pub fn with_method(&self, method: Method) -> Self {
+        self.lock().method = method;
+        self.clone()
+    }
+
+    /// What they are trained with.
+    pub fn method(&self) -> Method {
+        self.lock().method
     }
 
     /// A handle to the same parameters that puts `name.` before every name, as candle's `VarBuilder`.
@@ -132,7 +131,7 @@ impl Params {
         init: Init,
         normalizations: Vec<Normalization>,
     ) -> std::result::Result<Weight, Error> {
-        let (shape, reparametrization) = (shape.into(), self.lock().reparametrization);
+        let (shape, reparametrization) = (shape.into(), self.method().reparametrization());
         let role = Role::ScaleInvariant(normalizations);
         if reparametrization != Reparametrization::Normalized {
             let stored = self.get(name, shape, init)?;
@@ -289,14 +288,10 @@ impl Params {
     }
 
     fn set_seen(&self, name: &str, reparametrization: Reparametrization) {
-        self.lock().seen.push((format!("{}{name}", self.prefix), reparametrization));
-    }
-
-    /// How the network sees the parameter of the full name `name`.
-    pub(crate) fn seen(&self, name: &str) -> Reparametrization {
-        let store = self.lock();
-        let seen = store.seen.iter().rev().find(|(of, _)| of == name);
-        seen.map_or(Reparametrization::None, |(_, reparametrization)| *reparametrization)
+        let mut store = self.lock();
+        if let Some(&at) = store.index.get(&format!("{}{name}", self.prefix)) {
+            store.entries[at].seen = reparametrization;
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Store> {
@@ -322,7 +317,8 @@ impl Params {
         let var = Var::from_tensor(&Tensor::from_vec(values, shape, &store.device)?)?;
         let at = store.entries.len();
         store.index.insert(name.to_owned(), at);
-        store.entries.push(Parameter { name: name.to_owned(), var: var.clone(), role });
+        let seen = Reparametrization::None;
+        store.entries.push(Parameter { name: name.to_owned(), var: var.clone(), role, seen });
         Ok(var)
     }
 }

@@ -6,22 +6,22 @@ use crate::fused;
 use crate::in_place::{change, change_any, current, read, read_any};
 use crate::method::Method;
 use crate::params::{Normalization, Parameter, Role};
-use crate::step::{Centre, Rescale};
+use crate::plan::{StepInputs, UpdatePlan};
+use crate::step::{Center, Rescale};
 use crate::sums::square;
 use crate::tensors;
-use crate::treatment::{Moment, Treatment};
 use candle_core::{DType, Device, Tensor, Var};
 use std::collections::HashMap;
 
 /// What the optimizer keeps of one parameter.
 pub(crate) struct Slot {
     pub(crate) parameter: Parameter,
-    pub(crate) treatment: Treatment,
+    pub(crate) plan: UpdatePlan,
     /// Gradients seen.
     steps: u64,
-    /// As [`Treatment::state_names`]; empty before the first gradient.
+    /// As [`UpdatePlan::state_names`]; empty before the first gradient.
     state: Vec<Var>,
-    /// As [`Treatment::row_state_name`], `[rows]`.
+    /// As [`UpdatePlan::row_state_name`], `[rows]`.
     row_state: Option<Var>,
     /// Target norms of a method that rescales, `[rows]` or `[1]`.
     targets: Option<Var>,
@@ -29,7 +29,7 @@ pub(crate) struct Slot {
     scale: f64,
     /// Sum over [`MEASURED_STEPS`] of the scale-free gradient's squared norm.
     gradient_square: f64,
-    /// Sum over the values of Adam's second moment, where [`Treatment::shares_moments`].
+    /// Sum over the values of Adam's second moment, where [`UpdatePlan::shares_moments`].
     second_moment: f64,
 }
 
@@ -52,28 +52,28 @@ const MEASURED_STEPS: u64 = 100;
 
 impl Slot {
     pub(crate) fn new(base: &Base, method: &Method, rest_decay: f64, parameter: Parameter) -> Result<Self, Error> {
-        let treatment = Treatment::new(base, method, rest_decay, &parameter);
+        let plan = UpdatePlan::new(base, method, rest_decay, &parameter);
         let device = parameter.var.device().clone();
-        let row_state = match treatment.row_state_name() {
-            Some(_) => Some(Var::zeros(treatment.rows, DType::F32, &device)?),
+        let row_state = match plan.row_state_name() {
+            Some(_) => Some(Var::zeros(plan.rows, DType::F32, &device)?),
             None => None,
         };
         let (state, targets) = (Vec::new(), None);
         let (steps, scale, gradient_square, second_moment) = (0, 1.0, 0.0, 0.0);
         let mut slot =
-            Self { parameter, treatment, steps, state, row_state, targets, scale, gradient_square, second_moment };
+            Self { parameter, plan, steps, state, row_state, targets, scale, gradient_square, second_moment };
         if slot.is_empty() {
             return Ok(slot);
         }
-        if let Some((rescale, _)) = slot.treatment.rescale() {
-            let norms = norms(&slot.parameter.var, slot.treatment.norm_len())?;
-            let targets: Vec<f32> = norms.iter().map(|norm| slot.treatment.target(*norm) as f32).collect();
+        if let Some((rescale, _)) = slot.plan.rescale() {
+            let norms = norms(&slot.parameter.var, slot.plan.norm_len())?;
+            let targets: Vec<f32> = norms.iter().map(|norm| slot.plan.target(*norm) as f32).collect();
             slot.targets = Some(Var::from_vec(targets, norms.len(), &device)?);
-            let centre = if rescale.centre == Centre::AtStart { Centre::Always } else { rescale.centre };
-            slot.follow(slot.rescale(&Rescale { centre, ..rescale }, device.is_cpu())?)?;
+            let center = if rescale.center == Center::AtStart { Center::Always } else { rescale.center };
+            slot.rescale_statistics(slot.rescale(&Rescale { center, ..rescale }, device.is_cpu())?)?;
         }
-        if slot.treatment.needs_scale() {
-            let norms = norms(&slot.parameter.var, slot.treatment.len)?;
+        if slot.plan.needs_scale() {
+            let norms = norms(&slot.parameter.var, slot.plan.len)?;
             let mean = norms.iter().sum::<f64>() / norms.len() as f64;
             slot.scale = if mean == 0.0 { 0.01 } else { mean };
         }
@@ -97,22 +97,22 @@ impl Slot {
         }
         self.steps += 1;
         if self.state.is_empty() {
-            for _ in self.treatment.state_names() {
+            for _ in self.plan.state_names() {
                 self.state.push(self.parameter.var.zeros_like().and_then(|zeros| Var::from_tensor(&zeros))?);
             }
         }
-        if self.treatment.measures_gradient() && self.steps <= MEASURED_STEPS {
+        if self.plan.measures_gradient() && self.steps <= MEASURED_STEPS {
             self.gradient_square += f64::from(clip * clip) * self.measure(gradient)?;
         }
         let (lr, step, scale) = (self.lr(lr), self.steps, self.scale);
-        let moment = Moment { clip, lr, step, total_steps, scale, root_second_moment };
-        let step = self.treatment.step(&moment);
+        let inputs = StepInputs { clip, lr, step, total_steps, scale, root_second_moment };
+        let step = self.plan.step(&inputs);
         let factors = if fused {
             Some(Factors::OnHost(self.in_place(Some(gradient), |rows| fused::step(&step, rows, updates))?))
         } else {
             tensors::step(&step, &self.as_tensors(), gradient)?.map(Factors::OnDevice)
         };
-        Ok(factors.filter(|_| step.rescale.is_some_and(|rescale| rescale.follow)))
+        Ok(factors.filter(|_| step.rescale.is_some_and(|rescale| rescale.rescale_statistics)))
     }
 
     /// Puts the weight back to its norms, outside of a step.
@@ -125,12 +125,12 @@ impl Slot {
         } else {
             Factors::OnDevice(tensors::rescale(rescale, &self.as_tensors())?)
         };
-        Ok(Some(factors).filter(|_| rescale.follow))
+        Ok(Some(factors).filter(|_| rescale.rescale_statistics))
     }
 
     /// Calls `f` with the memory of the weight, its gradient and its state.
     fn in_place<R>(&self, gradient: Option<&Tensor>, f: impl FnOnce(fused::Rows<'_>) -> R) -> candle_core::Result<R> {
-        let len = self.treatment.len;
+        let len = self.plan.len;
         let kernels = current()?;
         let (m, v) = (self.state.first(), self.state.get(1));
         // Each borrows the memory of one variable.
@@ -156,8 +156,8 @@ impl Slot {
 
     fn as_tensors(&self) -> tensors::Rows<'_> {
         tensors::Rows {
-            rows: self.treatment.rows,
-            len: self.treatment.len,
+            rows: self.plan.rows,
+            len: self.plan.len,
             w: &self.parameter.var,
             m: self.state.first(),
             v: self.state.get(1),
@@ -167,7 +167,7 @@ impl Slot {
     }
 
     /// Scales running statistics and bias behind a weight whose rows were scaled by `factors`.
-    pub(crate) fn follow(&self, factors: Option<Factors>) -> Result<(), Error> {
+    pub(crate) fn rescale_statistics(&self, factors: Option<Factors>) -> Result<(), Error> {
         let (Some(factors), Role::ScaleInvariant(normalizations)) = (factors, &self.parameter.role) else {
             return Ok(());
         };
@@ -197,14 +197,14 @@ impl Slot {
 
     /// The mean over rows of the scale-free gradient's squared norm, `‖g‖²·‖w‖²`.
     fn measure(&self, gradient: &Tensor) -> Result<f64, Error> {
-        let len = self.treatment.norm_len();
+        let len = self.plan.norm_len();
         let (g, w) = (norms(gradient, len)?, norms(&self.parameter.var, len)?);
         Ok(g.iter().zip(&w).map(|(g, w)| g * w * (g * w)).sum::<f64>() / g.len() as f64)
     }
 
     /// Moves the sum of Adam's second moments by a gradient of square `square`, and gives it corrected for its start at 0.
     pub(crate) fn second_moment(&mut self, square: f64) -> f64 {
-        let Some([_, beta]) = self.treatment.betas() else { return 0.0 };
+        let Some([_, beta]) = self.plan.betas() else { return 0.0 };
         self.second_moment = beta * self.second_moment + (1.0 - beta) * square;
         // The step that is about to be taken.
         self.second_moment / (1.0 - libm::pow(beta, (self.steps + 1) as f64))
@@ -218,13 +218,13 @@ impl Slot {
     /// The learning rate of this parameter where that of the base optimizer is `lr`.
     pub(crate) fn lr(&self, lr: f64) -> f64 {
         let gradient_square = self.gradient_square / self.steps.clamp(1, MEASURED_STEPS) as f64;
-        self.treatment.lr(lr, gradient_square)
+        self.plan.lr(lr, gradient_square)
     }
 
     /// State variables and what they are called.
     pub(crate) fn vars(&self) -> impl Iterator<Item = (&'static str, &Var)> {
-        let named = self.treatment.state_names().iter().copied().zip(&self.state);
-        let row_state = self.treatment.row_state_name().zip(self.row_state.as_ref());
+        let named = self.plan.state_names().iter().copied().zip(&self.state);
+        let row_state = self.plan.row_state_name().zip(self.row_state.as_ref());
         named.chain(row_state).chain(self.targets.as_ref().map(|targets| ("target", targets)))
     }
 
@@ -245,14 +245,14 @@ impl Slot {
             let tensor = tensor.to_dtype(DType::F32)?.to_device(self.parameter.var.device())?;
             Ok(Var::from_tensor(&tensor)?)
         };
-        let row_state = match (self.treatment.row_state_name(), &self.row_state) {
+        let row_state = match (self.plan.row_state_name(), &self.row_state) {
             (Some(key), Some(present)) => Some(var(key, present.dims())?),
             _ => None,
         };
-        let names = if steps > 0.0 { self.treatment.state_names() } else { &[] };
+        let names = if steps > 0.0 { self.plan.state_names() } else { &[] };
         Ok(Self {
             parameter: self.parameter.clone(),
-            treatment: self.treatment.clone(),
+            plan: self.plan.clone(),
             steps: steps as u64,
             state: names.iter().map(|key| var(key, self.parameter.var.dims())).collect::<Result<_, _>>()?,
             row_state,
@@ -276,7 +276,7 @@ pub(crate) struct Keyed<'a>(pub(crate) &'a HashMap<String, Tensor>);
 
 impl<'a> Keyed<'a> {
     pub(crate) fn get(&self, key: &str) -> Result<&'a Tensor, Error> {
-        let missing = || Error::settings("optimizer state", format!("expected `{key}`, found no such tensor"));
+        let missing = || Error::State(format!("expected `{key}`, found no such tensor"));
         self.0.get(key).ok_or_else(missing)
     }
 }

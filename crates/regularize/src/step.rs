@@ -1,4 +1,4 @@
-//! One step on one parameter, in numbers: what [`crate::treatment`] makes of an optimizer and a method, and what
+//! One step on one parameter, in numbers: what [`crate::plan`] makes of an optimizer and a method, and what
 //! [`crate::fused`] and [`crate::tensors`] take.
 //!
 //! The rules exist three times: as kernels, as tensor operations for other devices, and in the tests as `f64` loops
@@ -7,19 +7,19 @@
 use crate::method::{Filter, Granularity, MomentumState, NormRule};
 use crate::sums::SMALLEST;
 
-/// How weights are put back to their norms: times `softness · target/(‖w‖ + slack) + (1 − softness)`.
+/// How weights are put back to their norms: times `strength · target/(‖w‖ + eps) + (1 − strength)`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Rescale {
     pub(crate) granularity: Granularity,
     /// Whether it comes before the update, rather than after it.
     pub(crate) first: bool,
-    pub(crate) softness: f64,
-    pub(crate) slack: f64,
+    pub(crate) strength: f64,
+    pub(crate) eps: f64,
     /// Whether the mean of each row is removed first: before the first step, and after each.
-    pub(crate) centre: Centre,
+    pub(crate) center: Center,
     pub(crate) state: MomentumState,
-    /// Whether running statistics behind the weight follow; not where the network sees a normalised weight.
-    pub(crate) follow: bool,
+    /// Whether running statistics behind the weight follow; not where the network sees a normalized weight.
+    pub(crate) rescale_statistics: bool,
     /// What says the factor instead.
     pub(crate) rule: Option<Ruled>,
 }
@@ -35,7 +35,7 @@ pub(crate) struct Ruled {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Centre {
+pub(crate) enum Center {
     Never,
     AtStart,
     Always,
@@ -52,7 +52,7 @@ pub(crate) struct Step {
     /// Whether the gradient's part along each row of the weight is removed.
     pub(crate) riemannian: bool,
     /// Whether the gradient's mean over each row, decay included, is removed.
-    pub(crate) centred: bool,
+    pub(crate) centered: bool,
     pub(crate) projection: Option<Projection>,
     /// `η·λ`: the weight is multiplied with one minus this before the update.
     pub(crate) decoupled: f64,
@@ -94,7 +94,7 @@ pub(crate) enum Applied {
         zero_mean: bool,
         correction: f64,
     },
-    /// The layer's update is normalised; η is the angle.
+    /// The layer's update is normalized; η is the angle.
     Hyperball,
     /// The layer's update becomes a matrix with singular values of about 1, by so many steps of Newton and Schulz.
     Orthogonal {
@@ -114,7 +114,7 @@ impl Step {
     /// Whether the update of a value depends on other values of its row, projections aside.
     pub(crate) fn updates_by_rows(&self) -> bool {
         self.riemannian
-            || self.centred
+            || self.centered
             || !matches!(self.applied, Applied::Straight)
             || matches!(self.direction, Direction::Nero { .. })
     }
@@ -129,7 +129,7 @@ impl Rescale {
         match self.rule {
             Some(Ruled { step: 0, .. }) => 1.0,
             Some(Ruled { rule, len, lr, step }) => rule.factor(&Filter { norm, start: target, len, lr, step }),
-            None => self.softness * target / (norm + self.slack) + (1.0 - self.softness),
+            None => self.strength * target / (norm + self.eps) + (1.0 - self.strength),
         }
     }
 }

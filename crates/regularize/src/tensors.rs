@@ -6,7 +6,7 @@
 
 use crate::fused::{COEFFICIENTS, NORM_EPS};
 use crate::method::{Granularity, MomentumState};
-use crate::step::{Applied, Centre, Direction, Projection, Rescale, Step, UPDATE_NORM_DECAY};
+use crate::step::{Applied, Center, Direction, Projection, Rescale, Step, UPDATE_NORM_DECAY};
 use crate::sums::SMALLEST;
 use candle_core::{Result, Tensor, Var};
 
@@ -50,8 +50,8 @@ pub(crate) fn step(step: &Step, weight: &Rows<'_>, g: &Tensor) -> Result<Option<
     if step.coupled != 0.0 {
         g = (&g + (&w * f64::from(step.coupled))?)?;
     }
-    if step.centred {
-        g = centred(&g)?;
+    if step.centered {
+        g = centered(&g)?;
     }
     let (mut u, mut rate) = direct(step, weight, &g)?;
     let mut ratio = 1.0;
@@ -84,7 +84,7 @@ pub(crate) fn step(step: &Step, weight: &Rows<'_>, g: &Tensor) -> Result<Option<
             // Rows without direction stay as they are, with their state; so do single values.
             let turns = if weight.len > 1 { targets.ge(SMALLEST)? } else { targets.ge(f32::INFINITY)? };
             if zero_mean {
-                u = centred(&u)?;
+                u = centered(&u)?;
             }
             u = (&u - w.broadcast_mul(&guarded(&sum(&(&u * &w)?)?, &targets.sqr()?)?)?)?;
             let before = row_state.as_tensor().reshape((weight.rows, 1))?;
@@ -178,8 +178,8 @@ fn looks_scale_invariant(projection: &Projection, g: &Tensor, w: &Tensor) -> Res
 /// Puts all rows back to their norms. Returns the factors, `[rows, 1]` or `[1, 1]`.
 pub(crate) fn rescale(rescale: &Rescale, weight: &Rows<'_>) -> Result<Tensor> {
     let mut w = weight.rows(&weight.w.as_tensor().detach())?;
-    if rescale.centre == Centre::Always {
-        w = centred(&w)?;
+    if rescale.center == Center::Always {
+        w = centered(&w)?;
     }
     let of = |sums: Tensor| match rescale.granularity {
         Granularity::Filter => Ok(sums),
@@ -216,8 +216,8 @@ pub(crate) fn rescale(rescale: &Rescale, weight: &Rows<'_>) -> Result<Tensor> {
 
 /// What weights of norms `norm` are multiplied with; `[rows, 1]` or `[1, 1]`, as all of these.
 fn factor(rescale: &Rescale, norm: &Tensor, targets: &Tensor) -> Result<Tensor> {
-    let factor = (targets * rescale.softness)?.div(&(norm + rescale.slack)?.maximum(SMALLEST)?)?;
-    let factor = (factor + (1.0 - rescale.softness))?;
+    let factor = (targets * rescale.strength)?.div(&(norm + rescale.eps)?.maximum(SMALLEST)?)?;
+    let factor = (factor + (1.0 - rescale.strength))?;
     // Neither a weight nor a target without direction.
     let factor = norm.ge(SMALLEST)?.where_cond(&factor, &factor.ones_like()?)?;
     targets.ge(SMALLEST)?.where_cond(&factor, &factor.ones_like()?)
@@ -238,7 +238,7 @@ fn sum(rows: &Tensor) -> Result<Tensor> {
 }
 
 /// Rows less their means; single values, which would be 0 ever after, as they are.
-fn centred(rows: &Tensor) -> Result<Tensor> {
+fn centered(rows: &Tensor) -> Result<Tensor> {
     if rows.dim(1)? <= 1 {
         return Ok(rows.clone());
     }

@@ -36,37 +36,37 @@ impl Weight {
             return Ok(self.stored.clone());
         }
         let root = (len as f64).sqrt();
-        let normalised = |scaling, gain| normalise_rows(&self.stored, scaling, gain);
+        let normalized = |scaling, gain| normalize_rows(&self.stored, scaling, gain);
         match (self.reparametrization, &self.gain) {
             (Reparametrization::Standardized, _) => {
-                // A filter of one value has no deviation; it is standardised to 0.
+                // A filter of one value has no deviation; it is standardized to 0.
                 let per_norm = 1.0 / ((len as f64 - 1.0).max(1.0)).sqrt();
-                normalised(Scaling { centred: true, slack: 1e-5, per_norm }, None)
+                normalized(Scaling { centered: true, eps: 1e-5, per_norm }, None)
             }
             (Reparametrization::Forced, _) => {
-                normalised(Scaling { centred: false, slack: 1e-4 * root, per_norm: 1.0 }, None)
+                normalized(Scaling { centered: false, eps: 1e-4 * root, per_norm: 1.0 }, None)
             }
             (Reparametrization::Normalized, Some(gain)) => {
-                normalised(Scaling { centred: false, slack: 0.0, per_norm: 1.0 }, Some(gain))
+                normalized(Scaling { centered: false, eps: 0.0, per_norm: 1.0 }, Some(gain))
             }
             (Reparametrization::Normalized, None) | (Reparametrization::None, _) => Ok(self.stored.clone()),
         }
     }
 }
 
-/// `y = c / (slack + per_norm·‖c‖)` for each row, with `c` the row or, `centred`, the row less its mean; 0 for a
+/// `y = c / (eps + per_norm·‖c‖)` for each row, with `c` the row or, `centered`, the row less its mean; 0 for a
 /// row of norm below 1e-12.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Scaling {
-    centred: bool,
-    slack: f64,
+    centered: bool,
+    eps: f64,
     per_norm: f64,
 }
 
 /// `scaling` of each row of dimension 0, times the row's `gain` (`[rows, 1, …]`) where there is one, with gradients.
-fn normalise_rows(x: &Tensor, scaling: Scaling, gain: Option<&Tensor>) -> Result<Tensor> {
+fn normalize_rows(x: &Tensor, scaling: Scaling, gain: Option<&Tensor>) -> Result<Tensor> {
     if x.device().is_cpu() && x.dtype() == DType::F32 {
-        let (x, op) = (x.contiguous()?, Normalise { scaling, kernels: current()? });
+        let (x, op) = (x.contiguous()?, Normalize { scaling, kernels: current()? });
         return match gain {
             // Candle's sum over a row, the gain's gradient, depends on the processor.
             Some(gain) => x.apply_op2(&gain.contiguous()?, op),
@@ -79,10 +79,10 @@ fn normalise_rows(x: &Tensor, scaling: Scaling, gain: Option<&Tensor>) -> Result
 
 fn through_tensors(x: &Tensor, scaling: Scaling) -> Result<Tensor> {
     let rows = x.flatten_from(1)?;
-    let rows = if scaling.centred { rows.broadcast_sub(&rows.mean_keepdim(1)?)? } else { rows };
+    let rows = if scaling.centered { rows.broadcast_sub(&rows.mean_keepdim(1)?)? } else { rows };
     // The square root has no gradient at 0.
     let norm = (rows.sqr()?.sum_keepdim(1)? + SMALLEST * SMALLEST)?.sqrt()?;
-    let scaled = rows.broadcast_div(&((&norm * scaling.per_norm)? + scaling.slack)?)?;
+    let scaled = rows.broadcast_div(&((&norm * scaling.per_norm)? + scaling.eps)?)?;
     let has_direction = norm.detach().gt(2.0 * SMALLEST)?.to_dtype(x.dtype())?;
     scaled.broadcast_mul(&has_direction)?.reshape(x.shape())
 }
@@ -91,7 +91,7 @@ impl Scaling {
     /// The mean that is subtracted, and the norm of what is left.
     #[inline(always)]
     fn of(self, row: &[f32]) -> (f32, f64) {
-        if !self.centred {
+        if !self.centered {
             return (0.0, square(row).sqrt());
         }
         let mean = mean(row) as f32;
@@ -102,7 +102,7 @@ impl Scaling {
 
     #[inline(always)]
     fn factor(self, norm: f64) -> f64 {
-        if norm < SMALLEST { 0.0 } else { 1.0 / (self.slack + self.per_norm * norm) }
+        if norm < SMALLEST { 0.0 } else { 1.0 / (self.eps + self.per_norm * norm) }
     }
 
     #[inline(always)]
@@ -114,8 +114,8 @@ impl Scaling {
         }
     }
 
-    /// `dx` for `dy`: with `d = slack + per_norm·‖c‖`, `dc = dy/d − c·(dy·c)·per_norm/(d²·‖c‖)`, less its mean
-    /// where `c` is centred; all of it times the gain.
+    /// `dx` for `dy`: with `d = eps + per_norm·‖c‖`, `dc = dy/d − c·(dy·c)·per_norm/(d²·‖c‖)`, less its mean
+    /// where `c` is centered; all of it times the gain.
     #[inline(always)]
     fn backward(self, row: &[f32], gain: f32, dy: &[f32], dx: &mut [f32]) {
         let (mean, norm) = self.of(row);
@@ -123,9 +123,9 @@ impl Scaling {
             dx.fill(0.0);
             return;
         }
-        let denominator = self.slack + self.per_norm * norm;
-        let total = if self.centred { self::mean(dy) } else { 0.0 };
-        // c·dy, where c sums to 0 if it is centred.
+        let denominator = self.eps + self.per_norm * norm;
+        let total = if self.centered { self::mean(dy) } else { 0.0 };
+        // c·dy, where c sums to 0 if it is centered.
         let product = dot(row, dy) - f64::from(mean) * total * row.len() as f64;
         let gain = f64::from(gain);
         let (across, along) =
@@ -139,7 +139,7 @@ impl Scaling {
     #[inline(always)]
     fn by_gain(self, row: &[f32], dy: &[f32]) -> f32 {
         let (mean, norm) = self.of(row);
-        let total = if self.centred { self::mean(dy) * row.len() as f64 } else { 0.0 };
+        let total = if self.centered { self::mean(dy) * row.len() as f64 } else { 0.0 };
         (self.factor(norm) * (dot(row, dy) - f64::from(mean) * total)) as f32
     }
 }
@@ -153,12 +153,12 @@ fn values<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [f32]> {
 
 /// A [`Scaling`] of all rows of a weight.
 #[derive(Debug, Clone, Copy)]
-struct Normalise {
+struct Normalize {
     scaling: Scaling,
     kernels: Kernels,
 }
 
-impl Normalise {
+impl Normalize {
     /// Calls `f` with each row of `x`, its gain (of all rows, or none of any), and where to write: as many values as the
     /// row has, or one.
     fn rows(
@@ -213,7 +213,7 @@ impl Normalise {
     }
 }
 
-impl CustomOp1 for Normalise {
+impl CustomOp1 for Normalize {
     fn name(&self) -> &'static str {
         "normalise rows"
     }
@@ -228,7 +228,7 @@ impl CustomOp1 for Normalise {
 }
 
 /// With gains.
-impl CustomOp2 for Normalise {
+impl CustomOp2 for Normalize {
     fn name(&self) -> &'static str {
         "normalise rows with gains"
     }
@@ -244,7 +244,7 @@ impl CustomOp2 for Normalise {
     }
 }
 
-struct Backward(Normalise);
+struct Backward(Normalize);
 
 impl CustomOp2 for Backward {
     fn name(&self) -> &'static str {
@@ -275,7 +275,7 @@ impl CustomOp3 for Backward {
     }
 }
 
-struct ByGains(Normalise);
+struct ByGains(Normalize);
 
 impl CustomOp2 for ByGains {
     fn name(&self) -> &'static str {
@@ -322,16 +322,16 @@ mod tests {
         let upstream: Vec<f32> = (0..60).map(|i| ((i * 17 % 31) as f32 - 15.0) / 9.0).collect();
         let upstream = Tensor::from_vec(upstream, (4, 5, 3), &Device::Cpu).unwrap();
         for scaling in [
-            Scaling { centred: true, slack: 1e-5, per_norm: 0.3 },
-            Scaling { centred: false, slack: 0.2, per_norm: 1.0 },
-            Scaling { centred: false, slack: 0.0, per_norm: 1.0 },
+            Scaling { centered: true, eps: 1e-5, per_norm: 0.3 },
+            Scaling { centered: false, eps: 0.2, per_norm: 1.0 },
+            Scaling { centered: false, eps: 0.0, per_norm: 1.0 },
         ] {
             let of = |y: Tensor| {
                 let gradients = (&y * &upstream).unwrap().sum_all().unwrap().backward().unwrap();
                 let dx = gradients.get(&weight).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
                 (y.flatten_all().unwrap().to_vec1::<f32>().unwrap(), dx)
             };
-            let kernel = of(normalise_rows(&weight, scaling, None).unwrap());
+            let kernel = of(normalize_rows(&weight, scaling, None).unwrap());
             let tensors = of(through_tensors(&weight, scaling).unwrap());
             for (found, expected) in [(kernel.0, tensors.0), (kernel.1, tensors.1)] {
                 for (found, expected) in found.iter().zip(&expected) {
@@ -353,7 +353,7 @@ mod tests {
             for values in [&seen, gradients.get(&weight).unwrap()] {
                 assert_eq!(values.flatten_all().unwrap().to_vec1::<f32>().unwrap(), [0.0; 6]);
             }
-            let through = through_tensors(&weight, Scaling { centred: true, slack: 0.0, per_norm: 1.0 }).unwrap();
+            let through = through_tensors(&weight, Scaling { centered: true, eps: 0.0, per_norm: 1.0 }).unwrap();
             let gradients = through.sum_all().unwrap().backward().unwrap();
             let gradient = gradients.get(&weight).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
             assert!(gradient.iter().all(|g| *g == 0.0), "{gradient:?}");

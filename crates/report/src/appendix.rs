@@ -2,7 +2,7 @@
 
 use super::ranking::{Line, Ranking, seconds};
 use super::summary::{day, row_anchor, setting_anchor, short};
-use super::words::{NOTHING, anchor, counted, escape, estimate, hyper, link, number, significant};
+use super::words::{NOTHING, anchor, counted, escape, estimate, hyper, link, number, point, significant};
 use super::{evidence, figures};
 use crate::table;
 use record::{Entry, Outcome, Provenance};
@@ -56,7 +56,7 @@ fn settings(ranking: &Ranking<'_>, line: &Line<'_>) -> String {
             Some(mean) => estimate(mean, interval(&scores), headline),
             None => NOTHING.to_owned(),
         };
-        let trial = setting.tried(&line.row.trial_seeds).map(|score| estimate(score * headline.scale, None, headline));
+        let trial = setting.tried(&line.row.trial_seeds).map(|score| point(score * headline.scale, headline));
         let words = escape(&hyper(line.row, setting));
         let words = if line.row.choice == Some(i) { format!("**{words}**") } else { words };
         let stopped = setting.rungs.iter().map(|((epochs, seed), entry)| {
@@ -66,7 +66,7 @@ fn settings(ranking: &Ranking<'_>, line: &Line<'_>) -> String {
         let runs = trials.chain(&setting.runs).map(|(seed, entry)| run(*seed, entry)).chain(stopped);
         vec![
             anchor(&setting_anchor(line.number, i)) + &words,
-            trial.map_or(NOTHING.to_owned(), |trial| trial.replace(" ± —", "")),
+            trial.unwrap_or_else(|| NOTHING.to_owned()),
             score,
             remark(line, i, setting),
             runs.collect::<Vec<_>>().join(", "),

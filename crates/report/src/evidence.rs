@@ -3,7 +3,7 @@
 use super::conditions::losses;
 use super::ranking::{Line, Ranking, Verdict};
 use super::summary::{power, setting_anchor};
-use super::words::{NOTHING, anchor, change, escape, estimate, link, number, probability, significant};
+use super::words::{NOTHING, anchor, change, escape, link, number, point, probability, significant};
 use crate::table;
 use record::{NormRow, Record};
 use statistics::{mean, median};
@@ -68,11 +68,8 @@ pub(super) fn regularization(ranking: &Ranking<'_>) -> Option<String> {
     let row = |line: &Line<'_>| {
         let setting = line.setting?;
         let shown = |value: Option<f64>| value.map_or(NOTHING.to_owned(), significant);
-        let score = |value: Option<f64>| {
-            value.map_or(NOTHING.to_owned(), |value| {
-                estimate(value * headline.scale, None, headline).replace(" ± —", "")
-            })
-        };
+        let score =
+            |value: Option<f64>| value.map_or(NOTHING.to_owned(), |value| point(value * headline.scale, headline));
         let [training, validation] = losses(line);
         let midway = |value: fn(&NormRow) -> f64| setting.mean(|entry| entry.record.midway().map(value));
         let share = |count: usize, of: usize| format!("{count}/{of}");
@@ -132,7 +129,7 @@ fn best(setting: &Setting<'_>, higher_is_better: bool) -> Option<f64> {
 /// How the rows' scores depend on what was searched.
 pub(super) fn sensitivity(ranking: &Ranking<'_>) -> Option<String> {
     let headline = ranking.comparison.headline;
-    let score = |score: f64| estimate(score, None, headline).replace(" ± —", "");
+    let score = |score: f64| point(score, headline);
     let of_line = |line: &Line<'_>| -> Vec<Vec<String>> {
         let near = line.search.share_near_best();
         let rows =

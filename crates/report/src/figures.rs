@@ -2,7 +2,7 @@
 
 use super::ranking::{Line, Ranking, Verdict};
 use super::words::{escape, listed, number};
-use plot::{Drawing, Effect, Effects, Figure, Forest, Panel, Point, Scale, Theme, Tone, Trim};
+use plot::{Drawing, Effect, Effects, Figure, Forest, Medium, Panel, Point, Scale, Theme, Tone, Trim};
 use record::{NormRow, Record};
 use statistics::median;
 use std::collections::BTreeMap;
@@ -21,16 +21,15 @@ const WORST_TRIALS: f64 = 0.2;
 /// The optimizers of a family where there are several, and the lines of its rows.
 type Plot<'r> = (Option<&'r str>, Vec<plot::Line>);
 
-/// The figures' files: name and SVG.
-pub(super) fn draw(name: &str, ranking: &Ranking<'_>) -> BTreeMap<String, String> {
-    let drawings = drawings(ranking).into_iter();
-    drawings.flat_map(|(kind, drawing)| files(&format!("{name}-{kind}"), &drawing)).collect()
+/// The figures, by what the names of their files begin with.
+pub(super) fn draw(name: &str, ranking: &Ranking<'_>) -> BTreeMap<String, Drawing> {
+    drawings(ranking).into_iter().map(|(kind, drawing)| (format!("{name}-{kind}"), drawing)).collect()
 }
 
-/// The files of a drawing that begin with `stem`, in both colour schemes.
+/// The files of a drawing that begin with `stem`, in both color schemes.
 pub(super) fn files(stem: &str, drawing: &Drawing) -> [(String, String); 2] {
     [(Theme::Light, "light"), (Theme::Dark, "dark")]
-        .map(|(theme, suffix)| (format!("{stem}-{suffix}.svg"), drawing.svg(theme)))
+        .map(|(theme, suffix)| (format!("{stem}-{suffix}.svg"), drawing.svg(Medium::File(theme))))
 }
 
 /// Whether `file` is the name of a figure of the report `name`.
@@ -51,7 +50,7 @@ pub(super) fn shown_as(stem: &str, drawing: &Drawing) -> String {
     format!("{}\n\n{}", picture(stem, drawing.title()), escape(drawing.description()))
 }
 
-/// The markdown that shows the figure whose files begin with `stem`, in the colours that the reader prefers.
+/// The markdown that shows the figure whose files begin with `stem`, in the colors that the reader prefers.
 fn picture(stem: &str, alt: &str) -> String {
     let alt = escape(alt).replace('"', "&quot;");
     format!(

@@ -7,6 +7,7 @@
 use super::{Rendered, ReportError};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use plot::Medium;
 use pulldown_cmark::{CowStr, Event, HeadingLevel, Options, Parser, Tag, TagEnd};
 use sha2::{Digest, Sha256};
 
@@ -162,10 +163,11 @@ impl Article<'_> {
 
     /// The image at `path`, as seen from the page, as a part of it; `alt` is escaped.
     fn image(&mut self, path: &str, alt: &str) -> Result<String, ReportError> {
-        if let Some(drawing) = path.strip_prefix("figures/").and_then(|file| self.rendered.drawings.get(file)) {
+        let stem = path.strip_prefix("figures/").and_then(|file| file.strip_suffix("-light.svg"));
+        if let Some(drawing) = stem.and_then(|stem| self.rendered.drawings.get(stem)) {
             self.figures += 1;
             let prefix = format!("{}figure-{}-", self.prefix, self.figures);
-            return Ok(format!("<div class=\"figure\">\n{}</div>\n", plot::inline(drawing, &prefix)));
+            return Ok(format!("<div class=\"figure\">\n{}</div>\n", drawing.svg(Medium::Page(&prefix))));
         }
         let kind = match path.rsplit_once('.') {
             Some((_, "png")) => "png",

@@ -27,6 +27,7 @@ pub use page::splice;
 pub use pictures::{is_sheet, pictured, sheet};
 
 use files::hex;
+use plot::Drawing;
 use ranking::Ranking;
 use record::Entry;
 use sha2::{Digest, Sha256};
@@ -67,7 +68,7 @@ pub enum ReportError {
 
 /// The generated parts of a page, in markdown, and its figures. The same bytes for the same
 /// entries in any order.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Rendered {
     /// Name of the report: the page's file is `<name>.md`.
     pub name: String,
@@ -85,8 +86,8 @@ pub struct Rendered {
     pub appendix: String,
     /// SVG by file name, for the folder `figures` beside the page.
     pub figures: BTreeMap<String, String>,
-    /// The same with the values of their points, for [`html`].
-    pub drawings: BTreeMap<String, String>,
+    /// What they show, by what their names begin with, for [`html`].
+    pub drawings: BTreeMap<String, Drawing>,
     /// The [`sheet`] that the page shows, of those that there are.
     pub sheet: Option<String>,
 }
@@ -119,7 +120,7 @@ pub fn render(
         setup: setup::setup(&ranking),
         limits: setup::limits(&ranking),
         appendix: appendix::render(name, &ranking, &digest(entries)),
-        figures: drawings.iter().map(|(file, drawing)| (file.clone(), plot::still(drawing))).collect(),
+        figures: drawings.iter().flat_map(|(stem, drawing)| figures::files(stem, drawing)).collect(),
         drawings,
         sheet,
     })

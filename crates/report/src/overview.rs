@@ -52,11 +52,7 @@ pub fn overview(reports: &[(&str, &[Entry], &Protocol)]) -> Overview {
     let table = verdicts(&rankings);
     let forest = forest(&rankings).map(Drawing::Forest);
     let files = forest.iter().flat_map(|drawing| figures::files(FIGURE, drawing));
-    Overview {
-        table,
-        figures: files.map(|(file, svg)| (file, plot::still(&svg))).collect(),
-        forest: forest.map(|drawing| figures::shown_as(FIGURE, &drawing)),
-    }
+    Overview { table, figures: files.collect(), forest: forest.map(|drawing| figures::shown_as(FIGURE, &drawing)) }
 }
 
 impl Overview {

@@ -26,8 +26,13 @@ pub(super) fn estimate(mean: f64, interval: Option<Interval>, headline: &Headlin
             let digits = decimals(half, headline);
             format!("{} ± {half:.digits$}", fixed(mean, digits))
         }
-        None => format!("{} ± {NOTHING}", fixed(mean, if is_percentage(headline) { 1 } else { 2 })),
+        None => format!("{} ± {NOTHING}", point(mean, headline)),
     }
+}
+
+/// `91.2`, without a word on how well it is known.
+pub(super) fn point(mean: f64, headline: &Headline) -> String {
+    fixed(mean, if is_percentage(headline) { 1 } else { 2 })
 }
 
 /// `+0.42 [−0.10, +0.94]`.
@@ -85,15 +90,7 @@ pub(super) fn number(value: Float) -> String {
 
 /// Commas between thousands.
 pub(super) fn count(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
+    files::thousands(&number.to_string())
 }
 
 /// `1 run`, `2 runs`.

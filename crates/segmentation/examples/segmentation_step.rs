@@ -46,7 +46,8 @@ fn main() -> Result<()> {
         let network = Segmenter::new(&params, 3, CLASSES.into(), &config)?;
         let loss = Loss::new(LossConfig::default(), None);
         let decay = Method::WeightDecay(WeightDecay { decay: 5e-4, ..WeightDecay::default() });
-        let mut optimizer = Optimizer::new(&params, Sgd { lr: LR, momentum: 0.9, ..Sgd::default() }, decay, 0.0)?;
+        let mut optimizer =
+            Optimizer::new(&params.with_method(decay), Sgd { lr: LR, momentum: 0.9, ..Sgd::default() }, 0.0)?;
 
         let ([height, width], batch) = (SIZE, timing.batch as usize);
         let mut rng = random::stream(0, "images", &[]);

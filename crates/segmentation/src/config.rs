@@ -2,8 +2,9 @@
 
 use data::augment::Augmentation;
 use serde::{Deserialize, Serialize};
-use train::{among, at_least_one_example, within};
-use vision::ResNetConfig;
+use settings::{Mistake, at_least, within};
+use train::at_least_one_example;
+use vision::BackboneConfig;
 
 /// The `[task]` table of a configuration.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -131,18 +132,24 @@ fn default_least() -> f64 {
     1.0 / 16.0
 }
 
+impl DeepLabConfig {
+    /// What the pyramid pooling stands on.
+    pub(crate) fn backbone(&self) -> BackboneConfig {
+        let Self { depth, width, output_stride, .. } = *self;
+        BackboneConfig::ResNet { depth, width, output_stride: Some(output_stride), stages: 4 }
+    }
+}
+
 impl ModelConfig {
-    fn check(&self) -> Result<(), String> {
+    fn check(&self) -> Result<(), Mistake> {
         match self {
-            Self::Deeplab(DeepLabConfig { depth, width, output_stride, channels, low_level, rates }) => {
-                among("model.deeplab.depth", *depth, &ResNetConfig::DEPTHS)?;
-                within("model.deeplab.width", *width, 1..=1024)?;
-                among("model.deeplab.output_stride", *output_stride, &[4, 8, 16, 32])?;
+            Self::Deeplab(config @ DeepLabConfig { channels, low_level, rates, .. }) => {
+                config.backbone().check().map_err(|mistake| mistake.inside("model.deeplab"))?;
                 within("model.deeplab.channels", *channels, 1..=4096)?;
                 within("model.deeplab.low_level", *low_level, 1..=4096)?;
                 match rates {
                     Some(rates) if rates.len() > 8 || !rates.iter().all(|rate| (1..=256).contains(rate)) => Err(
-                        format!("`model.deeplab.rates`: expected at most 8 dilations from 1 to 256, found {rates:?}"),
+                        Mistake::new("model.deeplab.rates", "at most 8 dilations from 1 to 256", format!("{rates:?}")),
                     ),
                     _ => Ok(()),
                 }
@@ -166,7 +173,7 @@ impl ModelConfig {
 }
 
 impl LossConfig {
-    fn check(&self) -> Result<(), String> {
+    fn check(&self) -> Result<(), Mistake> {
         let Self { median_frequency, label_smoothing, ohem, dice } = *self;
         let share = |key: &str, value: f64| within(&format!("loss.{key}"), value, 0.0..=1.0);
         share("median_frequency", median_frequency)?;
@@ -175,10 +182,7 @@ impl LossConfig {
             share("ohem.threshold", threshold)?;
             share("ohem.least", least)?;
         }
-        match dice.is_finite() && dice >= 0.0 {
-            true => Ok(()),
-            false => Err(format!("`loss.dice`: expected a number of at least 0, found {dice}")),
-        }
+        at_least("loss.dice", dice, 0.0)
     }
 }
 
@@ -193,14 +197,15 @@ impl Config {
     /// # Errors
     ///
     /// The key at fault, what was expected there, and what was found.
-    pub fn check(&self) -> Result<(), String> {
+    pub fn check(&self) -> Result<(), Mistake> {
         let Self { model, loss, size, tile, augmentation, examples } = self;
         at_least_one_example(*examples)?;
         model.check()?;
         let shortest = model.shortest();
         for (key, size) in [("size", Some(size)), ("tile", tile.as_ref())] {
             if let Some(size) = size.filter(|size| !size.iter().all(|side| (shortest..=8192).contains(side))) {
-                return Err(format!("`{key}`: expected height and width from {shortest} to 8192, found {size:?}"));
+                let expected = format!("height and width from {shortest} to 8192");
+                return Err(Mistake::new(key, expected, format!("{size:?}")));
             }
         }
         augmentation.with_size(*size)?;

@@ -1,6 +1,6 @@
 //! Semantic segmentation as a [`Task`].
 
-use crate::config::{Config, DeepLabConfig, ModelConfig};
+use crate::config::{Config, ModelConfig};
 use crate::loss::Loss;
 use crate::metric::Confusion;
 use crate::model::Segmenter;
@@ -9,14 +9,15 @@ use crate::values::with_values;
 use crate::weights;
 use anyhow::{Error, Result, bail};
 use candle_core::{Device, Tensor};
-use canvas::{Canvas, Colour};
-use data::augment::{Augmentation, Follow, Normalise, Transform, View};
+use canvas::{Canvas, Color};
+use data::augment::{Augmentation, Follow, Normalize, Transform, View};
 use data::{Image, Mask, Root, Split, VOID};
 use ops::{FeatureMap, Statistics};
 use random::Rng;
 use rayon::prelude::*;
 use record::Scores;
 use regularize::Params;
+use settings::Mistake;
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 use train::{Headline, Task, stack};
@@ -25,7 +26,7 @@ use train::{Headline, Task, stack};
 pub struct SemanticSegmentation {
     config: Config,
     set: data::Segmentation,
-    normalise: Normalise,
+    normalize: Normalize,
     augmentation: Augmentation,
     loss: Loss,
 }
@@ -38,7 +39,7 @@ pub struct Example {
 
 /// What the network is to see of an image.
 enum Seen {
-    /// A window of it, normalised, `[h, w, c]`.
+    /// A window of it, normalized, `[h, w, c]`.
     Window(Vec<f32>),
     /// All of it, through as many windows as that takes.
     Whole(Image),
@@ -76,7 +77,7 @@ impl Task for SemanticSegmentation {
          true class and are not judged.",
     );
 
-    fn check(config: &Config) -> std::result::Result<(), String> {
+    fn check(config: &Config) -> std::result::Result<(), Mistake> {
         config.check()
     }
 
@@ -87,10 +88,10 @@ impl Task for SemanticSegmentation {
             true => Some(weights::of_training(&set)?.into_iter().map(|weight| libm::powf(weight, exponent)).collect()),
             false => None,
         };
-        let normalise = Normalise::new(set.mean(), set.std());
+        let normalize = Normalize::new(set.mean(), set.std());
         let augmentation = config.augmentation.with_size(config.size).map_err(Error::msg)?;
         let loss = Loss::new(config.loss, weights);
-        Ok(Self { config, set, normalise, augmentation, loss })
+        Ok(Self { config, set, normalize, augmentation, loss })
     }
 
     fn set(&self) -> &data::Set<Mask> {
@@ -100,9 +101,9 @@ impl Task for SemanticSegmentation {
     fn model_line(&self) -> String {
         let [[height, width], [tile_height, tile_width]] = [self.config.size, self.config.tile()];
         let network = match &self.config.model {
-            ModelConfig::Deeplab(DeepLabConfig { depth, width, output_stride, channels, .. }) => format!(
-                "DeepLabv3+ on ResNet-{depth} of width {width}, output stride {output_stride}, {channels} channels"
-            ),
+            ModelConfig::Deeplab(config) => {
+                format!("DeepLabv3+ on {}, {} channels", config.backbone(), config.channels)
+            }
             ModelConfig::Unet { width, levels } => format!("U-Net of {levels} levels from width {width}"),
         };
         format!("{network}, windows of {width}×{height} pixels, in evaluation {tile_width}×{tile_height}")
@@ -123,7 +124,7 @@ impl Task for SemanticSegmentation {
             Split::Train => {
                 let transform = self.augmentation.draw([example.image.height, example.image.width], rng);
                 let mask = example.label.follow(&transform.view);
-                Ok(Example { image: Seen::Window(transform.pixels(&example.image, &self.normalise)), mask })
+                Ok(Example { image: Seen::Window(transform.pixels(&example.image, &self.normalize)), mask })
             }
             Split::Validation | Split::Test => {
                 let example = example.into_owned();
@@ -143,14 +144,14 @@ impl Task for SemanticSegmentation {
         }
         let images = match (windows.is_empty(), whole.is_empty()) {
             (true, _) => Images::Whole(whole, device.clone()),
-            (_, true) => Images::Windows(stack(&windows, self.config.size, self.normalise.channels(), device)?),
+            (_, true) => Images::Windows(stack(&windows, self.config.size, self.normalize.channels(), device)?),
             _ => bail!("expected examples of one split in a batch, found some for training and some for evaluation"),
         };
         Ok(Batch { images, masks })
     }
 
     fn model(&self, params: &Params) -> Result<Segmenter> {
-        Ok(Segmenter::new(params, self.normalise.channels(), self.set.classes().len(), &self.config.model)?)
+        Ok(Segmenter::new(params, self.normalize.channels(), self.set.classes().len(), &self.config.model)?)
     }
 
     fn loss(&self, model: &Segmenter, batch: &Batch) -> Result<Tensor> {
@@ -195,7 +196,7 @@ impl Task for SemanticSegmentation {
         }
     }
 
-    fn truth(&self, batch: &Batch) -> Result<Vec<Mask>> {
+    fn perfect_prediction(&self, batch: &Batch) -> Result<Vec<Mask>> {
         Ok(batch.masks.clone())
     }
 
@@ -221,14 +222,14 @@ impl Task for SemanticSegmentation {
         let masks = [&example.label, predicted]
             .map(|mask| mask.follow(&View::at_most([mask.height, mask.width], LARGEST_DRAWN)));
         let mut panels = vec![Canvas::of(&image)];
-        panels.extend(masks.iter().map(|mask| Canvas::of(&coloured(mask))));
+        panels.extend(masks.iter().map(|mask| Canvas::of(&colored(mask))));
         for (panel, caption) in panels.iter_mut().zip(["image", "truth", "prediction"]) {
-            panel.caption(caption, Colour::WHITE);
+            panel.caption(caption, Color::WHITE);
         }
         let occurring: BTreeSet<u8> = masks.iter().flat_map(|mask| mask.classes.iter().copied()).collect();
-        let names: Vec<(Colour, &str)> = occurring
+        let names: Vec<(Color, &str)> = occurring
             .into_iter()
-            .map(|class| (colour(class), self.set.classes().get(usize::from(class)).map_or("no class", String::as_str)))
+            .map(|class| (color(class), self.set.classes().get(usize::from(class)).map_or("no class", String::as_str)))
             .collect();
         let mut picture = canvas::beside(&panels);
         picture.legend(&names);
@@ -261,10 +262,10 @@ impl SemanticSegmentation {
         for (image, mask) in images.iter().zip(masks) {
             for Tile { view, .. } in self.tiles(image) {
                 parts.push(mask.follow(&view));
-                windows.push(Transform::from(view).pixels(image, &self.normalise));
+                windows.push(Transform::from(view).pixels(image, &self.normalize));
             }
         }
-        let windows = stack(&windows, self.config.tile(), self.normalise.channels(), device)?;
+        let windows = stack(&windows, self.config.tile(), self.normalize.channels(), device)?;
         Ok((windows, parts))
     }
 
@@ -290,9 +291,9 @@ impl SemanticSegmentation {
         let at_once = (AT_ONCE / values.max(1)).max(1);
         for windows in windows.chunks(at_once) {
             let pixels =
-                |(image, tile): &(usize, Tile)| Transform::from(tile.view).pixels(&images[*image], &self.normalise);
+                |(image, tile): &(usize, Tile)| Transform::from(tile.view).pixels(&images[*image], &self.normalize);
             let pixels: Vec<Vec<f32>> = windows.par_iter().map(pixels).collect();
-            let pixels = stack(&pixels, size, self.normalise.channels(), device)?;
+            let pixels = stack(&pixels, size, self.normalize.channels(), device)?;
             let found = most_probable(&model.forward(&pixels, Statistics::Running)?)?;
             for ((image, Tile { view, keep: [rows, columns] }), found) in
                 windows.iter().zip(found.chunks_exact(height * width))
@@ -326,13 +327,13 @@ fn most_probable(logits: &FeatureMap) -> Result<Vec<u8>> {
     })?)
 }
 
-/// The colour of a class, and of none.
-fn colour(class: u8) -> Colour {
-    if class == VOID { Colour::BLACK } else { Colour::of_class(usize::from(class)) }
+/// The color of a class, and of none.
+fn color(class: u8) -> Color {
+    if class == VOID { Color::BLACK } else { Color::of_class(usize::from(class)) }
 }
 
 /// A mask as an image.
-fn coloured(mask: &Mask) -> Image {
-    let pixels = mask.classes.iter().flat_map(|class| colour(*class).rgb()).collect();
+fn colored(mask: &Mask) -> Image {
+    let pixels = mask.classes.iter().flat_map(|class| color(*class).rgb()).collect();
     Image { height: mask.height, width: mask.width, channels: 3, pixels }
 }

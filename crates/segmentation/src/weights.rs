@@ -24,10 +24,8 @@ fn frequencies(counts: impl Iterator<Item = Vec<u64>>, classes: usize) -> Vec<[u
 pub fn median_frequency(counts: impl Iterator<Item = Vec<u64>>, classes: usize) -> Vec<f32> {
     let frequencies: Vec<Option<f64>> =
         frequencies(counts, classes).into_iter().map(|[own, all]| (own > 0).then(|| own as f64 / all as f64)).collect();
-    let mut sorted: Vec<f64> = frequencies.iter().copied().flatten().collect();
-    sorted.sort_by(f64::total_cmp);
-    let middle = |index: usize| sorted.get(index).copied().unwrap_or(1.0);
-    let median = (middle(sorted.len().saturating_sub(1) / 2) + middle(sorted.len() / 2)) / 2.0;
+    let present: Vec<f64> = frequencies.iter().copied().flatten().collect();
+    let median = statistics::median(&present).unwrap_or(1.0);
     frequencies.into_iter().map(|frequency| frequency.map_or(1.0, |frequency| (median / frequency) as f32)).collect()
 }
 

@@ -53,8 +53,8 @@ pub fn deviation(values: &[f64]) -> Option<f64> {
     if values.len() < 2 {
         return None;
     }
-    let centre = mean(values)?;
-    let squares: f64 = values.iter().map(|value| (value - centre) * (value - centre)).sum();
+    let center = mean(values)?;
+    let squares: f64 = values.iter().map(|value| (value - center) * (value - center)).sum();
     Some((squares / (values.len() - 1) as f64).sqrt())
 }
 
@@ -105,9 +105,9 @@ mod tests {
             (&[0.1, 0.4, 0.35, 0.8, -0.2], [0.29, 0.3714835124201342, -0.17125770329836154, 0.7512577032983615]),
             (&squares, [8.066666666666666, 5.747163218273104, 5.920640652013058, 10.212692681320274]),
         ];
-        for (values, [centre, spread, low, high]) in cases {
+        for (values, [center, spread, low, high]) in cases {
             let found = interval(values).unwrap();
-            assert!(close(mean(values).unwrap(), centre), "{found:?}");
+            assert!(close(mean(values).unwrap(), center), "{found:?}");
             assert!(close(deviation(values).unwrap(), spread), "{found:?}");
             assert!(close(found.low(), low) && close(found.high(), high), "{found:?}");
             assert_eq!(found.n, values.len());

@@ -46,8 +46,8 @@ impl Noise {
         let of_all = mean(&means)?;
         let of_seed = |seed: usize| rows.iter().map(|row| row[seed]).sum::<f64>() / k - of_all;
         let of_seeds: Vec<f64> = (0..seeds).map(of_seed).collect();
-        let square = |(row, centre): (&Vec<f64>, &f64)| {
-            row.iter().zip(&of_seeds).map(|(score, seed)| score - centre - seed).map(|far| far * far).sum::<f64>()
+        let square = |(row, center): (&Vec<f64>, &f64)| {
+            row.iter().zip(&of_seeds).map(|(score, seed)| score - center - seed).map(|far| far * far).sum::<f64>()
         };
         let squares: Vec<f64> = rows.iter().zip(&means).map(square).collect();
         let total: f64 = squares.iter().sum();
@@ -97,10 +97,10 @@ impl Noise {
         // Residuals are MX with M = I − 11ᵀ/k; E picks the two rows. Entries of MEM, and of M.
         let entry = |row: usize, column: usize| {
             let same = f64::from(u8::from(row == column));
-            let centred = same - 1.0 / k;
+            let centered = same - 1.0 / k;
             let pair = same * is_of_pair(row) - (is_of_pair(row) + is_of_pair(column)) / k + 2.0 / (k * k);
-            let own = (pair - 2.0 / k * centred / (k - 1.0)) / (1.0 - 2.0 / k);
-            (1.0 - weight) * own + weight * 2.0 * centred / (k - 1.0)
+            let own = (pair - 2.0 / k * centered / (k - 1.0)) / (1.0 - 2.0 / k);
+            (1.0 - weight) * own + weight * 2.0 * centered / (k - 1.0)
         };
         let (mut trace, mut square) = (0.0, 0.0);
         for row in 0..rows {

@@ -4,15 +4,18 @@
 //! keys of one optimizer do not fit another.
 
 mod matched;
+mod place;
+mod set;
 
-use crate::tuning::{Search, Tuning, settings};
-use files::{FileError, did_you_mean, read_text};
+use crate::tuning::{Rung, Search, Tuning, settings};
+use files::{FileError, read_text};
 use record::{Spec, Table};
 use serde::Deserialize;
 use serde_json::Value;
+use set::{merged, set};
+use settings::Mistake;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use toml::de::{DeTable, DeValue};
 
 /// What is wrong with a configuration, and where.
 #[derive(Debug, thiserror::Error)]
@@ -28,9 +31,19 @@ pub enum ConfigError {
         /// Line, column, what was expected and what was found.
         message: String,
     },
+    /// A setting is wrong.
+    #[error("{}: line {line}: {mistake}", path.display())]
+    Setting {
+        /// The file.
+        path: PathBuf,
+        /// Its line.
+        line: usize,
+        /// What is wrong.
+        mistake: Mistake,
+    },
     /// The selection asks for something that the configuration has not.
-    #[error("{0}")]
-    Selection(String),
+    #[error(transparent)]
+    Selection(#[from] Mistake),
 }
 
 /// A comparison: settings that all runs share, methods with what is searched for each, and seeds.
@@ -111,6 +124,17 @@ pub struct Grid {
     pub tuning: Tuning,
 }
 
+impl Grid {
+    /// The first setting as it is run up to each rung.
+    pub fn rungs(&self) -> Vec<GridPoint> {
+        let rungs = |point: &GridPoint| {
+            let at = |rung: &Rung| GridPoint { spec: rung.of(&point.spec), ..point.clone() };
+            self.tuning.halving.iter().map(at).collect()
+        };
+        self.points.first().map_or_else(Vec::new, rungs)
+    }
+}
+
 impl Config {
     /// Reads the configuration in `path`.
     ///
@@ -118,7 +142,17 @@ impl Config {
     ///
     /// Where it cannot be read, is not TOML, or lacks a key.
     pub fn read(path: &Path) -> Result<Self, ConfigError> {
-        Self::parse(path, read_text(path)?)
+        Self::read_as(path, path)
+    }
+
+    /// Reads the configuration in `path`, which messages call `name`.
+    ///
+    /// # Errors
+    ///
+    /// As [`Config::read`].
+    pub fn read_as(path: &Path, name: &Path) -> Result<Self, ConfigError> {
+        let text = read_text(path).map_err(|error| FileError { path: name.into(), ..error })?;
+        Self::parse(name, text)
     }
 
     /// Reads the configuration `text`, which is from `path`.
@@ -141,25 +175,24 @@ impl Config {
         ];
         if let Some((place, _)) = lists.into_iter().find(|(_, empty)| *empty) {
             let key = place.last().copied().unwrap_or_default();
-            return Err(config.error(place, &format!("expected at least one entry in `{key}`, found none")));
+            return Err(config.error(place, Mistake::new(key, "at least one entry", "none")));
         }
         config.check_rungs()?;
-        if let Some((start, message)) = crate::finite::mistake(&config.text) {
-            return Err(error(format!("line {}: {message}", config.line_at(start))));
+        if let Some((start, mistake)) = crate::finite::mistake(&config.text) {
+            return Err(config.error_at(config.line_at(start), mistake));
         }
         let tuning = &config.form.tuning;
         let problem = match tuning.margin {
-            _ if tuning.finalists == 0 => Some(("finalists", "expected at least one finalist, found 0".to_owned())),
-            Some(margin) if !(margin > 0.0 && margin.is_finite()) => {
-                Some(("margin", format!("expected a positive difference of headline scores, found {margin}")))
-            }
-            _ => None,
+            _ if tuning.finalists == 0 => Err(Mistake::new("finalists", "at least one", 0)),
+            Some(margin) => settings::above("margin", margin, 0.0),
+            None => Ok(()),
         };
-        if let Some((key, message)) = problem {
-            return Err(config.error(&["tuning", key], &message));
-        }
+        problem.map_err(|mistake| {
+            let key = mistake.key.clone().unwrap_or_default();
+            config.error(&["tuning", &key], mistake)
+        })?;
         for seeds in std::iter::once(&config.form.seeds).chain(&quick_seeds) {
-            config.check_seeds(seeds).map_err(|message| config.error(&["tuning", "seeds"], &message))?;
+            config.check_seeds(seeds).map_err(|mistake| config.error(&["tuning", "seeds"], mistake))?;
         }
         Ok(config)
     }
@@ -181,22 +214,21 @@ impl Config {
                 }
                 _ => continue,
             };
-            let message = format!("expected {problem}, found {{ epochs = {}, keep = {} }}", rung.epochs, rung.keep);
-            return Err(self.error(&["tuning", "halving", &index.to_string()], &message));
+            let found = format!("{{ epochs = {}, keep = {} }}", rung.epochs, rung.keep);
+            let mistake = Mistake::new("halving", problem, found);
+            return Err(self.error(&["tuning", "halving", &index.to_string()], mistake));
         }
         Ok(())
     }
 
     /// A setting must not be judged on the seeds that chose it.
-    fn check_seeds(&self, seeds: &[u64]) -> Result<(), String> {
+    fn check_seeds(&self, seeds: &[u64]) -> Result<(), Mistake> {
         let search = self.form.tuning.seeds.as_deref().unwrap_or_default();
-        match search.iter().find(|seed| seeds.contains(seed)) {
-            Some(seed) => Err(format!(
-                "expected seeds of the search, `seeds` in `[tuning]`, that are no seeds of the result, found {seed} in both: the run \
-                 that won the search would flatter its setting\n  hint: take others, such as seeds = [100, 101]"
-            )),
-            None => Ok(()),
-        }
+        let Some(seed) = search.iter().find(|seed| seeds.contains(seed)) else { return Ok(()) };
+        let why = "the run that won the search would flatter its setting";
+        let expected = "seeds of the search, `seeds` in `[tuning]`, that are no seeds of the result";
+        let mistake = Mistake::new("tuning.seeds", expected, format!("{seed} in both: {why}"));
+        Err(mistake.with_hint("take others, such as seeds = [100, 101]"))
     }
 
     /// The settings and seeds of `selection`.
@@ -214,7 +246,7 @@ impl Config {
         seeds.sort_unstable();
         seeds.dedup();
         let mut tuning = self.form.tuning.clone();
-        self.check_seeds(&seeds).map_err(ConfigError::Selection)?;
+        self.check_seeds(&seeds)?;
         let others = || (SEARCH_SEEDS..).filter(|seed| !own.contains(seed) && !seeds.contains(seed));
         let trial_seeds = tuning.seeds.get_or_insert_with(|| others().take(2).collect());
         tuning.unequal |= selection.quick || !selection.set.is_empty();
@@ -245,18 +277,18 @@ impl Config {
             for (key, value) in &selection.set {
                 // TOML has no null: what JSON cannot hold is not finite.
                 if value.is_null() {
-                    return Err(ConfigError::Selection(format!("`{key}` must be a finite number")));
+                    return Err(Mistake::new(key, "a finite number", "none").into());
                 }
-                set(&mut spec, key, value.clone()).map_err(ConfigError::Selection)?;
+                set(&mut spec, key, value.clone())?;
             }
-            let error = |message: String| self.error(&["method", &index.to_string(), "search"], &message);
+            let error = |mistake: Mistake| self.error(&["method", &index.to_string(), "search"], mistake);
             let tried = settings(&search, &keys, tuning.trials).map_err(error)?;
             if let Some(trials) = tuning.trials.filter(|trials| !tuning.unequal && !matched && *trials != tried.len()) {
-                return Err(error(format!(
-                    "expected {trials} settings, as `trials` in `[tuning]` says, found {}: search ranges, or lists of which there \
-                     are as many combinations",
-                    tried.len()
-                )));
+                let expected = format!("{trials} settings, as `trials` in `[tuning]` says");
+                let mistake = Mistake::new("search", expected, tried.len());
+                return Err(error(
+                    mistake.with_hint("search ranges, or lists of which there are as many combinations"),
+                ));
             }
             for setting in tried {
                 let mut spec = spec.clone();
@@ -275,43 +307,6 @@ impl Config {
         searches.flat_map(|search| search.keys().cloned()).collect()
     }
 
-    /// Where a mistake in `section` of method `method` comes from, as `file:line`: at the key that `message`
-    /// quotes first, where the value that counts stands, else at the section; `--set <key>` where `selection`
-    /// sets that key.
-    pub fn locate(&self, section: &str, method: usize, selection: &Selection, message: &str) -> String {
-        let (file, index) = (self.path.display(), method.to_string());
-        let (own, quick) = (["method", index.as_str(), "optimizer"], ["quick", section]);
-        let replaced = match self.form.method.get(method).and_then(|method| method.get("optimizer")) {
-            Some(Value::Object(table)) => section == "optimizer" && names_another(table, &self.form.optimizer),
-            _ => false,
-        };
-        let mut tables: Vec<&[&str]> = if selection.quick && !replaced { vec![&quick] } else { Vec::new() };
-        tables.extend(match section {
-            "method" => vec![&own[..2]],
-            "optimizer" if replaced => vec![&own[..]],
-            "optimizer" => vec![&own[..], &["optimizer"]],
-            _ => vec![std::slice::from_ref(&section)],
-        });
-        for quoted in message.split('`').skip(1).step_by(2) {
-            let dotted = format!("{section}.{quoted}");
-            if selection.set.iter().any(|(key, _)| *key == dotted) {
-                return format!("--set {dotted}");
-            }
-            let searched = ["method", index.as_str(), "search", dotted.as_str()];
-            let searched = (!selection.quick).then(|| self.find(&searched)).flatten();
-            let key = quoted.split('.').next().unwrap_or(quoted);
-            if let Some(start) =
-                searched.or_else(|| tables.iter().find_map(|table| self.find(&[table, &[key][..]].concat())))
-            {
-                return format!("{file}:{}", self.line_at(start));
-            }
-        }
-        // Where no key is named it is the optimizer that is wrong: at the table that names it.
-        let named = tables.iter().find(|table| self.find(&[table, &["name"][..]].concat()).is_some());
-        let table = named.or(tables.last()).copied().unwrap_or_default();
-        format!("{file}:{}", self.line(table))
-    }
-
     /// The optimizer of each method: its own table over `[optimizer]`, and `quick` over both. A table that
     /// names another optimizer is not merged, because keys of one do not fit the other: a method's own
     /// replaces `[optimizer]`, and `quick` leaves other optimizers alone.
@@ -324,16 +319,16 @@ impl Config {
                 Some(Value::Object(own)) if names_another(own, shared) => own.clone(),
                 Some(Value::Object(own)) => merged(shared, own),
                 Some(found) => {
-                    let message = format!("`optimizer` must be a table, such as {{ lr = 0.1 }}, found {found}");
-                    return Err(self.error(&["method", &index.to_string(), "optimizer"], &message));
+                    let mistake = Mistake::new("optimizer", "a table, such as { lr = 0.1 }", found);
+                    return Err(self.error(&["method", &index.to_string(), "optimizer"], mistake));
                 }
             });
         }
         let name = quick.get("name").or(shared.get("name"));
         let mut meant = optimizers.iter_mut().filter(|optimizer| optimizer.get("name") == name).peekable();
         if meant.peek().is_none() && !quick.is_empty() {
-            let message = "`optimizer` is of an optimizer that no method uses: correct its `name`, or remove it";
-            return Err(self.error(&["quick", "optimizer"], message));
+            let mistake = Mistake::new("optimizer", "an optimizer that a method uses", name.unwrap_or(&Value::Null));
+            return Err(self.error(&["quick", "optimizer"], mistake.with_hint("correct its `name`, or remove it")));
         }
         meant.for_each(|optimizer| *optimizer = merged(optimizer, quick));
         Ok(optimizers)
@@ -346,9 +341,8 @@ impl Config {
             let Some(listed) = &quick.methods else { return Ok(all().collect()) };
             return match listed.iter().find(|index| **index >= self.form.method.len()) {
                 Some(index) => {
-                    let message =
-                        format!("`methods` counts the {} methods from 0, found {index}", self.form.method.len());
-                    Err(self.error(&["quick", "methods"], &message))
+                    let expected = format!("indices of the {} methods, from 0", self.form.method.len());
+                    Err(self.error(&["quick", "methods"], Mistake::new("methods", expected, index)))
                 }
                 None => Ok(listed.clone()),
             };
@@ -357,12 +351,9 @@ impl Config {
             if !all().any(|index| name(index) == wanted) {
                 let mut known: Vec<&str> = all().map(name).collect();
                 known.dedup();
-                return Err(ConfigError::Selection(format!(
-                    "method `{wanted}` is not in {}{}; it has {}",
-                    self.path.display(),
-                    did_you_mean(wanted, known.iter().copied()),
-                    known.join(", ")
-                )));
+                let mistake = Mistake::unknown("--method", wanted, known);
+                let expected = format!("a method of {}: {}", self.path.display(), mistake.expected);
+                return Err(Mistake { expected, ..mistake }.into());
             }
         }
         Ok(all().filter(|index| selection.methods.iter().any(|wanted| wanted == name(*index))).collect())
@@ -371,120 +362,19 @@ impl Config {
     /// What is searched for a method; nothing in the quick form, nor where a value is set.
     fn search(&self, method: usize, search: Option<Value>, selection: &Selection) -> Result<Search, ConfigError> {
         let Some(search) = search else { return Ok(Search::new()) };
-        let search: Search = serde_json::from_value(search).map_err(|_| {
-            let message = "`search` must give for each key a list of values, or a range such as { log = [1e-3, 1.0] } or \
-                           { linear = [0.0, 0.9] }";
-            self.error(&["method", &method.to_string(), "search"], message)
+        let read = Search::deserialize(&search).map_err(|_| {
+            let expected =
+                "for each key a list of values, or a range such as { log = [1e-3, 1.0] } or { linear = [0.0, 0.9] }";
+            self.error(&["method", &method.to_string(), "search"], Mistake::new("search", expected, &search))
         })?;
         let free = |key: &String| !selection.quick && selection.set.iter().all(|(set, _)| set != key);
-        Ok(search.into_iter().filter(|(key, _)| free(key)).collect())
-    }
-
-    fn error(&self, place: &[&str], message: &str) -> ConfigError {
-        ConfigError::Form { path: self.path.clone(), message: format!("line {}: {message}", self.line(place)) }
-    }
-
-    /// The line of what `path` leads to, or of as much of it as there is.
-    fn line(&self, path: &[&str]) -> usize {
-        let start = (1..=path.len()).rev().find_map(|length| self.find(&path[..length]));
-        self.line_at(start.unwrap_or(0))
-    }
-
-    fn line_at(&self, start: usize) -> usize {
-        self.text.get(..start).map_or(1, |before| before.matches('\n').count() + 1)
-    }
-
-    /// Where in the text `path` leads to, given as keys and, in lists, indices.
-    fn find(&self, path: &[&str]) -> Option<usize> {
-        let document = DeTable::parse(&self.text).ok()?;
-        let (first, rest) = path.split_first()?;
-        let (name, mut value) = document.get_ref().iter().find(|(name, _)| name.get_ref() == first)?;
-        let mut start = name.span().start;
-        for step in rest {
-            (start, value) = match value.get_ref() {
-                DeValue::Table(table) => {
-                    let (name, value) = table.iter().find(|(name, _)| name.get_ref() == step)?;
-                    (name.span().start, value)
-                }
-                DeValue::Array(list) => {
-                    let value = list.get(step.parse::<usize>().ok()?)?;
-                    (value.span().start, value)
-                }
-                _ => return None,
-            };
-        }
-        Some(start)
+        Ok(read.into_iter().filter(|(key, _)| free(key)).collect())
     }
 }
 
 /// Whether `table` has a name, and another than `shared`.
 fn names_another(table: &Table, shared: &Table) -> bool {
     table.get("name").is_some_and(|name| Some(name) != shared.get("name"))
-}
-
-/// `over` merged into `under`, table by table.
-fn merged(under: &Table, over: &Table) -> Table {
-    let mut result = under.clone();
-    for (key, value) in over {
-        let value = match (result.get(key), value) {
-            (Some(Value::Object(under)), Value::Object(over)) => Value::Object(merged(under, over)),
-            _ => value.clone(),
-        };
-        result.insert(key.clone(), value);
-    }
-    result
-}
-
-/// Sets the value at the dotted `key` of a spec.
-fn set(spec: &mut Spec, key: &str, value: Value) -> Result<(), String> {
-    const SECTIONS: [&str; 5] = ["task", "train", "optimizer", "schedule", "method"];
-    let wrong = |expected: &str| Err(format!("`{key}` must be {expected}, found {value}"));
-    let (section, rest) = key.split_once('.').unwrap_or((key, ""));
-    let table = match (section, rest) {
-        ("dataset", "") => match value.as_str() {
-            Some(name) => {
-                spec.dataset = name.into();
-                return Ok(());
-            }
-            None => return wrong("a text"),
-        },
-        ("rest_decay", "") => match value.as_f64() {
-            Some(decay) => {
-                spec.rest_decay = decay;
-                return Ok(());
-            }
-            None => return wrong("a number"),
-        },
-        ("task", _) => &mut spec.task,
-        ("train", _) => &mut spec.train,
-        ("optimizer", _) => &mut spec.optimizer,
-        ("schedule", _) => &mut spec.schedule,
-        ("method", _) if rest.split('.').next() == Some("optimizer") => {
-            return Err(format!("there is no key `{key}`; a method's optimizer is set as optimizer.lr"));
-        }
-        ("method", _) => &mut spec.method,
-        _ => {
-            let known = SECTIONS.into_iter().chain(["dataset", "rest_decay"]);
-            let near = did_you_mean(section, known);
-            return Err(format!(
-                "there is no key `{key}`{near}; expected dataset, rest_decay, or a key in {}, such as optimizer.lr",
-                SECTIONS.join(", ")
-            ));
-        }
-    };
-    let mut parts: Vec<&str> = rest.split('.').collect();
-    let Some(last) = parts.pop().filter(|last| !last.is_empty()) else {
-        return Err(format!("`{key}` is a table; expected a key in it, such as {key}.name"));
-    };
-    let mut table = table;
-    for part in parts {
-        match table.entry(part).or_insert_with(|| Value::Object(Table::new())) {
-            Value::Object(inner) => table = inner,
-            found => return Err(format!("`{key}`: `{part}` is {found}, not a table")),
-        }
-    }
-    table.insert(last.into(), value);
-    Ok(())
 }
 
 #[cfg(test)]

@@ -1,9 +1,9 @@
 //! How hyper-parameters are searched: the budget of each row of the table, and the settings that are tried.
 
-use crate::config::GridPoint;
 use record::{Spec, Table};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use settings::Mistake;
 use std::collections::BTreeMap;
 
 /// The `[tuning]` table of a configuration.
@@ -27,13 +27,6 @@ pub struct Tuning {
 impl Default for Tuning {
     fn default() -> Self {
         Self { trials: None, seeds: None, finalists: 3, unequal: false, halving: Vec::new(), margin: None }
-    }
-}
-
-impl Tuning {
-    /// `point` as it is run up to each rung.
-    pub fn rungs<'a>(&'a self, point: &'a GridPoint) -> impl Iterator<Item = GridPoint> + 'a {
-        self.halving.iter().map(|rung| GridPoint { spec: rung.of(&point.spec), ..point.clone() })
     }
 }
 
@@ -69,14 +62,14 @@ pub(crate) enum Range {
 }
 
 impl Range {
-    fn check(self) -> Result<(), String> {
+    fn check(self, key: &str) -> Result<(), Mistake> {
         let ([low, high], log) = match self {
             Self::Linear(ends) => (ends, false),
             Self::Log(ends) => (ends, true),
         };
         if !(low.is_finite() && high.is_finite() && low < high && (!log || low > 0.0)) {
             let what = if log { "two positive numbers, the smaller first" } else { "two numbers, the smaller first" };
-            return Err(format!("expected {what}, found [{low}, {high}]"));
+            return Err(Mistake::new(key, what, format!("[{low}, {high}]")));
         }
         Ok(())
     }
@@ -101,33 +94,42 @@ pub(crate) fn settings(
     search: &Search,
     keys: &[&str],
     trials: Option<usize>,
-) -> Result<Vec<Vec<(String, Value)>>, String> {
+) -> Result<Vec<Vec<(String, Value)>>, Mistake> {
     let (mut lists, mut ranges) = (Vec::new(), Vec::new());
     for (key, values) in search {
         match values {
-            Values::List(values) if values.is_empty() => return Err(format!("found an empty list for `{key}`")),
+            Values::List(values) if values.is_empty() => {
+                return Err(Mistake::new(key, "values to try", "an empty list"));
+            }
             Values::List(values) => lists.push((key, values)),
             Values::Range(range) => {
-                range.check().map_err(|problem| format!("`{key}`: {problem}"))?;
+                range.check(key)?;
                 ranges.push((key, *range));
             }
         }
     }
     match (lists.first(), ranges.first()) {
-        (Some((list, _)), Some((range, _))) => Err(format!(
-            "expected lists, which make a grid, or ranges, of which values are drawn; found a list for `{list}` and a range for \
-             `{range}`"
+        (Some((list, _)), Some((range, _))) => Err(Mistake::new(
+            "search",
+            "lists, which make a grid, or ranges, of which values are drawn",
+            format!("a list for `{list}` and a range for `{range}`"),
         )),
         (None, Some((range, _))) => match trials {
             Some(trials) if (1..=MOST_TRIALS).contains(&trials) => Ok(sample(&ranges, keys, trials)),
-            Some(trials) => Err(format!("`trials` in `[tuning]` must be from 1 to {MOST_TRIALS}, found {trials}")),
-            None => Err(format!("`{range}` is a range: say in `[tuning]` how many `trials` are drawn")),
+            Some(trials) => Err(Mistake::new("tuning.trials", format!("1 to {MOST_TRIALS}"), trials)),
+            None => {
+                let mistake = Mistake::new(*range, "a list, or `trials` in `[tuning]` beside it", "a range alone");
+                Err(mistake.with_hint("`trials` says how many values are drawn of each range"))
+            }
         },
         _ => {
             let settings = lists.iter().try_fold(1usize, |product, (_, values)| product.checked_mul(values.len()));
             match settings.filter(|settings| *settings <= MOST_TRIALS) {
                 Some(_) => Ok(grid(&lists)),
-                None => Err(format!("expected lists that make at most {MOST_TRIALS} settings together, found more")),
+                None => {
+                    let expected = format!("lists that make at most {MOST_TRIALS} settings together");
+                    Err(Mistake::new("search", expected, "more"))
+                }
             }
         }
     }
@@ -250,14 +252,17 @@ mod tests {
     #[test]
     fn mistakes_are_explained() {
         let problem = |value: Value, trials: Option<usize>| settings(&search(value), &["a", "b"], trials).unwrap_err();
-        insta::assert_snapshot!(problem(json!({"a": []}), None), @"found an empty list for `a`");
-        insta::assert_snapshot!(problem(json!({"a": [1], "b": {"log": [1, 2]}}), Some(2)), @"expected lists, which make a grid, or ranges, of which values are drawn; found a list for `a` and a range for `b`");
-        insta::assert_snapshot!(problem(json!({"a": {"log": [1, 2]}}), None), @"`a` is a range: say in `[tuning]` how many `trials` are drawn");
+        insta::assert_snapshot!(problem(json!({"a": []}), None), @"`a`: expected values to try, found an empty list");
+        insta::assert_snapshot!(problem(json!({"a": [1], "b": {"log": [1, 2]}}), Some(2)), @"`search`: expected lists, which make a grid, or ranges, of which values are drawn, found a list for `a` and a range for `b`");
+        insta::assert_snapshot!(problem(json!({"a": {"log": [1, 2]}}), None), @r"
+        `a`: expected a list, or `trials` in `[tuning]` beside it, found a range alone
+          hint: `trials` says how many values are drawn of each range
+        ");
         insta::assert_snapshot!(problem(json!({"a": {"log": [0, 2]}}), Some(2)), @"`a`: expected two positive numbers, the smaller first, found [0, 2]");
         insta::assert_snapshot!(problem(json!({"a": {"linear": [3, 2]}}), Some(2)), @"`a`: expected two numbers, the smaller first, found [3, 2]");
-        insta::assert_snapshot!(problem(json!({"a": {"log": [1, 2]}}), Some(0)), @"`trials` in `[tuning]` must be from 1 to 65536, found 0");
+        insta::assert_snapshot!(problem(json!({"a": {"log": [1, 2]}}), Some(0)), @"`tuning.trials`: expected 1 to 65536, found 0");
         let many: Vec<u32> = (0..300).collect();
-        insta::assert_snapshot!(problem(json!({"a": many, "b": many}), None), @"expected lists that make at most 65536 settings together, found more");
+        insta::assert_snapshot!(problem(json!({"a": many, "b": many}), None), @"`search`: expected lists that make at most 65536 settings together, found more");
         assert!(serde_json::from_value::<Search>(json!({"a": {"log": [1]}})).is_err());
     }
 }

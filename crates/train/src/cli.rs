@@ -10,6 +10,7 @@ use clap::{Parser, Subcommand};
 use data::Root;
 use record::{RunFolder, Spec};
 use serde_json::json;
+use settings::Mistake;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io::{Read, Write};
@@ -97,8 +98,8 @@ pub fn main<T: Task>() -> ExitCode {
 fn plan_all<T: Task>() -> Result<(), Error> {
     let mut text = String::new();
     std::io::stdin().read_to_string(&mut text).map_err(anyhow::Error::from)?;
-    let specs: Vec<Spec> =
-        serde_json::from_str(&text).map_err(|e| Error::spec("specs", format!("expected a JSON list of specs: {e}")))?;
+    let specs: Vec<Spec> = serde_json::from_str(&text)
+        .map_err(|error| Error::spec("specs", Mistake::of_all("a JSON list of specs", error)))?;
     let root = Root::from_env(".");
     let mut digests = BTreeMap::new();
     let mut of = |dataset: &str| -> Result<String, String> {
@@ -106,7 +107,10 @@ fn plan_all<T: Task>() -> Result<(), Error> {
     };
     let planned = specs.iter().map(|spec| match plan_on::<T>(spec, &mut of) {
         Ok(planned) => Ok(json!({"id": planned.id, "spec": planned.spec})),
-        Err(Error::Spec { section, message }) => Ok(json!({"error": {"section": section, "message": message}})),
+        Err(Error::Spec { section, mistake }) => {
+            Ok(json!({"error": {"section": section, "key": mistake.key, "message": mistake.to_string()}}))
+        }
+        Err(Error::Dataset(message)) => Ok(json!({"error": {"section": "dataset", "message": message}})),
         Err(other) => Err(other),
     });
     let planned = planned.collect::<Result<Vec<_>, _>>()?;
@@ -172,8 +176,7 @@ fn checkpoint_seconds() -> Result<u64, Error> {
     const VARIABLE: &str = "WRS_BENCH_CHECKPOINT_SECONDS";
     let Some(text) = std::env::var_os(VARIABLE) else { return Ok(20) };
     let seconds = text.to_str().and_then(|text| text.parse().ok());
-    seconds
-        .ok_or_else(|| Error::spec(VARIABLE, format!("expected a whole number of seconds, found {}", text.display())))
+    seconds.ok_or_else(|| Error::spec(VARIABLE, Mistake::of_all("a whole number of seconds", text.display())))
 }
 
 fn draw<T: Task>(folder: &RunFolder, out: &Path, count: usize) -> Result<(), Error> {

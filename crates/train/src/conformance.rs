@@ -26,7 +26,7 @@ macro_rules! conformance {
             the_same_spec_gives_the_same_weights_for_any_number_of_loader_threads
             a_resumed_run_gives_the_same_weights
             kernels_and_threads_give_the_same_bits
-            the_loss_has_the_gradient_that_differences_say
+            loss_gradient_matches_finite_differences
             declared_scale_invariance_is_real
             one_batch_can_be_learnt
             scores_do_not_depend_on_the_evaluation_batch
@@ -164,7 +164,7 @@ pub fn a_resumed_run_gives_the_same_weights<T: Task>(root: &Root, spec: &Spec) -
 pub fn kernels_and_threads_give_the_same_bits<T: Task>(root: &Root, spec: &Spec) -> Result<()> {
     let steps = || -> Result<(String, Vec<f64>)> {
         let opened = open::<T>(root, spec)?;
-        let mut optimizer = Optimizer::new(&opened.params, opened.planned.base, opened.planned.method, 0.0)?;
+        let mut optimizer = Optimizer::new(&opened.params, opened.planned.base, 0.0)?;
         let mut losses = Vec::new();
         for start in [0, 8] {
             let loss = opened.task.loss(&opened.model, &opened.batch(Split::Train, start, 8)?)?;
@@ -198,7 +198,7 @@ pub fn kernels_and_threads_give_the_same_bits<T: Task>(root: &Root, spec: &Spec)
 }
 
 /// The gradient of the loss in random directions of each parameter equals central differences.
-pub fn the_loss_has_the_gradient_that_differences_say<T: Task>(root: &Root, spec: &Spec) -> Result<()> {
+pub fn loss_gradient_matches_finite_differences<T: Task>(root: &Root, spec: &Spec) -> Result<()> {
     let opened = open::<T>(root, spec)?;
     let batch = opened.batch(Split::Train, 0, 8)?;
     let loss = opened.task.loss(&opened.model, &batch)?;
@@ -296,7 +296,7 @@ pub fn declared_scale_invariance_is_real<T: Task>(root: &Root, spec: &Spec) -> R
 pub fn one_batch_can_be_learnt<T: Task>(root: &Root, spec: &Spec) -> Result<()> {
     let opened = open::<T>(root, spec)?;
     let batch = opened.batch(Split::Train, 0, 16)?;
-    let mut optimizer = Optimizer::new(&opened.params, opened.planned.base, opened.planned.method, 0.0)?;
+    let mut optimizer = Optimizer::new(&opened.params, opened.planned.base, 0.0)?;
     let first = opened.loss(&batch)?;
     let mut last = first;
     for _ in 0..100 {
@@ -337,7 +337,7 @@ pub fn perfect_predictions_score_perfectly<T: Task>(root: &Root, spec: &Spec) ->
     let mut meter = T::Meter::default();
     for start in (0..opened.task.set().len(Split::Test)).step_by(64) {
         let batch = opened.batch(Split::Test, start, 64)?;
-        opened.task.observe(&opened.task.truth(&batch)?, &batch, &mut meter)?;
+        opened.task.observe(&opened.task.perfect_prediction(&batch)?, &batch, &mut meter)?;
     }
     let scores = opened.task.scores(meter);
     let found = scores.get(T::HEADLINE.score).copied();
@@ -360,7 +360,7 @@ pub fn pictures_can_be_drawn_of_every_split<T: Task>(root: &Root, spec: &Spec) -
     for split in Split::ALL {
         for index in [0, opened.task.set().len(split) / 2] {
             let batch = opened.batch(split, index, 1)?;
-            for prediction in [opened.task.truth(&batch)?, opened.task.predict(&opened.model, &batch)?] {
+            for prediction in [opened.task.perfect_prediction(&batch)?, opened.task.predict(&opened.model, &batch)?] {
                 let picture =
                     || opened.task.picture(split, index, &mut stream(0, "conformance", 0, index), &prediction);
                 match (T::PICTURES, picture()) {

@@ -1,6 +1,7 @@
 //! How a run can fail.
 
 use record::StoreError;
+use settings::Mistake;
 use std::path::Path;
 
 /// What a task's functions return.
@@ -10,13 +11,16 @@ pub type Result<T> = anyhow::Result<T>;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The spec asks for something that does not exist.
-    #[error("{section}: {message}")]
+    #[error("{section}: {mistake}")]
     Spec {
-        /// The part of the spec: `task`, `train`, `optimizer`, `schedule`, `method`, `dataset` or `rest_decay`.
+        /// The part of the spec: `task`, `train`, `optimizer`, `schedule`, `method` or `rest_decay`.
         section: &'static str,
         /// Key, what was expected and what was found.
-        message: String,
+        mistake: Mistake,
     },
+    /// The data set that the spec names cannot be used.
+    #[error("dataset: {0}")]
+    Dataset(String),
     /// The run was asked to stop; its checkpoint goes on from there.
     #[error("interrupted; the same command goes on from the checkpoint")]
     Interrupted,
@@ -33,14 +37,22 @@ impl Error {
         Self::Store(StoreError::Content { path: path.into(), message: message.to_string() })
     }
 
-    pub(crate) fn spec(section: &'static str, message: impl ToString) -> Self {
-        Self::Spec { section, message: message.to_string() }
+    pub(crate) fn spec(section: &'static str, mistake: Mistake) -> Self {
+        Self::Spec { section, mistake }
+    }
+
+    /// As [`Error::spec`], where `error` is a mistake in a table of settings.
+    pub(crate) fn settings(section: &'static str, error: regularize::Error) -> Self {
+        match error {
+            regularize::Error::Settings { mistake, .. } => Self::spec(section, mistake),
+            other => other.into(),
+        }
     }
 
     /// The exit code of a task binary.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Spec { .. } => 2,
+            Self::Spec { .. } | Self::Dataset(_) => 2,
             Self::Interrupted => 75,
             Self::Store(_) | Self::Other(_) => 1,
         }

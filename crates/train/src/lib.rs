@@ -19,7 +19,7 @@ mod task;
 mod training;
 
 pub use batch::stack;
-pub use check::{among, at_least_one_example, within};
+pub use check::at_least_one_example;
 pub use checkpoint::checkpoint_step;
 pub use cli::main;
 pub use engine::Engine;

@@ -9,6 +9,7 @@ use regularize::{Base, Method, Params, Schedule};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use settings::Mistake;
 
 /// The `[train]` table: what computes, how long training is, and what is logged of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,6 +34,28 @@ pub struct Settings {
 }
 
 impl Settings {
+    fn check(&self) -> Result<(), Mistake> {
+        let Self { epochs, batch, log_every, evaluate_every, .. } = *self;
+        for (key, value, most) in [
+            ("epochs", epochs, MOST),
+            ("batch", batch as u64, MOST),
+            ("log_every", log_every, u64::MAX),
+            ("evaluate_every", evaluate_every, u64::MAX),
+        ] {
+            match value {
+                0 => return Err(Mistake::new(key, "at least 1", 0)),
+                _ if value > most => return Err(Mistake::new(key, format!("at most {most}"), value)),
+                _ => {}
+            }
+        }
+        match self.stop_after {
+            Some(stop) if !(1..epochs).contains(&stop) => {
+                Err(Mistake::new("stop_after", format!("1 to below `epochs`, {epochs}"), stop))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Epochs that are trained.
     pub fn trained_epochs(&self) -> u64 {
         self.stop_after.unwrap_or(self.epochs)
@@ -86,7 +109,7 @@ impl<T: Task> Planned<T> {
 
     /// No parameters yet, for the seed and the method of the run.
     pub fn params(&self) -> Params {
-        Params::new(self.spec.seed, &self.settings.engine.device()).with_method(&self.method)
+        Params::new(self.spec.seed, &self.settings.engine.device()).with_method(self.method)
     }
 }
 
@@ -94,7 +117,7 @@ impl<T: Task> Planned<T> {
 ///
 /// # Errors
 ///
-/// [`Error::Spec`] with the section at fault, where a key, a value or a name is wrong.
+/// [`Error::Spec`] with the section at fault, where a key, a value or a name is wrong; [`Error::Dataset`].
 pub fn plan<T: Task>(spec: &Spec, root: &Root) -> Result<Planned<T>, Error> {
     plan_on(spec, |dataset| digest(dataset, root))
 }
@@ -110,33 +133,16 @@ pub(crate) fn plan_on<T: Task>(
     digest: impl FnOnce(&str) -> Result<String, String>,
 ) -> Result<Planned<T>, Error> {
     let task: T::Config = read("task", &spec.task)?;
-    T::check(&task).map_err(|message| Error::spec("task", message))?;
+    T::check(&task).map_err(|mistake| Error::spec("task", mistake))?;
     let settings: Settings = read("train", &spec.train)?;
-    for (key, value) in [
-        ("epochs", settings.epochs),
-        ("batch", settings.batch as u64),
-        ("log_every", settings.log_every),
-        ("evaluate_every", settings.evaluate_every),
-    ] {
-        if value == 0 {
-            return Err(Error::spec("train", format!("`{key}` must be at least 1, found 0")));
-        }
-        if value > MOST && ["epochs", "batch"].contains(&key) {
-            return Err(Error::spec("train", format!("`{key}` must be at most {MOST}, found {value}")));
-        }
-    }
-    if let Some(epochs) = settings.stop_after.filter(|epochs| !(1..settings.epochs).contains(epochs)) {
-        let message = format!("`stop_after` must be from 1 to below `epochs`, {}, found {epochs}", settings.epochs);
-        return Err(Error::spec("train", message));
-    }
-    let base = Base::from_table(&spec.optimizer).map_err(|e| Error::spec("optimizer", e))?;
-    let schedule = Schedule::from_table(&spec.schedule).map_err(|e| Error::spec("schedule", e))?;
-    let method = Method::from_table(&spec.method).map_err(|e| Error::spec("method", e))?;
-    method.check_with(&base).map_err(|e| Error::spec("method", e))?;
-    if !(spec.rest_decay.is_finite() && spec.rest_decay >= 0.0) {
-        return Err(Error::spec("rest_decay", format!("must be a number of at least 0, found {}", spec.rest_decay)));
-    }
-    let digest = digest(&spec.dataset).map_err(|e| Error::spec("dataset", e))?;
+    settings.check().map_err(|mistake| Error::spec("train", mistake))?;
+    let base = Base::from_table(&spec.optimizer).map_err(|error| Error::settings("optimizer", error))?;
+    let schedule = Schedule::from_table(&spec.schedule).map_err(|error| Error::settings("schedule", error))?;
+    let method = Method::from_table(&spec.method).map_err(|error| Error::settings("method", error))?;
+    method.check_with(&base).map_err(|error| Error::settings("method", error))?;
+    let decays = settings::at_least("rest_decay", spec.rest_decay, 0.0);
+    decays.map_err(|mistake| Error::spec("rest_decay", Mistake { key: None, ..mistake }))?;
+    let digest = digest(&spec.dataset).map_err(Error::Dataset)?;
     let spec = Spec {
         task: write(&task),
         dataset: spec.dataset.clone(),
@@ -152,11 +158,7 @@ pub(crate) fn plan_on<T: Task>(
 }
 
 fn read<T: DeserializeOwned>(section: &'static str, table: &Table) -> Result<T, Error> {
-    serde_path_to_error::deserialize(Value::Object(table.clone())).map_err(|error| {
-        let (path, message) = (error.path().to_string(), error.inner().to_string());
-        let whole = path == "." || message.starts_with("unknown field");
-        Error::spec(section, if whole { message } else { format!("`{path}`: {message}") })
-    })
+    settings::read(table.clone()).map_err(|mistake| Error::spec(section, mistake))
 }
 
 fn write(settings: &impl Serialize) -> Table {

@@ -13,6 +13,7 @@ use record::Scores;
 use regularize::Params;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use settings::Mistake;
 use std::ffi::OsString;
 
 /// A task: data, model, loss and metric. The training loop, methods, checkpoints and reports are not its
@@ -51,7 +52,7 @@ pub trait Task: Sized + Sync {
     /// # Errors
     ///
     /// The key at fault, what was expected there, and what was found.
-    fn check(_config: &Self::Config) -> std::result::Result<(), String> {
+    fn check(_config: &Self::Config) -> std::result::Result<(), Mistake> {
         Ok(())
     }
 
@@ -110,7 +111,7 @@ pub trait Task: Sized + Sync {
     fn predict(&self, model: &Self::Model, batch: &Self::Batch) -> Result<Self::Prediction>;
 
     /// The prediction that is right for a batch; conformance tests score it.
-    fn truth(&self, batch: &Self::Batch) -> Result<Self::Prediction>;
+    fn perfect_prediction(&self, batch: &Self::Batch) -> Result<Self::Prediction>;
 
     /// Compares a prediction with its batch.
     fn observe(&self, prediction: &Self::Prediction, batch: &Self::Batch, meter: &mut Self::Meter) -> Result<()>;

@@ -12,6 +12,7 @@ use data::{Root, Split};
 use record::{About, EpochRow, LayerRow, LogLine, NormRow, Outcome, Record, RunFolder, RunLock, SCHEMA, digest};
 use regularize::{Before, LayerNorms, Optimizer, Params};
 use serde::Serialize;
+use settings::Mistake;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
@@ -127,13 +128,15 @@ impl<'a, T: Task> Run<'a, T> {
     ) -> std::result::Result<Self, Error> {
         let batch = planned.settings.batch;
         if task.set().len(Split::Train) < batch {
-            let message =
-                format!("`batch` is {batch}, but the training split has {} examples", task.set().len(Split::Train));
-            return Err(Error::spec("train", message));
+            let expected = format!("at most the {} examples that the training split has", task.set().len(Split::Train));
+            return Err(Error::spec("train", Mistake::new("batch", expected, batch)));
         }
         let params = planned.params();
-        let model = task.model(&params).map_err(|e| Error::spec("task", format!("{e:#}")))?;
-        let mut optimizer = Optimizer::new(&params, planned.base, planned.method, planned.spec.rest_decay)?;
+        let model = task.model(&params).map_err(|error| match error.downcast_ref() {
+            Some(regularize::Error::Settings { mistake, .. }) => Error::spec("task", mistake.clone()),
+            _ => Error::spec("task", Mistake::of_all("settings of a network that can be made", format!("{error:#}"))),
+        })?;
+        let mut optimizer = Optimizer::new(&params, planned.base, planned.spec.rest_decay)?;
         let start_norms = params.filter_norms()?;
         let Loaded { saved, faults } = checkpoint::load(folder, &planned.id, &params, &mut optimizer)?;
         let (mut progress, log) = match saved {
@@ -405,10 +408,8 @@ impl<'a, T: Task> Run<'a, T> {
 /// A log line of norms; none where there are no scale-invariant layers, or a number is not finite.
 fn norms(step: u64, lr: f64, equilibrium_rotation: Option<f64>, layers: Vec<LayerNorms>) -> Option<LogLine> {
     let median = |of: fn(&LayerNorms) -> f64| {
-        let mut values: Vec<f64> = layers.iter().map(of).collect();
-        values.sort_by(f64::total_cmp);
-        let middle = |i: usize| values.get(i).copied().unwrap_or(f64::NAN);
-        (middle(values.len().saturating_sub(1) / 2) + middle(values.len() / 2)) / 2.0
+        let values: Vec<f64> = layers.iter().map(of).collect();
+        statistics::median(&values).unwrap_or(f64::NAN)
     };
     let row = NormRow {
         step,

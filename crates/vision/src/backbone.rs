@@ -3,7 +3,7 @@
 use crate::layers::Linear;
 use candle_core::{Result, Tensor, bail};
 use ops::{FeatureMap, Statistics};
-use regularize::{Error, Params};
+use regularize::{Error, Mistake, Params};
 
 /// A network that turns images into feature maps of several resolutions: what classifiers, segmentation
 /// decoders and feature pyramids stand on.
@@ -19,6 +19,12 @@ pub trait Backbone: Send + Sync {
     fn features(&self, images: &FeatureMap, statistics: Statistics) -> Result<Vec<FeatureMap>>;
 }
 
+impl<T: Backbone + 'static> From<T> for Box<dyn Backbone> {
+    fn from(backbone: T) -> Self {
+        Box::new(backbone)
+    }
+}
+
 /// A backbone, the mean over the pixels of its last stage, and a linear layer.
 pub struct Classifier {
     backbone: Box<dyn Backbone>,
@@ -31,13 +37,17 @@ impl Classifier {
     /// # Errors
     ///
     /// Where the backbone has no stage, or a parameter of the name exists with another shape.
-    pub fn new(backbone: impl Backbone + 'static, head: &Params, classes: usize) -> std::result::Result<Self, Error> {
+    pub fn new(
+        backbone: impl Into<Box<dyn Backbone>>,
+        head: &Params,
+        classes: usize,
+    ) -> std::result::Result<Self, Error> {
+        let backbone = backbone.into();
         let Some(inputs) = backbone.channels().last() else {
-            let message = "expected a backbone of at least one stage, found none".into();
-            return Err(Error::Settings { kind: "classifier".into(), message });
+            return Err(Error::settings("classifier", Mistake::of_all("a backbone of at least one stage", "none")));
         };
         let head = Linear::new(head, *inputs, classes)?;
-        Ok(Self { backbone: Box::new(backbone), head })
+        Ok(Self { backbone, head })
     }
 
     /// Images `[n, h, w, channels]` to logits `[n, classes]`.

@@ -4,6 +4,7 @@
 //! train-mode batch norm follows is registered as scale-invariant, with the statistics that hang on it.
 
 mod backbone;
+mod config;
 mod layers;
 mod metrics;
 mod pyramid;
@@ -11,6 +12,7 @@ mod resnet;
 mod vgg;
 
 pub use backbone::{Backbone, Classifier};
+pub use config::BackboneConfig;
 pub use layers::{Conv, ConvBn, Linear, SharedConvBn};
 pub use metrics::TopOne;
 pub use pyramid::{Pyramid, PyramidConfig};

@@ -3,7 +3,7 @@
 use crate::layers::{Conv, ConvBn};
 use candle_core::{Result, bail};
 use ops::{Conv2d, FeatureMap, Resize, Statistics};
-use regularize::{Error, Params};
+use regularize::{Error, Mistake, Params};
 
 /// A feature pyramid: the stages of a backbone are brought to one number of channels by 1×1 convolutions, each
 /// gets the next coarser sum added (nearest pixel), and a 3×3 convolution makes a level of each sum.
@@ -35,8 +35,11 @@ impl Pyramid {
     pub fn new(params: &Params, inputs: &[usize], config: PyramidConfig) -> std::result::Result<Self, Error> {
         let PyramidConfig { channels, norm, extra } = config;
         if inputs.is_empty() || channels == 0 {
-            let message = format!("expected stages, and `channels` of at least 1; found {inputs:?} and {channels}");
-            return Err(Error::Settings { kind: "feature pyramid".into(), message });
+            let found = format!("{inputs:?} and {channels}");
+            return Err(Error::settings(
+                "feature pyramid",
+                Mistake::of_all("stages, and `channels` of at least 1", found),
+            ));
         }
         let layers = |name: &str, inputs: &[usize], kernel: usize, stride: usize| {
             let params = params.pp(name);

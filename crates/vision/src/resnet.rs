@@ -4,7 +4,7 @@ use crate::backbone::Backbone;
 use crate::layers::ConvBn;
 use candle_core::Result;
 use ops::{Conv2d, FeatureMap, MaxPool2d, Statistics};
-use regularize::{Error, Params};
+use regularize::{Error, Mistake, Params};
 
 /// A residual network: a stem, then stages of residual blocks, each stage at half the side of the one before
 /// and twice as wide. Shortcuts that change shape are 1×1 convolutions with batch norm (option B).
@@ -66,7 +66,7 @@ impl ResNetConfig {
     /// Where `depth` is none of those.
     pub fn cifar(depth: usize, width: usize) -> std::result::Result<Self, Error> {
         if depth < 8 || depth % 6 != 2 {
-            return Err(error(format!("expected `depth` 8, 14, 20, …, found {depth}")));
+            return Err(error(Mistake::new("depth", "8, 14, 20, …", depth)));
         }
         Ok(Self {
             stem: Stem::Small,
@@ -91,35 +91,37 @@ impl ResNetConfig {
             50 => (Block::Bottleneck, [3, 4, 6, 3]),
             101 => (Block::Bottleneck, [3, 4, 23, 3]),
             152 => (Block::Bottleneck, [3, 8, 36, 3]),
-            depth => return Err(error(format!("expected `depth` 10, 18, 34, 50, 101 or 152, found {depth}"))),
+            depth => return Err(error(Mistake::new("depth", "10, 18, 34, 50, 101 or 152", depth))),
         };
         Ok(Self { stem: Stem::ImageNet, block, blocks: blocks.into(), width: 64, output_stride: None })
     }
 
-    fn problem(&self) -> Option<String> {
+    fn check(&self) -> std::result::Result<(), Mistake> {
         let Self { blocks, width, output_stride, stem, .. } = self;
         if !(1..=5).contains(&blocks.len()) || blocks.contains(&0) {
-            return Some(format!("expected `blocks` of one to five stages of at least one block, found {blocks:?}"));
+            let expected = "one to five stages of at least one block";
+            return Err(Mistake::new("blocks", expected, format!("{blocks:?}")));
         }
         if *width == 0 {
-            return Some("expected `width` of at least 1, found 0".into());
+            return Err(Mistake::new("width", "at least 1", 0));
         }
         match *output_stride {
             Some(stride) if !stride.is_power_of_two() || stride < stem.stride() => {
                 let least = stem.stride();
-                Some(format!("expected `output_stride` of {least}, {}, {}, …, found {stride}", 2 * least, 4 * least))
+                let expected = format!("{least}, {}, {}, …", 2 * least, 4 * least);
+                Err(Mistake::new("output_stride", expected, stride))
             }
-            _ => None,
+            _ => Ok(()),
         }
     }
 }
 
-fn error(message: String) -> Error {
-    Error::Settings { kind: "resnet".into(), message }
+fn error(mistake: Mistake) -> Error {
+    Error::settings("resnet", mistake)
 }
 
 impl Stem {
-    /// Pixels of the image between neighbouring pixels of the stem's result.
+    /// Pixels of the image between neighboring pixels of the stem's result.
     fn stride(self) -> usize {
         match self {
             Self::Small => 1,
@@ -144,9 +146,7 @@ impl ResNet {
     ///
     /// Where `config` is not as it says, or parameters exist with other shapes.
     pub fn new(params: &Params, channels: usize, config: &ResNetConfig) -> std::result::Result<Self, Error> {
-        if let Some(problem) = config.problem() {
-            return Err(error(problem));
-        }
+        config.check().map_err(error)?;
         let (kernel, geometry, pooling) = match config.stem {
             Stem::Small => (3, same(3, 1, 1), None),
             Stem::ImageNet => (7, same(7, 2, 1), Some(MaxPool2d { kernel: 3, stride: 2, padding: 1 })),

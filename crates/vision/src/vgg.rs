@@ -4,7 +4,7 @@ use crate::backbone::Backbone;
 use crate::layers::ConvBn;
 use candle_core::{Result, bail};
 use ops::{Conv2d, FeatureMap, MaxPool2d, Statistics};
-use regularize::{Error, Params};
+use regularize::{Error, Mistake, Params};
 
 /// VGG with batch norm: five stages of 3×3 convolutions, each followed by a 2×2 max-pooling.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,16 +30,16 @@ impl VggBn {
     ///
     /// Where `depth` is none of those listed, `width` is 0, or parameters exist with other shapes.
     pub fn new(params: &Params, channels: usize, config: VggConfig) -> std::result::Result<Self, Error> {
-        let error = |message| Error::Settings { kind: "vgg".into(), message };
+        let error = |key, expected, found| Error::settings("vgg", Mistake::new(key, expected, found));
         let layers: [usize; 5] = match config.depth {
             11 => [1, 1, 2, 2, 2],
             13 => [2, 2, 2, 2, 2],
             16 => [2, 2, 3, 3, 3],
             19 => [2, 2, 4, 4, 4],
-            depth => return Err(error(format!("expected `depth` 11, 13, 16 or 19, found {depth}"))),
+            depth => return Err(error("depth", "11, 13, 16 or 19", depth)),
         };
         if config.width == 0 {
-            return Err(error("expected `width` of at least 1, found 0".into()));
+            return Err(error("width", "at least 1", 0));
         }
         let features = params.pp("features");
         let geometry = Conv2d { padding: 1, ..Conv2d::default() };

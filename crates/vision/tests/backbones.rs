@@ -312,7 +312,7 @@ fn impossible_networks_are_refused() {
     let cifar = ResNetConfig::cifar(8, 4).unwrap();
     let imagenet = ResNetConfig::imagenet(18).unwrap();
     for (config, expected) in [
-        (ResNetConfig { width: 0, ..cifar.clone() }, "`width` of at least 1"),
+        (ResNetConfig { width: 0, ..cifar.clone() }, "`width`: expected at least 1"),
         (ResNetConfig { blocks: vec![], ..cifar.clone() }, "found []"),
         (ResNetConfig { blocks: vec![1; 6], ..cifar.clone() }, "one to five stages"),
         (ResNetConfig { blocks: vec![1, 0], ..cifar.clone() }, "at least one block, found [1, 0]"),

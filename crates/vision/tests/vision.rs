@@ -34,7 +34,7 @@ fn train_resnet20(vectors: &Vectors, close: impl Fn(&str, &[f32])) {
     let decay = Method::WeightDecay(WeightDecay { decay: sgd("weight_decay"), ..WeightDecay::default() });
     let lr = sgd("lr");
     let sgd = Sgd { lr, momentum: sgd("momentum"), ..Sgd::default() };
-    let mut optimizer = Optimizer::new(&params, sgd, decay, 0.0).unwrap();
+    let mut optimizer = Optimizer::new(&params.with_method(decay), sgd, 0.0).unwrap();
     let mut losses = Vec::new();
     for step in 0..settings["steps"].as_u64().unwrap() {
         let logits = network.forward(&x, Statistics::Batch).unwrap();

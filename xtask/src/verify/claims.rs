@@ -5,8 +5,8 @@ use crate::report::unknown;
 use crate::task::Planned;
 use crate::workspace::{Workspace, names};
 use anyhow::Result;
-use files::did_you_mean;
 use record::{Entry, RunFolder, RunId, Spec};
+use settings::did_you_mean;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A run to be trained again, and what is said to come out.

@@ -341,23 +341,23 @@ fn mistakes_say_where_they_are_and_what_to_do() {
     };
     let bench = ["bench", "classification"];
     let place = "configs/classification/default.toml";
-    expect(&CONFIG.replace("batch =", "bacth ="), &bench, &format!("{place}:9: train: unknown field `bacth`"));
+    expect(&CONFIG.replace("batch =", "bacth ="), &bench, &format!("{place}:9: train: `bacth`: expected the key "));
     expect(
         &CONFIG.replace("lr = 0.1", "lr = \"fast\""),
         &bench,
-        &format!("{place}:13: optimizer: optimizer `sgd`: `lr`: invalid type"),
+        &format!("{place}:13: optimizer: `lr`: expected a number"),
     );
     expect(
         &CONFIG.replace("name = \"wrs\"", "name = \"wrs\"\noptimizer = { lr = \"fast\" }"),
         &bench,
-        &format!("{place}:23: optimizer: optimizer `sgd`: `lr`: invalid type"),
+        &format!("{place}:23: optimizer: `lr`: expected a number"),
     );
     expect(
         CONFIG,
         &["bench", "classification", "--set", "optimizer.lr=fast"],
         "error: --set optimizer.lr: optimizer: ",
     );
-    expect(&CONFIG.replace("\"wrs\"", "\"wsr\""), &bench, "unknown method `wsr`, did you mean `wrs`?");
+    expect(&CONFIG.replace("\"wrs\"", "\"wsr\""), &bench, "did you mean `wrs`?");
     expect(&CONFIG.replace("mnist-12k", "mnist-21k"), &bench, "fashion-mnist-12k");
     expect(&CONFIG.replace("[train]", "[train"), &bench, "line 7");
     expect(&CONFIG.replace("rest_decay = 5e-4\n", ""), &bench, "missing field `rest_decay`");

@@ -12,7 +12,7 @@ fn check(change: impl FnOnce(&mut Value)) -> Result<(), String> {
         "augmentation": {"flip": true}
     });
     change(&mut config);
-    serde_json::from_value::<Config>(config).map_err(|error| error.to_string())?.check()
+    settings::read::<Config>(config).and_then(|config| config.check()).map_err(|mistake| mistake.to_string())
 }
 
 #[test]
@@ -64,13 +64,13 @@ fn mistakes_are_named_with_their_key() {
         (
             "/model",
             json!({"resnet": {"depth": 18, "output_stride": 32, "stride": 8}}),
-            "unknown field `stride`, expected one of",
+            "`model.resnet.stride`: expected the key ",
         ),
-        ("/model", json!({"vgg": {}}), "unknown variant `vgg`, expected one of `csrnet`, `mcnn`, `resnet`"),
+        ("/model", json!({"vgg": {}}), "`model`: expected `csrnet`, `mcnn` or `resnet`, found `vgg`"),
         (
             "/size",
             json!([64, 100]),
-            "`size`: expected height and width from 32 to 8192, multiples of 8, the sides of a cell; found [64, 100]",
+            "`size`: expected height and width from 32 to 8192, multiples of 8, the sides of a cell, found [64, 100]",
         ),
         ("/size", json!([24, 64]), "found [24, 64]"),
         ("/size", json!([64, 8200]), "found [64, 8200]"),
@@ -95,14 +95,22 @@ fn mistakes_are_named_with_their_key() {
             density(json!({"adaptive": {"largest": 1e4}})),
             "`loss.density.spread.adaptive.largest`: expected 0 to 1000, found 10000",
         ),
-        ("/loss", density(json!({"gaussian": {}})), "unknown variant `gaussian`, expected `fixed` or `adaptive`"),
+        (
+            "/loss",
+            density(json!({"gaussian": {}})),
+            "`loss.density.spread`: expected `fixed` or `adaptive`, found `gaussian`",
+        ),
         ("/loss", json!({"bayesian": {"sigma": 0}}), "`loss.bayesian.sigma`: expected 0.1 to 1000, found 0"),
         (
             "/loss",
             json!({"bayesian": {"background": -0.1}}),
             "`loss.bayesian.background`: expected 0 to 10, found -0.1",
         ),
-        ("/loss", json!({"bayesian": {"stride": 8}}), "unknown field `stride`, expected `sigma` or `background`"),
+        (
+            "/loss",
+            json!({"bayesian": {"stride": 8}}),
+            "`loss.bayesian.stride`: expected the key `sigma` or `background`, found one that is not known",
+        ),
         (
             "/loss",
             matching(json!({"transport": -1})),
@@ -123,9 +131,9 @@ fn mistakes_are_named_with_their_key() {
             matching(json!({"iterations": 0})),
             "`loss.distribution-matching.iterations`: expected 1 to 10000, found 0",
         ),
-        ("/loss", json!({"mse": {}}), "unknown variant `mse`, expected one of `density`, `bayesian`"),
+        ("/loss", json!({"mse": {}}), "`loss`: expected `density`, `bayesian` or "),
         ("/augmentation", json!({"size": [9, 9]}), "`augmentation.size`: expected none, since it is `size` = [64, 96]"),
-        ("/augmentation", json!({"aspect": [2, 1]}), "`augmentation`: `aspect`: expected two numbers above 0"),
+        ("/augmentation", json!({"aspect": [2, 1]}), "`augmentation.aspect`: expected two numbers above 0"),
     ] {
         let message = check(|config| *config.pointer_mut(key).unwrap() = value).unwrap_err();
         assert!(message.contains(expected), "{message}");

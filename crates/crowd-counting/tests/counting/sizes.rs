@@ -126,12 +126,12 @@ fn images_of_any_size_are_counted_as_they_are() {
         // As in batches of one.
         let one = |index: &usize| task.predict(&model, &batch(&task, Split::Test, &[*index])).unwrap().remove(0);
         assert!(ALL.iter().map(one).eq(maps.iter().cloned()));
-        let truth = task.truth(&whole).unwrap();
+        let truth = task.perfect_prediction(&whole).unwrap();
         assert_eq!(counts(&truth), PEOPLE);
         assert!(truth.iter().zip(&maps).all(|(truth, map)| (truth.height, truth.width) == (map.height, map.width)));
         for index in ALL {
             let alone = batch(&task, Split::Test, &[index]);
-            for prediction in [task.truth(&alone).unwrap(), task.predict(&model, &alone).unwrap()] {
+            for prediction in [task.perfect_prediction(&alone).unwrap(), task.predict(&model, &alone).unwrap()] {
                 assert!(
                     task.picture(Split::Test, index, &mut random::stream(0, "", &[]), &prediction)
                         .unwrap()
@@ -156,7 +156,7 @@ fn training_sees_windows_of_one_size() {
         let params = Params::new(0, &Device::Cpu);
         let model = task.model(&params).unwrap();
         let windows = batch(&task, Split::Train, &ALL);
-        let truth = task.truth(&windows).unwrap();
+        let truth = task.perfect_prediction(&windows).unwrap();
         assert!(truth.iter().all(|map| (map.height, map.width) == (4, 6)), "{truth:?}");
         // Of images that are smaller than the window at any scale, nobody is lost.
         assert_eq!(counts(&truth[..2]), PEOPLE[..2]);
@@ -175,7 +175,7 @@ fn the_longest_side_is_limited_and_points_follow() {
     let points = vec![[0.0, 0.0], [50.0, 10.0], [99.9, 39.9]];
     let (_folder, root) = project(&[([40, 100], points), ([20, 30], vec![[29.0, 19.0]])]);
     let task = task(&root, |config| config["longest"] = json!(50));
-    let truth = task.truth(&batch(&task, Split::Test, &[0, 1])).unwrap();
+    let truth = task.perfect_prediction(&batch(&task, Split::Test, &[0, 1])).unwrap();
     // 20×50 pixels, with the points at 0, 0 and 25, 5 and 49.95, 19.95.
     let mut values = vec![0.0; 21];
     [0, 3, 20].iter().for_each(|cell| values[*cell] = 1.0);
@@ -200,7 +200,7 @@ fn evaluation_holds_no_more_pixels_than_training() {
 fn guesses_are_scored_beside_the_network() {
     let (_folder, root) = project(&images());
     let task = task(&root, |_| ());
-    let perfect = scores(&task, 8, |batch| task.truth(batch).unwrap());
+    let perfect = scores(&task, 8, |batch| task.perfect_prediction(batch).unwrap());
     for name in ["mae", "rmse", "nae", "bias", "game0", "game1", "game2", "game3"] {
         assert_eq!(perfect[name], 0.0, "{name}");
     }
@@ -210,7 +210,7 @@ fn guesses_are_scored_beside_the_network() {
     assert_eq!(perfect[&format!("{}training median", record::BASELINE)], guess(7.5));
     // Nobody is found.
     let nobody = |batch: &Batch| -> Vec<Map> {
-        let truth = task.truth(batch).unwrap();
+        let truth = task.perfect_prediction(batch).unwrap();
         truth.into_iter().map(|map| Map { values: vec![0.0; map.values.len()], ..map }).collect()
     };
     let nobody = scores(&task, 8, nobody);
@@ -249,7 +249,7 @@ fn fewer_than_nobody_are_drawn_as_nobody() {
 fn a_map_of_another_size_is_an_error() {
     let (_folder, root) = project(&images());
     let task = task(&root, |_| ());
-    let maps = task.truth(&batch(&task, Split::Test, &[3])).unwrap();
+    let maps = task.perfect_prediction(&batch(&task, Split::Test, &[3])).unwrap();
     let error = task.observe(&maps, &batch(&task, Split::Test, &[4]), &mut Meter::default()).unwrap_err().to_string();
     assert_eq!(error, "expected a map of 4×6 cells as the image has, found 13×3");
 }

@@ -24,7 +24,7 @@ impl Follow for Vec<Object> {
     }
 }
 
-/// Each pixel has the class of the one that its centre is in, torchvision's `nearest-exact`. Padding is [`VOID`].
+/// Each pixel has the class of the one that its center is in, torchvision's `nearest-exact`. Padding is [`VOID`].
 ///
 /// # Panics
 ///
@@ -35,7 +35,7 @@ impl Follow for Mask {
         let [height, width] = view.size;
         let mut classes = vec![VOID; height * width];
         let [rows, columns] = view.seen();
-        // The source's pixel under the centre of a pixel of the resized image.
+        // The source's pixel under the center of a pixel of the resized image.
         let under = |axis: usize, at: usize| (2 * at + 1) * view.source[axis] / (2 * view.scaled[axis]);
         let under_columns: Vec<usize> = (columns.start..columns.start + columns.len).map(|at| under(1, at)).collect();
         for (row, out) in classes.chunks_exact_mut(width.max(1)).skip(rows.before).take(rows.len).enumerate() {

@@ -5,6 +5,7 @@ use super::{Jitter, Transform, View};
 use rand::RngExt;
 use random::Rng;
 use serde::{Deserialize, Serialize};
+use settings::{Mistake, within};
 use std::fmt;
 
 /// The longest side that is asked for, in pixels: that of the largest JPEG.
@@ -77,11 +78,11 @@ impl Augmentation {
     /// # Errors
     ///
     /// The key at fault, what was expected there, and what was found.
-    pub fn check(&self) -> Result<(), String> {
+    pub fn check(&self) -> Result<(), Mistake> {
         if let Some(size) = self.size
             && !size.iter().all(|length| (1..=LONGEST).contains(length))
         {
-            return Err(format!("`size`: expected height and width from 1 to {LONGEST}, found {size:?}"));
+            return Err(Mistake::new("size", format!("height and width from 1 to {LONGEST}"), format!("{size:?}")));
         }
         let (key, range, most) = match self.scale {
             Scale::Image(range) => ("scale.image", range, 100.0),
@@ -90,17 +91,11 @@ impl Augmentation {
         };
         check_range(key, range, most)?;
         if self.size.is_none() && !matches!(self.scale, Scale::Image(_)) {
-            return Err(format!(
-                "`{key}`: expected a `size` beside it, found none\n  hint: set `size = [height, width]`"
-            ));
+            return Err(Mistake::new(key, "a `size` beside it", "none").with_hint("set `size = [height, width]`"));
         }
         check_range("aspect", self.aspect, 100.0)?;
-        if !(0.0..=1.0).contains(&self.unscaled) {
-            return Err(format!("`unscaled`: expected 0 to 1, found {}", self.unscaled));
-        }
-        if self.padding > LONGEST {
-            return Err(format!("`padding`: expected 0 to {LONGEST}, found {}", self.padding));
-        }
+        within("unscaled", self.unscaled, 0.0..=1.0)?;
+        within("padding", self.padding, 0..=LONGEST)?;
         self.jitter.check()
     }
 
@@ -109,12 +104,13 @@ impl Augmentation {
     /// # Errors
     ///
     /// The key at fault, what was expected there, and what was found.
-    pub fn with_size(self, size: [usize; 2]) -> Result<Self, String> {
+    pub fn with_size(self, size: [usize; 2]) -> Result<Self, Mistake> {
         if let Some(found) = self.size {
-            return Err(format!("`augmentation.size`: expected none, since it is `size` = {size:?}; found {found:?}"));
+            let expected = format!("none, since it is `size` = {size:?}");
+            return Err(Mistake::new("augmentation.size", expected, format!("{found:?}")));
         }
         let sized = Self { size: Some(size), ..self };
-        sized.check().map_err(|error| format!("`augmentation`: {error}"))?;
+        sized.check().map_err(|mistake| mistake.inside("augmentation"))?;
         Ok(sized)
     }
 
@@ -125,7 +121,7 @@ impl Augmentation {
         let size = self.size.unwrap_or(scaled);
         let offset = [0, 1].map(|axis| self.offset(scaled[axis], size[axis], rng));
         let flip = self.flip && rng.random();
-        Transform { view: View { source, scaled, offset, size, flip }, colour: self.jitter.draw(rng) }
+        Transform { view: View { source, scaled, offset, size, flip }, color: self.jitter.draw(rng) }
     }
 
     fn scaled(&self, source: [usize; 2], rng: &mut Rng) -> [usize; 2] {
@@ -219,12 +215,11 @@ pub(super) fn between([least, most]: [f64; 2], rng: &mut Rng) -> f64 {
     if least == most { least } else { least + (most - least) * rng.random::<f64>() }
 }
 
-fn check_range(key: &str, [least, most]: [f64; 2], largest: f64) -> Result<(), String> {
+fn check_range(key: &str, [least, most]: [f64; 2], largest: f64) -> Result<(), Mistake> {
     if 0.0 < least && least <= most && most <= largest {
         Ok(())
     } else {
-        Err(format!(
-            "`{key}`: expected two numbers above 0 and at most {largest}, the smaller first, found [{least}, {most}]"
-        ))
+        let expected = format!("two numbers above 0 and at most {largest}, the smaller first");
+        Err(Mistake::new(key, expected, format!("[{least}, {most}]")))
     }
 }

@@ -1,7 +1,7 @@
 //! From the pixels of an image to those that a network sees.
 
 use super::view::Overlap;
-use super::{Adjustment, Normalise, View};
+use super::{Adjustment, Normalize, View};
 use crate::Image;
 use fast_image_resize::images::{TypedImage, TypedImageRef};
 use fast_image_resize::pixels::{U8, U8x3};
@@ -14,43 +14,43 @@ pub struct Transform {
     /// What is seen of the image.
     pub view: View,
     /// What happens to its colours, in this order.
-    pub colour: Vec<Adjustment>,
+    pub color: Vec<Adjustment>,
 }
 
-/// Colours stay what they are.
+/// Colors stay what they are.
 impl From<View> for Transform {
     fn from(view: View) -> Self {
-        Self { view, colour: Vec::new() }
+        Self { view, color: Vec::new() }
     }
 }
 
 impl Transform {
     /// Writes what becomes of `image` (bytes `[h, w, c]` of the view's source) to `out` (`[h, w, c]` of the view's
-    /// size), normalised. Resizing is bilinear, over all pixels where it shrinks (torchvision's `resize` with
-    /// `antialias`). Padding is black before it is normalised.
+    /// size), normalized. Resizing is bilinear, over all pixels where it shrinks (torchvision's `resize` with
+    /// `antialias`). Padding is black before it is normalized.
     ///
     /// # Panics
     ///
     /// Where `image` or `out` do not have these sizes, or where an image with other than 1 or 3 channels is to be
     /// resized or has its colours adjusted.
-    pub fn apply(&self, image: &[u8], normalise: &Normalise, out: &mut [f32]) {
-        let black = |out: &mut [f32]| normalise.black(out);
-        self.write(image, normalise.channels(), out, black, |pixels, out| normalise.run(pixels, out));
+    pub fn apply(&self, image: &[u8], normalize: &Normalize, out: &mut [f32]) {
+        let black = |out: &mut [f32]| normalize.black(out);
+        self.write(image, normalize.channels(), out, black, |pixels, out| normalize.run(pixels, out));
     }
 
-    /// What becomes of `image`, normalised: [`apply`](Self::apply) to pixels of its own.
+    /// What becomes of `image`, normalized: [`apply`](Self::apply) to pixels of its own.
     ///
     /// # Panics
     ///
     /// As [`apply`](Self::apply).
-    pub fn pixels(&self, image: &Image, normalise: &Normalise) -> Vec<f32> {
+    pub fn pixels(&self, image: &Image, normalize: &Normalize) -> Vec<f32> {
         let [height, width] = self.view.size;
-        let mut pixels = vec![0.0; height * width * normalise.channels()];
-        self.apply(&image.pixels, normalise, &mut pixels);
+        let mut pixels = vec![0.0; height * width * normalize.channels()];
+        self.apply(&image.pixels, normalize, &mut pixels);
         pixels
     }
 
-    /// What becomes of `image`: [`apply`](Self::apply) without normalisation.
+    /// What becomes of `image`: [`apply`](Self::apply) without normalization.
     ///
     /// # Panics
     ///
@@ -79,7 +79,7 @@ impl Transform {
             return black(out);
         }
         let changed: Vec<u8>;
-        let (pixels, stride) = if scaled == source && self.colour.is_empty() {
+        let (pixels, stride) = if scaled == source && self.color.is_empty() {
             (&image[(rows.start * source[1] + columns.start) * channels..], source[1] * channels)
         } else {
             changed = self.changed(image, channels, [rows, columns]);
@@ -110,7 +110,7 @@ impl Transform {
             _ => Err(format!("expected 1 or 3 channels, found {channels}").into()),
         };
         assert!(done.is_ok(), "{done:?}");
-        for adjustment in &self.colour {
+        for adjustment in &self.color {
             adjustment.apply(&mut out, channels);
         }
         out

@@ -49,7 +49,7 @@ impl View {
 
     /// The middle of the image after its shorter side was resized to `shorter`: torchvision's `Resize(shorter)` and
     /// `CenterCrop(size)`.
-    pub fn centre(source: [usize; 2], shorter: usize, size: [usize; 2]) -> Self {
+    pub fn center(source: [usize; 2], shorter: usize, size: [usize; 2]) -> Self {
         let shortest = source[0].min(source[1]).max(1);
         let scaled = source.map(|length| length * shorter / shortest);
         let middle = |axis: usize| match scaled[axis].checked_sub(size[axis]) {
@@ -124,9 +124,9 @@ mod tests {
 
     #[test]
     fn views_of_evaluation() {
-        let view = View::centre([300, 400], 256, [224, 224]);
+        let view = View::center([300, 400], 256, [224, 224]);
         assert_eq!((view.scaled, view.offset), ([256, 341], [16, 58]));
-        assert_eq!(View::centre([3, 5], 3, [6, 6]).offset, [-1, 0]);
+        assert_eq!(View::center([3, 5], 3, [6, 6]).offset, [-1, 0]);
         let view = View::fit([300, 400], [320, 320]);
         assert_eq!((view.scaled, view.offset, view.size), ([240, 320], [0, 0], [320, 320]));
         assert_eq!(View::fit([1, 1000], [10, 10]).scaled, [1, 10]);

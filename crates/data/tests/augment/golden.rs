@@ -68,13 +68,13 @@ fn golden_middles() {
     assert_eq!(cases.len(), 3);
     for (case, (x, y, settings)) in cases {
         let shorter = settings["shorter"].as_u64().unwrap() as usize;
-        let view = View::centre([x.height, x.width], shorter, pair(&settings, "size"));
+        let view = View::center([x.height, x.width], shorter, pair(&settings, "size"));
         assert_close(&case, &Transform::from(view).image(&x), &y, 1);
     }
 }
 
 #[test]
-fn golden_colours() {
+fn golden_colors() {
     let cases = cases("colour");
     assert_eq!(cases.len(), 38);
     for (case, (x, y, settings)) in cases {
@@ -86,8 +86,8 @@ fn golden_colours() {
             "hue" => Adjustment::Hue(factor),
             other => panic!("{case}: unknown step {other}"),
         };
-        let colour = steps.into_iter().map(step).collect();
-        let found = Transform { view: View::identity([x.height, x.width]), colour }.image(&x);
+        let color = steps.into_iter().map(step).collect();
+        let found = Transform { view: View::identity([x.height, x.width]), color }.image(&x);
         assert_close(&case, &found, &y, 1);
     }
 }

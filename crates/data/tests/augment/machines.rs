@@ -1,7 +1,7 @@
 //! The same bits on every machine.
 
 use crate::noise;
-use data::augment::{Augmentation, Jitter, Normalise, Scale};
+use data::augment::{Augmentation, Jitter, Normalize, Scale};
 use data::{Channels, Image, decode};
 use fast_image_resize::images::{TypedImage, TypedImageRef};
 use fast_image_resize::pixels::{U8, U8x3};
@@ -112,11 +112,11 @@ fn examples_never_change() {
             let image = decode::image(file, channels).unwrap();
             digest.update(&image.pixels);
             let count = image.channels;
-            let normalise = Normalise::new(&[0.485, 0.456, 0.406][..count], &[0.229, 0.224, 0.225][..count]);
+            let normalize = Normalize::new(&[0.485, 0.456, 0.406][..count], &[0.229, 0.224, 0.225][..count]);
             for (kind, augmentation) in [plain, strong, jittered].into_iter().enumerate() {
                 let mut rng = random::stream(0, "augment", &[index as u64, kind as u64]);
                 let transform = augmentation.draw([image.height, image.width], &mut rng);
-                for value in transform.pixels(&image, &normalise) {
+                for value in transform.pixels(&image, &normalize) {
                     digest.update(value.to_le_bytes());
                 }
             }

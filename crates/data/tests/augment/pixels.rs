@@ -2,7 +2,7 @@
 
 use crate::noise;
 use data::Image;
-use data::augment::{Adjustment, Augmentation, Normalise, Transform, View};
+use data::augment::{Adjustment, Augmentation, Normalize, Transform, View};
 use proptest::prelude::*;
 use rand::RngExt;
 use sha2::Digest;
@@ -10,18 +10,18 @@ use sha2::Digest;
 const MEAN: [f32; 3] = [0.485, 0.456, 0.406];
 const STD: [f32; 3] = [0.229, 0.224, 0.225];
 
-fn normalise(channels: usize) -> Normalise {
-    Normalise::new(&MEAN[..channels], &STD[..channels])
+fn normalize(channels: usize) -> Normalize {
+    Normalize::new(&MEAN[..channels], &STD[..channels])
 }
 
 fn applied(transform: &Transform, image: &Image) -> Vec<f32> {
     let [height, width] = transform.view.size;
     let mut out = vec![f32::NAN; height * width * image.channels];
-    transform.apply(&image.pixels, &normalise(image.channels), &mut out);
+    transform.apply(&image.pixels, &normalize(image.channels), &mut out);
     out
 }
 
-/// Cuts out, flips and normalises one value at a time.
+/// Cuts out, flips and normalizes one value at a time.
 fn naive(view: &View, image: &Image) -> Vec<f32> {
     let mut out = Vec::new();
     for y in 0..view.size[0] {
@@ -80,12 +80,12 @@ fn values_of_pad_crop_flip_never_change() {
 }
 
 #[test]
-fn colours_change_before_padding_and_after_resizing() {
+fn colors_change_before_padding_and_after_resizing() {
     let image = Image { height: 1, width: 2, channels: 1, pixels: vec![100, 200] };
     let view = View { source: [1, 2], scaled: [2, 4], offset: [0, 2], size: [1, 3], flip: true };
-    let colour = vec![Adjustment::Contrast(0.0), Adjustment::Brightness(0.5)];
+    let color = vec![Adjustment::Contrast(0.0), Adjustment::Brightness(0.5)];
     // The mean of what is seen, 175 and 200, and not of what is not.
-    assert_eq!(Transform { view, colour }.image(&image).pixels, [0, 93, 93]);
+    assert_eq!(Transform { view, color }.image(&image).pixels, [0, 93, 93]);
 }
 
 /// Contrast would divide by the number of pixels.
@@ -93,12 +93,12 @@ fn colours_change_before_padding_and_after_resizing() {
 fn nothing_seen_is_black() {
     let image = noise([3, 4], 3, 0);
     let view = View { offset: [0, 40], scaled: [6, 8], size: [2, 2], ..View::identity([3, 4]) };
-    let transform = Transform { view, colour: vec![Adjustment::Contrast(1.5)] };
+    let transform = Transform { view, color: vec![Adjustment::Contrast(1.5)] };
     assert_eq!(transform.image(&image).pixels, [0; 12]);
 }
 
 proptest! {
-    /// Bytes and normalised values are the same image.
+    /// Bytes and normalized values are the same image.
     #[test]
     fn both_ways_agree(
         (source, scaled, size) in ([1_usize..20, 1_usize..20], [1_usize..30, 1_usize..30], [1_usize..20, 1_usize..20]),
@@ -107,9 +107,9 @@ proptest! {
     ) {
         let image = noise(source, channels, 1);
         let view = View { source, scaled, offset, size, flip };
-        let transform = Transform { view, colour: vec![Adjustment::Hue(hue), Adjustment::Contrast(1.3)] };
+        let transform = Transform { view, color: vec![Adjustment::Hue(hue), Adjustment::Contrast(1.3)] };
         let mut bytes = vec![f32::NAN; size[0] * size[1] * channels];
-        normalise(channels).apply(&transform.image(&image).pixels, &mut bytes);
+        normalize(channels).apply(&transform.image(&image).pixels, &mut bytes);
         prop_assert_eq!(applied(&transform, &image), bytes);
     }
 

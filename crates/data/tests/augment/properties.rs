@@ -1,7 +1,7 @@
 //! What holds for every view and every example.
 
 use crate::noise;
-use data::augment::{Augmentation, Follow, Jitter, Normalise, Scale, Transform, View};
+use data::augment::{Augmentation, Follow, Jitter, Normalize, Scale, Transform, View};
 use data::{Mask, Object, Point};
 use proptest::prelude::*;
 
@@ -99,7 +99,7 @@ proptest! {
 
         for (at, &class) in mask.classes.iter().enumerate() {
             let [x, y] = [at % mask.width, at / mask.width].map(|place| place as f32 + 0.5);
-            // How far the centre is inside of the object. On the edge itself, either class is right.
+            // How far the center is inside of the object. On the edge itself, either class is right.
             let depth = |object: &Object| {
                 let [left, top, right, bottom] = object.corners;
                 [x - left, right - x, y - top, bottom - y].into_iter().fold(f32::INFINITY, f32::min)
@@ -107,7 +107,7 @@ proptest! {
             let depth = objects.iter().map(depth).fold(f32::NEG_INFINITY, f32::max);
             prop_assert!(depth.abs() < 1e-3 || (class == 1) == (depth > 0.0), "({}, {}): {} {:?}", x, y, class, objects);
         }
-        // Where nothing shrinks, the source's pixel under a centre has half of the weight or more along either axis.
+        // Where nothing shrinks, the source's pixel under a center has half of the weight or more along either axis.
         if view.scaled[0] >= height && view.scaled[1] >= width {
             for (&class, &brightness) in mask.classes.iter().zip(&image.pixels) {
                 let expected = match class {
@@ -143,9 +143,9 @@ proptest! {
         prop_assert_eq!(&transform, &augmentation.draw(source, &mut random::stream(seed, "augment", &[])));
         let [height, width] = transform.view.size;
         prop_assert_eq!([height, width], augmentation.size.unwrap_or(transform.view.scaled));
-        let normalise = Normalise::new(&[0.5; 3][..channels], &[0.25; 3][..channels]);
+        let normalize = Normalize::new(&[0.5; 3][..channels], &[0.25; 3][..channels]);
         let mut out = vec![f32::NAN; height * width * channels];
-        transform.apply(&image.pixels, &normalise, &mut out);
+        transform.apply(&image.pixels, &normalize, &mut out);
         prop_assert!(out.iter().all(|value| (-2.0..=2.0).contains(value)));
 
         let corners = rectangle(source, share).map(|corner| corner as f32);

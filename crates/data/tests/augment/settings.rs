@@ -57,14 +57,14 @@ fn settings_without_sense_are_refused() {
         ("unscaled = 1.5", "`unscaled`: expected 0 to 1, found 1.5"),
         ("unscaled = nan", "`unscaled`"),
         ("padding = 70000", "`padding`: expected 0 to 65535, found 70000"),
-        ("jitter = { brightness = -0.1 }", "`jitter.brightness`: expected a number that is not negative, found -0.1"),
+        ("jitter = { brightness = -0.1 }", "`jitter.brightness`: expected a number of at least 0, found -0.1"),
         ("jitter = { contrast = nan }", "`jitter.contrast`"),
         ("jitter = { saturation = inf }", "`jitter.saturation`"),
         ("jitter = { hue = 0.6 }", "`jitter.hue`: expected 0 to 0.5, found 0.6"),
         ("jitter = { hue = nan }", "`jitter.hue`"),
     ];
     for (settings, expected) in faults {
-        let fault = parse(settings).check().unwrap_err();
+        let fault = parse(settings).check().unwrap_err().to_string();
         assert!(fault.contains(expected), "{settings}: {fault}");
     }
 }
@@ -157,10 +157,10 @@ fn draws_stay_in_their_ranges() {
 
     let orders: std::collections::BTreeSet<String> =
         draws("jitter = { brightness = 0.1, contrast = 0.1, saturation = 0.1, hue = 0.1 }")
-            .map(|drawn| drawn.colour.iter().map(|step| format!("{step:?}").remove(0)).collect())
+            .map(|drawn| drawn.color.iter().map(|step| format!("{step:?}").remove(0)).collect())
             .collect();
     assert_eq!(orders.len(), 24, "{orders:?}");
-    assert!(draws("").all(|drawn| drawn.colour.is_empty()));
+    assert!(draws("").all(|drawn| drawn.color.is_empty()));
 }
 
 /// Where no such part is inside of the image, the largest part of the nearest aspect ratio is seen.

@@ -11,7 +11,7 @@ fn check(pointer: &str, value: Value) -> Result<(), String> {
         "suppression": {"nms": {"iou": 0.6}}
     });
     *config.pointer_mut(pointer).unwrap() = value;
-    serde_json::from_value::<Config>(config).map_err(|error| error.to_string())?.check()
+    settings::read::<Config>(config).and_then(|config| config.check()).map_err(|mistake| mistake.to_string())
 }
 
 #[test]
@@ -25,7 +25,7 @@ fn mistakes_are_named_with_their_key() {
         (
             "/model/levels",
             json!(6),
-            "`model.levels`: expected levels of strides up to 128, the longer side of `size`; found 6",
+            "`model.levels`: expected levels of strides up to 128, the longer side of `size`, found 6",
         ),
         ("/model/channels", json!(100_000), "`model.channels`: expected 1 to 4096, found 100000"),
         ("/model/convs", json!(17), "`model.convs`: expected 0 to 16, found 17"),

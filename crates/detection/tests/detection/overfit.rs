@@ -21,7 +21,7 @@ fn overfit(root: &Root, dataset: &str, size: [usize; 2], steps: usize) -> record
     let batch = task.collate(examples.collect(), &Device::Cpu).unwrap();
     let params = Params::new(0, &Device::Cpu);
     let model = task.model(&params).unwrap();
-    let mut optimizer = Optimizer::new(&params, Adam::default(), Method::Wrs(Wrs::default()), 0.0).unwrap();
+    let mut optimizer = Optimizer::new(&params.with_method(Method::Wrs(Wrs::default())), Adam::default(), 0.0).unwrap();
     for step in 0..steps {
         let lr = 0.01 * (1.0 - step as f64 / steps as f64);
         let loss = task.loss(&model, &batch).unwrap();

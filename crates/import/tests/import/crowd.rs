@@ -1,6 +1,6 @@
 //! ShanghaiTech and UCF-QNRF.
 
-use data::{Columns, TaskKind, Validation};
+use data::{Columns, PointColumns, TaskKind, Validation};
 use import::Options;
 use serde_json::json;
 
@@ -43,7 +43,7 @@ fn shanghaitech_is_points_and_their_number() {
     assert_eq!(features["info"]["features"]["image"], json!({"_type": "Image"}));
     let manifest = project.read_manifest("crowd");
     assert_eq!(manifest.task(), TaskKind::CrowdCounting);
-    assert!(matches!(manifest.columns, Columns::CrowdCounting { count: Some(_), .. }));
+    assert!(matches!(manifest.columns, Columns::CrowdCounting(PointColumns { count: Some(_), .. })));
     assert!(matches!(manifest.splits.validation, Validation::Carved(_)));
 }
 

@@ -3,7 +3,7 @@
 use arrow_array::StructArray;
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Float64Type, Int64Type};
-use data::{BoxForm, Columns, Validation};
+use data::{BoxColumns, BoxForm, Columns, Validation};
 use import::Options;
 use serde_json::json;
 
@@ -98,7 +98,9 @@ fn voc_counts_from_1_and_includes_the_last_pixel() {
     let manifest = project.read_manifest("voc");
     assert_eq!(manifest.classes, ["cat", "dog"]);
     assert_eq!(manifest.splits.validation, Validation::Folder("validation".to_owned()));
-    let Columns::Detection { boxes, form, category, crowd, .. } = manifest.columns else { panic!("{manifest:?}") };
+    let Columns::Detection(BoxColumns { boxes, form, category, crowd, .. }) = manifest.columns else {
+        panic!("{manifest:?}")
+    };
     assert_eq!((boxes.as_str(), form, category.as_str()), ("objects.bbox", BoxForm::Xywh, "objects.category"));
     assert_eq!(crowd.as_deref(), Some("objects.iscrowd"));
     let objects = &project.features("voc", "train")["info"]["features"]["objects"];

@@ -1,6 +1,6 @@
 //! Masks, and classes of whole images.
 
-use data::{Channels, Columns, TaskKind};
+use data::{Channels, Columns, MaskColumns, TaskKind};
 use import::Options;
 use serde_json::json;
 
@@ -32,7 +32,7 @@ fn camvid_has_eleven_classes_and_the_rest() {
     assert_eq!(images(&rows, "annotation"), file("CamVid/trainannot/x_1.png"));
     let manifest = project.read_manifest("camvid");
     assert_eq!(manifest.classes.len(), 11);
-    assert!(matches!(manifest.columns, Columns::Segmentation { ref void, .. } if *void == [11]));
+    assert!(matches!(manifest.columns, Columns::Segmentation(MaskColumns { ref void, .. }) if *void == [11]));
     let features = project.features("camvid", "test");
     assert_eq!(
         features,

@@ -4,7 +4,7 @@
 
 use super::Method;
 use crate::list::Info;
-use crate::settings::{self, NoSettings};
+use crate::table::{self, NoSettings};
 
 /// What a list says of a method.
 pub type MethodInfo = Info<Method>;
@@ -18,7 +18,7 @@ pub const METHODS: &[MethodInfo] = &[
         source: "control",
         limits: "the effective rate falls as norms grow, so it depends on the length of training",
         choices: &[],
-        read: |table| settings::read::<NoSettings>("method", "none", table).map(|_| Method::None),
+        read: |table| table::read::<NoSettings>("method", "none", table).map(|_| Method::None),
     },
     Info {
         name: "weight-decay",
@@ -41,7 +41,7 @@ pub const METHODS: &[MethodInfo] = &[
             ("scope", &["\"scale-invariant\""]),
             ("form", &["\"coupled\"", "\"decoupled\"", "\"cautious\"", "\"corrected\"", "\"stable\""]),
         ],
-        read: |table| settings::read("method", "weight-decay", table).map(Method::WeightDecay),
+        read: |table| table::read("method", "weight-decay", table).map(Method::WeightDecay),
     },
     Info {
         name: "wrs",
@@ -63,7 +63,7 @@ pub const METHODS: &[MethodInfo] = &[
             ("state", &["\"rescale\"", "\"project\""]),
             ("rate", &["{ matched = { lr = 0.1, decay = 5e-4 } }"]),
         ],
-        read: |table| settings::read("method", "wrs", table).map(Method::Wrs),
+        read: |table| table::read("method", "wrs", table).map(Method::Wrs),
     },
     Info {
         name: "pbwn",
@@ -73,7 +73,7 @@ pub const METHODS: &[MethodInfo] = &[
         source: "arXiv 1710.02338",
         limits: "as `wrs`; for scale-invariant weights the Riemannian gradient changes nothing but rounding",
         choices: &[("interval", &["{ epochs = 1 }"])],
-        read: |table| settings::read("method", "pbwn", table).map(Method::Pbwn),
+        read: |table| table::read("method", "pbwn", table).map(Method::Pbwn),
     },
     Info {
         name: "gradient-centralization",
@@ -84,7 +84,7 @@ pub const METHODS: &[MethodInfo] = &[
         limits: "without `decay`, norms of scale-invariant weights grow; the last linear layer is centralized, too, \
                  unless `scope = \"scale-invariant\"`; filters of one value are left unchanged",
         choices: &[("scope", &["\"scale-invariant\""])],
-        read: |table| settings::read("method", "gradient-centralization", table).map(Method::GradientCentralization),
+        read: |table| table::read("method", "gradient-centralization", table).map(Method::GradientCentralization),
     },
     Info {
         name: "weight-standardization",
@@ -94,7 +94,7 @@ pub const METHODS: &[MethodInfo] = &[
         limits: "without `decay`, norms of the stored weights grow; needs layers that get the weight from `Params`; \
                  filters of one value are standardized to 0",
         choices: &[("form", &["\"coupled\"", "\"decoupled\"", "\"cautious\"", "\"corrected\"", "\"stable\""])],
-        read: |table| settings::read("method", "weight-standardization", table).map(Method::WeightStandardization),
+        read: |table| table::read("method", "weight-standardization", table).map(Method::WeightStandardization),
     },
     Info {
         name: "weight-normalization",
@@ -104,7 +104,7 @@ pub const METHODS: &[MethodInfo] = &[
         limits: "if batch norm follows, g has no effect, and without `decay` the norm of v only grows; needs layers that get \
                  the weight from `Params`",
         choices: &[],
-        read: |table| settings::read("method", "weight-normalization", table).map(Method::WeightNormalization),
+        read: |table| table::read("method", "weight-normalization", table).map(Method::WeightNormalization),
     },
     Info {
         name: "forced-weight-normalization",
@@ -117,7 +117,7 @@ pub const METHODS: &[MethodInfo] = &[
                  from `Params`",
         choices: &[],
         read: |table| {
-            settings::read::<NoSettings>("method", "forced-weight-normalization", table)
+            table::read::<NoSettings>("method", "forced-weight-normalization", table)
                 .map(|_| Method::ForcedWeightNormalization)
         },
     },
@@ -129,7 +129,7 @@ pub const METHODS: &[MethodInfo] = &[
         source: "arXiv 2507.04683; the default of k is ours",
         limits: "the norm settles above its initial value, and farther above it the larger η²‖g‖² is compared with k",
         choices: &[],
-        read: |table| settings::read("method", "soft-weight-rescaling", table).map(Method::SoftWeightRescaling),
+        read: |table| table::read("method", "soft-weight-rescaling", table).map(Method::SoftWeightRescaling),
     },
     Info {
         name: "weight-norm-control",
@@ -141,7 +141,7 @@ pub const METHODS: &[MethodInfo] = &[
         limits: "decoupled weight decay is the case r → 0; the norm settles above its target, and farther above it the \
                  larger the update is compared with k",
         choices: &[],
-        read: |table| settings::read("method", "weight-norm-control", table).map(Method::WeightNormControl),
+        read: |table| table::read("method", "weight-norm-control", table).map(Method::WeightNormControl),
     },
     Info {
         name: "hyperball",
@@ -152,7 +152,7 @@ pub const METHODS: &[MethodInfo] = &[
         limits: "steps do not shrink with the gradient, so only the schedule ends training; not with `sgdp`, `adamp`, \
                  `muon` or `nero`",
         choices: &[],
-        read: |table| settings::read::<NoSettings>("method", "hyperball", table).map(|_| Method::Hyperball),
+        read: |table| table::read::<NoSettings>("method", "hyperball", table).map(|_| Method::Hyperball),
     },
     Info {
         name: "rotational",
@@ -167,7 +167,7 @@ pub const METHODS: &[MethodInfo] = &[
         limits: "the angle is that of heavy-ball SGD or of AdamW: requires `sgd` (no dampening, no Nesterov), `adam` or \
                  `adamw`; `zero_mean` also centers each filter at the start, which changes the network",
         choices: &[],
-        read: |table| settings::read("method", "rotational", table).map(Method::Rotational),
+        read: |table| table::read("method", "rotational", table).map(Method::Rotational),
     },
     // `cargo xtask new method` adds entries above this line.
 ];

@@ -5,11 +5,12 @@
 //! extra code. The model in the tests calls it, too, for every method that is listed.
 
 use super::{Method, MethodInfo};
-use crate::settings::Table;
+use crate::table::Table;
+use settings::Mistake;
 use std::fmt::Debug;
 
-/// A method that scales each filter after each step. For batch-normalised networks that is all there is to say of a
-/// norm, so it is where a method of one's own begins; what else a step can do is in `treatment.rs`.
+/// A method that scales each filter after each step. For batch-normalized networks that is all there is to say of a
+/// norm, so it is where a method of one's own begins; what else a step can do is in `plan.rs`.
 ///
 /// Filters (rows of dimension 0) of scale-invariant weights are scaled, whatever the base optimizer and device; running
 /// statistics and bias behind them follow, so evaluation does not change. The base optimizer does not decay them, and its
@@ -50,7 +51,7 @@ use std::fmt::Debug;
 /// }
 ///
 /// fn optimizer(params: &Params) -> Result<Optimizer, Error> {
-///     Optimizer::new(params, Sgd::default(), Method::norm_rule(Ceiling), 5e-4)
+///     Optimizer::new(&params.with_method(Method::norm_rule(Ceiling)), Sgd::default(), 5e-4)
 /// }
 /// ```
 pub trait NormRule: Debug + Send + Sync {
@@ -65,7 +66,7 @@ pub trait NormRule: Debug + Send + Sync {
     /// # Errors
     ///
     /// The key at fault, what was expected and what was found.
-    fn check(&self) -> Result<(), String> {
+    fn check(&self) -> Result<(), Mistake> {
         Ok(())
     }
 

@@ -87,7 +87,7 @@ pub(crate) const LAYERS: &[Layer] = &[
 /// The layers `layers` as `method` has them, with weights `<layer>.weight`, and `<layer>.bias`,
 /// `<layer>.running_mean` and `<layer>.running_var` where there are any.
 pub(crate) fn network(layers: &[Layer], method: &Method) -> Params {
-    let params = Params::new(7, &Device::Cpu).with_method(method);
+    let params = Params::new(7, &Device::Cpu).with_method(*method);
     let init = Init::Randn { mean: 0.1, stdev: 0.5 };
     for (name, dims, behind) in layers {
         let layer = params.pp(name);
@@ -116,7 +116,7 @@ pub(crate) enum Path {
 pub(crate) const PATHS: [Path; 2] = [Path::Fused, Path::TensorOperations];
 
 pub(crate) fn optimizer(params: &Params, base: Base, method: Method, rest_decay: f64, path: Path) -> Optimizer {
-    let optimizer = Optimizer::new(params, base, method, rest_decay).unwrap();
+    let optimizer = Optimizer::new(&params.with_method(method), base, rest_decay).unwrap();
     match path {
         Path::Fused => optimizer,
         Path::TensorOperations => optimizer.with_tensor_operations(),

@@ -32,7 +32,7 @@ impl Simulation {
         let init = Init::Randn { mean: 0.0, stdev: norm / (LEN as f64).sqrt() };
         params.get("weight", (FILTERS, LEN), init).unwrap();
         followed_by_norm(&params, "weight", FILTERS);
-        let optimizer = Optimizer::new(&params, base, method, 0.0).unwrap();
+        let optimizer = Optimizer::new(&params.with_method(method), base, 0.0).unwrap();
         Self { params, optimizer, rng: random::stream(3, "gradients", &[]), lr: base.rule.lr() }
     }
 

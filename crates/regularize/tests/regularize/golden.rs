@@ -144,7 +144,7 @@ fn golden_steps_of_relatives() {
 fn reparametrized(method: Method, case: &str, names: &[(&str, &str)]) {
     let vectors = open("reparametrizations.safetensors");
     let named = |name: &str| tensor(&vectors, &format!("{case}/{name}"));
-    let params = Params::new(0, &Device::Cpu).with_method(&method);
+    let params = Params::new(0, &Device::Cpu).with_method(method);
     let dims = named("v").dims().to_vec();
     let (running_mean, running_var) = statistics(&params, dims[0]);
     let normalization = Normalization { running_mean, running_var, bias: None };

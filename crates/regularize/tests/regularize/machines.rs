@@ -19,7 +19,7 @@ const ODD: &[Layer] = &[
 /// The bits of all parameters and all state after `steps` steps, and of what the network sees, its gradients included.
 fn bits(base: Base, method: Method, layers: &[Layer], steps: usize) -> Vec<(String, Vec<u64>)> {
     let params = network(layers, &method);
-    let mut optimizer = Optimizer::new(&params, base, method, 0.03).unwrap();
+    let mut optimizer = Optimizer::new(&params, base, 0.03).unwrap();
     for step in 0..steps {
         if step == 2 {
             optimizer.begin_epoch().unwrap();

@@ -84,7 +84,7 @@ impl Model {
         let p = &mut self.parameters[at];
         if let Rule::Nero(_) = self.base.rule {
             if p.matrix {
-                p.centre();
+                p.center();
                 p.norms = vec![1.0; p.w.len() / p.filter];
                 self.rescale(at);
             }
@@ -111,7 +111,7 @@ impl Model {
         };
         p.norms = p.w.chunks(block).map(norm_of).collect();
         if let Method::Rotational(Rotational { zero_mean: true, .. }) = self.method {
-            p.centre();
+            p.center();
         }
         self.rescale(at);
     }

@@ -14,7 +14,7 @@ fn rest_decay_reaches_what_is_not_scale_invariant_and_nothing_else() {
         params.get("unused", (2, 4), Init::Const(1.0)).unwrap();
         followed_by_norm(&params, "conv.weight", 2);
         let rule = Sgd { momentum: 0.0, ..Sgd::default() };
-        let mut optimizer = Optimizer::new(&params, rule, method, 0.5).unwrap();
+        let mut optimizer = Optimizer::new(&params.with_method(method), rule, 0.5).unwrap();
         let zero = |name: &str| (name != "unused").then(|| Tensor::zeros((2, 4), DType::F32, &Device::Cpu).unwrap());
         optimizer.step(&gradients(&params, zero), 0.1).unwrap();
         params.trainable().iter().map(|p| values(&p.var)[0]).collect::<Vec<_>>()
@@ -32,7 +32,7 @@ fn rest_decay_has_one_form_in_a_family() {
     let trained = |base: Base| {
         let params = Params::new(0, &Device::Cpu);
         params.get("gain", 3, Init::Const(1.0)).unwrap();
-        let mut optimizer = Optimizer::new(&params, base, Method::None, 0.1).unwrap();
+        let mut optimizer = Optimizer::new(&params, base, 0.1).unwrap();
         for step in 0..3 {
             optimizer.step(&random_gradients(&params, step), base.rule.lr()).unwrap();
         }
@@ -90,7 +90,7 @@ fn clipping_is_torchs() {
     params.get("a", 2, Init::Const(0.0)).unwrap();
     let rule = Sgd { momentum: 0.0, ..Sgd::default() };
     let base = Base { clip_norm: Some(1.0), ..rule.into() };
-    let mut optimizer = Optimizer::new(&params, base, Method::None, 0.0).unwrap();
+    let mut optimizer = Optimizer::new(&params, base, 0.0).unwrap();
     let step = |optimizer: &mut Optimizer, g: [f32; 2]| {
         optimizer.step(&gradients(&params, |_| Some(Tensor::new(&g, &Device::Cpu).unwrap())), 1.0).unwrap();
         values(&params.trainable()[0].var)
@@ -108,7 +108,7 @@ fn clipping_by_a_norm_that_is_no_number_hides_nothing() {
     params.get("a", 2, Init::Const(0.0)).unwrap();
     params.get("b", 2, Init::Const(0.0)).unwrap();
     let base = Base { clip_norm: Some(1.0), ..Sgd::default().into() };
-    let mut optimizer = Optimizer::new(&params, base, Method::None, 0.0).unwrap();
+    let mut optimizer = Optimizer::new(&params, base, 0.0).unwrap();
     let mut store = gradients(&params, |_| Some(random("g", &[2])));
     store.insert(&params.trainable()[0].var.clone(), Tensor::new(&[f32::NAN, 0.0], &Device::Cpu).unwrap());
     optimizer.step(&store, 0.1).unwrap();
@@ -118,7 +118,7 @@ fn clipping_by_a_norm_that_is_no_number_hides_nothing() {
 #[test]
 fn impossible_settings_are_refused() {
     let params = Params::new(0, &Device::Cpu);
-    let refused = |base: Base| Optimizer::new(&params, base, Method::None, 0.0).err().unwrap().to_string();
+    let refused = |base: Base| Optimizer::new(&params, base, 0.0).err().unwrap().to_string();
     assert!(refused(Sgd { lr: f64::NAN, ..Sgd::default() }.into()).contains("`lr`"));
     assert!(refused(Sgd { momentum: 1.0, ..Sgd::default() }.into()).contains("`momentum`"));
     assert!(refused(Sgd { momentum: 0.0, nesterov: true, ..Sgd::default() }.into()).contains("`nesterov`"));
@@ -126,8 +126,10 @@ fn impossible_settings_are_refused() {
     assert!(refused(Base { clip_norm: Some(0.0), ..Sgd::default().into() }).contains("`clip_norm`"));
     assert!(refused(Base { sam_rho: Some(-1.0), ..Sgd::default().into() }).contains("`sam_rho`"));
     let wrs = Method::Wrs(Wrs { target: Target::Constant(0.0), ..Wrs::default() });
-    assert!(Optimizer::new(&params, Sgd::default(), wrs, 0.0).err().unwrap().to_string().contains("`target`"));
-    let message = |decay| Optimizer::new(&params, Sgd::default(), Method::None, decay).err().unwrap().to_string();
+    assert!(
+        Optimizer::new(&params.with_method(wrs), Sgd::default(), 0.0).err().unwrap().to_string().contains("`target`")
+    );
+    let message = |decay| Optimizer::new(&params, Sgd::default(), decay).err().unwrap().to_string();
     assert!(message(f64::NAN).contains("rest_decay"));
 }
 
@@ -142,7 +144,7 @@ fn statistics_and_bias_follow_the_weight() {
     let normalization = Normalization { running_mean: running_mean.clone(), running_var: running_var.clone(), bias };
     params.set_role("w", Role::ScaleInvariant(vec![normalization])).unwrap();
     // Filters of norm 4 come to norm 1.
-    Optimizer::new(&params, Sgd::default(), Method::Wrs(Wrs::default()), 0.0).unwrap();
+    Optimizer::new(&params.with_method(Method::Wrs(Wrs::default())), Sgd::default(), 0.0).unwrap();
     assert_eq!(values(&params.trainable()[0].var), [0.5; 8]);
     assert_eq!(values(&params.trainable()[1].var), [0.75; 2]);
     assert_eq!(values(&running_mean), [0.125; 2]);
@@ -159,7 +161,7 @@ fn statistics_of_every_normalization_follow_a_shared_weight() {
         bias: None,
     });
     params.set_role("w", Role::ScaleInvariant(normalizations.to_vec())).unwrap();
-    Optimizer::new(&params, Sgd::default(), Method::Wrs(Wrs::default()), 0.0).unwrap();
+    Optimizer::new(&params.with_method(Method::Wrs(Wrs::default())), Sgd::default(), 0.0).unwrap();
     for normalization in &normalizations {
         assert_eq!(values(&normalization.running_mean), [0.125; 2]);
         assert_eq!(values(&normalization.running_var), [0.125; 2]);
@@ -173,7 +175,7 @@ fn weights_before_frozen_normalizations_are_not_rescaled() {
     followed_by_norm(&params, "w", 2);
     params.freeze_normalizations();
     assert!(params.trainable().iter().all(|p| matches!(p.role, Role::Other)));
-    Optimizer::new(&params, Sgd::default(), Method::Wrs(Wrs::default()), 0.0).unwrap();
+    Optimizer::new(&params.with_method(Method::Wrs(Wrs::default())), Sgd::default(), 0.0).unwrap();
     assert_eq!(values(&params.trainable()[0].var), [2.0; 8]);
 }
 
@@ -183,7 +185,7 @@ fn momentum_projects() {
     params.get("w", (1, 2), Init::Const(1.0)).unwrap();
     followed_by_norm(&params, "w", 1);
     let method = Method::Wrs(Wrs { state: MomentumState::Project, ..Wrs::default() });
-    let mut optimizer = Optimizer::new(&params, Sgd::default(), method, 0.0).unwrap();
+    let mut optimizer = Optimizer::new(&params.with_method(method), Sgd::default(), 0.0).unwrap();
     for _ in 0..3 {
         let g = |_: &str| Some(Tensor::new(&[[0.4f32, 0.1]], &Device::Cpu).unwrap());
         optimizer.step(&gradients(&params, g), 0.1).unwrap();
@@ -198,7 +200,7 @@ fn epochs_are_an_interval() {
     params.get("w", (2, 4), Init::Const(2.0)).unwrap();
     followed_by_norm(&params, "w", 2);
     let method = Method::Wrs(Wrs { interval: Interval::Epochs(2), ..Wrs::default() });
-    let mut optimizer = Optimizer::new(&params, Sgd::default(), method, 0.0).unwrap();
+    let mut optimizer = Optimizer::new(&params.with_method(method), Sgd::default(), 0.0).unwrap();
     let norm = || filter_norms(&params.trainable()[0].var)[0];
     assert!((norm() - 1.0).abs() < 1e-6);
     let mut step = || optimizer.step(&gradients(&params, |_| Some(random("g", &[2, 4]))), 0.5).unwrap();
@@ -218,7 +220,7 @@ fn diagnostics_measure_norms_rates_and_angles() {
     params.trainable()[0].var.set(&Tensor::new(&[[3f32, 0.0], [0.0, 1.0]], &Device::Cpu).unwrap()).unwrap();
     followed_by_norm(&params, "w", 2);
     let rule = Sgd { momentum: 0.0, ..Sgd::default() };
-    let mut optimizer = Optimizer::new(&params, rule, Method::None, 0.0).unwrap();
+    let mut optimizer = Optimizer::new(&params, rule, 0.0).unwrap();
     let g = gradients(&params, |_| Some(Tensor::new(&[[0f32, 30.0], [-10.0, 0.0]], &Device::Cpu).unwrap()));
     let before = Before::new(&params, &g).unwrap();
     optimizer.step(&g, 0.1).unwrap();
@@ -246,7 +248,8 @@ fn a_bias_follows_wherever_it_stands() {
         let normalization = Normalization { running_mean, running_var, bias: Some(var("bias")) };
         params.set_role("w", Role::ScaleInvariant(vec![normalization])).unwrap();
         let method = Method::Wrs(Wrs { target: Target::Constant(2.0), ..Wrs::default() });
-        let mut optimizer = Optimizer::new(&params, Adam { lr: 0.3, ..Adam::default() }, method, 0.0).unwrap();
+        let mut optimizer =
+            Optimizer::new(&params.with_method(method), Adam { lr: 0.3, ..Adam::default() }, 0.0).unwrap();
         for step in 0..3 {
             let of = |name: &str| Some(random(&format!("{step} {name}"), if name == "w" { &[2, 4] } else { &[2] }));
             optimizer.step(&gradients(&params, of), 0.3).unwrap();
@@ -259,21 +262,22 @@ fn a_bias_follows_wherever_it_stands() {
 #[test]
 fn a_network_that_sees_other_weights_than_the_method_needs_is_refused() {
     let standardization = Method::WeightStandardization(WeightStandardization::default());
-    let params = Params::new(0, &Device::Cpu).with_method(&standardization);
+    let params = Params::new(0, &Device::Cpu).with_method(standardization);
     params.get("plain", (2, 4), Init::Const(1.0)).unwrap();
     followed_by_norm(&params, "plain", 2);
-    let message = Optimizer::new(&params, Sgd::default(), standardization, 0.0).err().unwrap().to_string();
+    let message = Optimizer::new(&params.with_method(standardization), Sgd::default(), 0.0).err().unwrap().to_string();
     assert!(message.contains("`plain`") && message.contains("`weight-standardization`"), "{message}");
     let params = network(LAYERS, &standardization);
-    assert!(Optimizer::new(&params, Sgd::default(), standardization, 0.0).is_ok());
-    assert!(Optimizer::new(&params, Sgd::default(), Method::None, 0.0).is_err());
+    assert!(Optimizer::new(&params.with_method(standardization), Sgd::default(), 0.0).is_ok());
+    assert!(Optimizer::new(&params.with_method(Method::None), Sgd::default(), 0.0).is_err());
 }
 
 #[test]
 fn state_of_another_rule_or_method_is_refused() {
     let params = network(LAYERS, &Method::None);
-    let make =
-        |base: Base, target| Optimizer::new(&params, base, Method::Wrs(Wrs { target, ..Wrs::default() }), 0.0).unwrap();
+    let make = |base: Base, target| {
+        Optimizer::new(&params.with_method(Method::Wrs(Wrs { target, ..Wrs::default() })), base, 0.0).unwrap()
+    };
     let state = make(Adam::default().into(), Target::Unit).state().unwrap();
     let faster = Adam { lr: 0.1, ..Adam::default() };
     make(faster.into(), Target::Unit).load_state(&state).unwrap();
@@ -291,7 +295,7 @@ fn a_gradient_that_does_not_fit_changes_nothing() {
     let mut store = gradients(&params, |_| Some(random("g", &[2])));
     let b = params.trainable()[1].var.clone();
     store.insert(&b, random("g", &[2]).to_dtype(DType::F16).unwrap());
-    let mut optimizer = Optimizer::new(&params, Sgd::default(), Method::None, 0.0).unwrap();
+    let mut optimizer = Optimizer::new(&params, Sgd::default(), 0.0).unwrap();
     let message = optimizer.step(&store, 0.1).unwrap_err().to_string();
     assert!(message.contains("`b`") && message.contains("F16"), "{message}");
     assert_eq!(values(&params.trainable()[0].var), [1.0; 2]);

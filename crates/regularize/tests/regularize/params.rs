@@ -74,7 +74,7 @@ fn a_candle_layer_trains_through_the_var_builder() {
     assert_eq!(params.trainable().iter().map(|p| p.name.as_str()).collect::<Vec<_>>(), ["fc.weight", "fc.bias"]);
     let x = random("x", &[4, 3]);
     let before = values(&layer.forward(&x).unwrap());
-    let mut optimizer = Optimizer::new(&params, Sgd::default(), Method::None, 0.0).unwrap();
+    let mut optimizer = Optimizer::new(&params, Sgd::default(), 0.0).unwrap();
     let loss = layer.forward(&x).unwrap().sqr().unwrap().mean_all().unwrap();
     optimizer.step(&loss.backward().unwrap(), 0.1).unwrap();
     assert_ne!(before, values(&layer.forward(&x).unwrap()));

@@ -30,7 +30,7 @@ fn scale_free_loss(weight: &Tensor, x: &Tensor) -> Tensor {
 
 /// The `weight` of a layer with a batch norm behind it, alone in a network.
 fn lone_weight(dims: &[usize], method: &Method) -> (Params, Weight) {
-    let params = Params::new(5, &Device::Cpu).with_method(method);
+    let params = Params::new(5, &Device::Cpu).with_method(*method);
     let (running_mean, running_var) = statistics(&params, dims[0]);
     let normalization = Normalization { running_mean, running_var, bias: None };
     let init = Init::Randn { mean: 0.0, stdev: 0.4 };
@@ -339,7 +339,7 @@ fn saved_state_goes_on_bit_for_bit() {
 #[test]
 fn a_state_that_does_not_fit_is_refused_and_changes_nothing() {
     let (params, _) = lone_weight(&[3, 5], &Method::None);
-    let mut optimizer = Optimizer::new(&params, Adam::default(), Method::None, 0.0).unwrap();
+    let mut optimizer = Optimizer::new(&params, Adam::default(), 0.0).unwrap();
     optimizer.step(&random_gradients(&params, 0), 0.1).unwrap();
     let (state, before) = (optimizer.state().unwrap(), bits(&params, &optimizer));
     for name in ["exp_avg/weight", "exp_avg_sq/weight"] {
@@ -456,7 +456,7 @@ fn sharpness_aware_minimization_goes_and_comes_back() {
     // As candle-nn's batch norm makes it: no buffer, and without a gradient.
     params.get("running_mean of candle", 3, Init::Const(0.5)).unwrap();
     let base = Base { sam_rho: Some(0.05), ..Sgd::default().into() };
-    let optimizer = Optimizer::new(&params, base, Method::None, 0.0).unwrap();
+    let optimizer = Optimizer::new(&params, base, 0.0).unwrap();
     let all = || params.all().into_iter().map(|p| (p.name, doubles(&p.var))).collect::<Vec<_>>();
     let before = all();
     let of = |p: &Parameter| doubles(store.get(&p.var).unwrap());
@@ -478,7 +478,7 @@ fn sharpness_aware_minimization_goes_and_comes_back() {
     perturbed.restore().unwrap();
     assert_eq!(before, all());
 
-    let plain = Optimizer::new(&params, Sgd::default(), Method::None, 0.0).unwrap();
+    let plain = Optimizer::new(&params, Sgd::default(), 0.0).unwrap();
     assert!(plain.perturb(&store).unwrap().is_none());
     assert_eq!(before, all());
 }

@@ -155,7 +155,7 @@ fn what_makes_no_sense_is_refused_by_both_names() {
         for method in methods().into_iter().chain(rescalings()) {
             assert_eq!(method.check_with(&base).is_ok(), makes_sense(&base, &method), "{base:?} {method:?}");
             if !makes_sense(&base, &method) {
-                let message = Optimizer::new(&params, base, method, 0.0).err().unwrap().to_string();
+                let message = Optimizer::new(&params.with_method(method), base, 0.0).err().unwrap().to_string();
                 let names = [base.rule.name(), method.name()].map(|name| format!("`{name}`"));
                 assert!(names.iter().all(|name| message.contains(name)), "{base:?} {method:?}: {message}");
                 refused += 1;

@@ -4,13 +4,13 @@ use super::{conv_bn, resize_like};
 use crate::config::DeepLabConfig;
 use candle_core::{Result, bail};
 use ops::{Conv2d, FeatureMap, Statistics};
-use regularize::{Error, Params};
-use vision::{Backbone, Conv, ConvBn, ResNet, ResNetConfig};
+use regularize::{Error, Mistake, Params};
+use vision::{Backbone, Conv, ConvBn};
 
 /// See [`DeepLabConfig`]. Parameters are named as in torchvision's `DeepLabV3` as far as that has them: `backbone`,
 /// `aspp.convs.<branch>`, `aspp.project`; then `decoder.low_level`, `decoder.convs.<index>` and `classifier`.
 pub(super) struct DeepLab {
-    backbone: ResNet,
+    backbone: Box<dyn Backbone>,
     branches: Vec<ConvBn>,
     pooling: ConvBn,
     project: ConvBn,
@@ -26,13 +26,11 @@ impl DeepLab {
         classes: usize,
         config: &DeepLabConfig,
     ) -> std::result::Result<Self, Error> {
-        let DeepLabConfig { depth, width, output_stride, channels: inner, low_level, rates } = config;
-        let resnet =
-            ResNetConfig { width: *width, output_stride: Some(*output_stride), ..ResNetConfig::imagenet(*depth)? };
-        let backbone = ResNet::new(&params.pp("backbone"), channels, &resnet)?;
+        let DeepLabConfig { output_stride, channels: inner, low_level, rates, .. } = config;
+        let backbone = config.backbone().build(&params.pp("backbone"), channels)?;
         let [first, .., last] = *backbone.channels() else {
-            let message = format!("expected a backbone of at least two stages, found {:?}", backbone.channels());
-            return Err(Error::Settings { kind: "deeplab".into(), message });
+            let found = format!("{:?}", backbone.channels());
+            return Err(Error::settings("deeplab", Mistake::of_all("a backbone of at least two stages", found)));
         };
         let rates = rates.clone().unwrap_or_else(|| [6, 12, 18].map(|rate| (rate * 16 / output_stride).max(1)).into());
         let (aspp, decoder) = (params.pp("aspp"), params.pp("decoder"));

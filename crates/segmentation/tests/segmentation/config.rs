@@ -12,7 +12,7 @@ fn check(change: impl FnOnce(&mut Value)) -> Result<(), String> {
         "augmentation": {"flip": true}
     });
     change(&mut config);
-    serde_json::from_value::<Config>(config).map_err(|error| error.to_string())?.check()
+    settings::read::<Config>(config).and_then(|config| config.check()).map_err(|mistake| mistake.to_string())
 }
 
 #[test]
@@ -50,9 +50,9 @@ fn mistakes_are_named_with_their_key() {
         ("/loss", json!({"dice": -1}), "`loss.dice`: expected a number of at least 0, found -1"),
         ("/loss", json!({"ohem": {"least": 1.5}}), "`loss.ohem.least`: expected 0 to 1, found 1.5"),
         ("/loss", json!({"median_frequency": 2}), "`loss.median_frequency`: expected 0 to 1, found 2"),
-        ("/loss", json!({"focal": 1}), "unknown field `focal`"),
+        ("/loss", json!({"focal": 1}), "`loss.focal`: expected the key `median_frequency`, "),
         ("/augmentation", json!({"size": [9, 9]}), "`augmentation.size`: expected none, since it is `size` = [64, 96]"),
-        ("/augmentation", json!({"aspect": [2, 1]}), "`augmentation`: `aspect`: expected two numbers above 0"),
+        ("/augmentation", json!({"aspect": [2, 1]}), "`augmentation.aspect`: expected two numbers above 0"),
     ] {
         let message = check(|config| *config.pointer_mut(key).unwrap() = value).unwrap_err();
         assert!(message.contains(expected), "{message}");

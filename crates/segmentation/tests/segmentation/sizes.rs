@@ -107,7 +107,7 @@ fn images_of_any_size_are_predicted_at_their_own_resolution() {
     let training = batch(&task, Split::Train, &[0, 1, 2, 3, 4, 5]);
     assert!(task.loss(&model, &training).unwrap().to_scalar::<f32>().unwrap().is_finite());
     // Black beyond the image is void.
-    let truth = task.truth(&batch(&task, Split::Train, &[0])).unwrap();
+    let truth = task.perfect_prediction(&batch(&task, Split::Train, &[0])).unwrap();
     assert!(truth[0].classes.contains(&VOID));
 }
 
@@ -160,10 +160,10 @@ fn void_masks_and_absent_classes_change_nothing_else() {
         assert_eq!(with(&[0, 1, 2]), with(&[0, 2]));
         let truth = batch(&task, Split::Test, &[0, 1, 2]);
         let labelled: usize =
-            task.truth(&truth).unwrap().iter().flat_map(|mask| &mask.classes).filter(|c| **c != VOID).count();
+            task.perfect_prediction(&truth).unwrap().iter().flat_map(|mask| &mask.classes).filter(|c| **c != VOID).count();
         assert_eq!(labelled, 40 * 40 + 32 * 48);
         let mut meter = Default::default();
-        task.observe(&task.truth(&truth).unwrap(), &truth, &mut meter).unwrap();
+        task.observe(&task.perfect_prediction(&truth).unwrap(), &truth, &mut meter).unwrap();
         let scores = task.scores(meter);
         assert_eq!((scores["mean_iou"], scores.get("iou/never")), (1.0, None));
         assert!(

@@ -16,7 +16,7 @@ pub struct Edge {
     pub value: f64,
     /// Whether it is the largest that was tried, and not the smallest.
     pub is_largest: bool,
-    /// The next value in that direction: as far beyond, as a ratio, as its neighbour is on the other side.
+    /// The next value in that direction: as far beyond, as a ratio, as its neighbor is on the other side.
     pub next: f64,
 }
 
@@ -39,8 +39,8 @@ impl Row<'_> {
             if chosen.0 == 0.0 || !(is_largest || tried.first() == Some(&chosen)) {
                 return None;
             }
-            let neighbour = if is_largest { tried.iter().rev().nth(1)? } else { tried.iter().nth(1)? };
-            let ratio = chosen.0 / neighbour.0;
+            let neighbor = if is_largest { tried.iter().rev().nth(1)? } else { tried.iter().nth(1)? };
+            let ratio = chosen.0 / neighbor.0;
             let next =
                 if ratio.is_finite() && ratio > 0.0 { rounded(chosen.0 * ratio) } else { rounded(2.0 * chosen.0) };
             Some(Edge { row: self.label.clone(), key: key.to_owned(), value: chosen.0, is_largest, next })

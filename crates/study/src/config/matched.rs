@@ -4,6 +4,7 @@ use super::{Config, ConfigError};
 use crate::tuning::Search;
 use record::Spec;
 use serde_json::Value;
+use settings::Mistake;
 
 /// The learning rate of a `[[method]]` that is matched to weight decay.
 const MATCHED: &str = "matched";
@@ -19,9 +20,10 @@ impl Config {
         let word = |key: &str, default: &str| spec.method.get(key).is_none_or(|value| value == default);
         let is_unit = word("target", "unit") && word("granularity", "filter");
         if spec.method.get("name").is_none_or(|name| name != "wrs") || !is_unit || !search.is_empty() {
-            let message = "a matched learning rate is that of `wrs` with filters of norm 1, and nothing is searched for it: remove \
-                           `search`, `target` and `granularity`, or give a number as `lr`";
-            return Err(self.error(&["method", &index.to_string()], message));
+            let expected = "`wrs` with filters of norm 1, for which nothing is searched, where `lr` is matched";
+            let mistake = Mistake::of_all(expected, "another method, or a `search`, `target` or `granularity`");
+            let mistake = mistake.with_hint("remove what is too much, or give a number as `lr`");
+            return Err(self.error(&["method", &index.to_string()], mistake));
         }
         spec.optimizer.insert("lr".into(), STAND_IN.into());
         Ok(true)

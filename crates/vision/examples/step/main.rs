@@ -63,7 +63,8 @@ fn main() -> Result<()> {
         let params = Params::new(0, &Device::Cpu);
         let network = model.network(&params)?;
         let decay = Method::WeightDecay(WeightDecay { decay: 5e-4, ..WeightDecay::default() });
-        let mut optimizer = Optimizer::new(&params, Sgd { lr: LR, momentum: 0.9, ..Sgd::default() }, decay, 0.0)?;
+        let mut optimizer =
+            Optimizer::new(&params.with_method(decay), Sgd { lr: LR, momentum: 0.9, ..Sgd::default() }, 0.0)?;
 
         let batch = timing.batch as usize;
         let mut rng = random::stream(0, "images", &[]);

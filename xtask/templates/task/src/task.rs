@@ -3,16 +3,17 @@
 use crate::meter::Meter;
 use anyhow::Result;
 use candle_core::{Device, Tensor};
-use canvas::{Canvas, Colour};
-use data::augment::{Augmentation, Normalise};
+use canvas::{Canvas, Color};
+use data::augment::{Augmentation, Normalize};
 use data::{Object, Root, Split};
 use ops::Statistics;
 use random::Rng;
 use record::Scores;
 use regularize::Params;
 use serde::{Deserialize, Serialize};
+use settings::Mistake;
 use train::{Headline, Task};
-use vision::{Classifier, ResNet, ResNetConfig};
+use vision::{BackboneConfig, Classifier};
 
 /// The `[task]` table of a configuration.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -28,17 +29,23 @@ pub struct Config {
     pub examples: Option<usize>,
 }
 
+impl Config {
+    fn backbone(&self) -> BackboneConfig {
+        BackboneConfig::SmallResNet { depth: self.depth, width: self.width }
+    }
+}
+
 /// See the crate's documentation.
 pub struct ExampleTask {
     config: Config,
     set: data::Detection,
     /// Height, width and channels of every image.
     size: (usize, usize, usize),
-    normalise: Normalise,
+    normalize: Normalize,
     augmentation: Augmentation,
 }
 
-/// A normalised image `[h, w, c]`, and for each class 1 where it occurs, else 0.
+/// A normalized image `[h, w, c]`, and for each class 1 where it occurs, else 0.
 pub struct Example {
     pixels: Vec<f32>,
     occurs: Vec<f32>,
@@ -67,15 +74,15 @@ impl Task for ExampleTask {
     const PICTURES: Option<&'static str> =
         Some("Below each image the classes that were found, in blue where they occur, and in orange what is wrong.");
 
-    fn check(config: &Config) -> std::result::Result<(), String> {
-        ResNetConfig::cifar(config.depth, config.width).map(drop).map_err(|error| error.to_string())
+    fn check(config: &Config) -> std::result::Result<(), Mistake> {
+        config.backbone().check()
     }
 
     fn open(config: Config, root: &Root, dataset: &str) -> Result<Self> {
         let set = data::Detection::open(root, dataset, data::Options { examples: config.examples, resize: None })?;
-        let (size, normalise) = (set.uniform_size()?, Normalise::new(set.mean(), set.std()));
+        let (size, normalize) = (set.uniform_size()?, Normalize::new(set.mean(), set.std()));
         let augmentation = Augmentation { flip: config.flip, ..Augmentation::default() };
-        Ok(Self { config, set, size, normalise, augmentation })
+        Ok(Self { config, set, size, normalize, augmentation })
     }
 
     fn set(&self) -> &data::Set<Vec<Object>> {
@@ -83,7 +90,7 @@ impl Task for ExampleTask {
     }
 
     fn model_line(&self) -> String {
-        format!("ResNet-{} of width {}", self.config.depth, self.config.width)
+        self.config.backbone().to_string()
     }
 
     fn augmentation_line(&self) -> String {
@@ -95,9 +102,9 @@ impl Task for ExampleTask {
         let image = example.image.pixels.as_slice();
         let mut pixels = vec![0.0; image.len()];
         if split == Split::Train {
-            self.augmentation.draw([self.size.0, self.size.1], rng).apply(image, &self.normalise, &mut pixels);
+            self.augmentation.draw([self.size.0, self.size.1], rng).apply(image, &self.normalize, &mut pixels);
         } else {
-            self.normalise.apply(image, &mut pixels);
+            self.normalize.apply(image, &mut pixels);
         }
         let mut occurs = vec![0.0; self.set.classes().len()];
         example.label.iter().for_each(|object| occurs[object.class as usize] = 1.0);
@@ -113,7 +120,7 @@ impl Task for ExampleTask {
     }
 
     fn model(&self, params: &Params) -> Result<Classifier> {
-        let backbone = ResNet::new(params, self.size.2, &ResNetConfig::cifar(self.config.depth, self.config.width)?)?;
+        let backbone = self.config.backbone().build(params, self.size.2)?;
         Ok(Classifier::new(backbone, &params.pp("fc"), self.set.classes().len())?)
     }
 
@@ -126,7 +133,7 @@ impl Task for ExampleTask {
         Ok(model.forward(&batch.images, Statistics::Running)?)
     }
 
-    fn truth(&self, batch: &Batch) -> Result<Tensor> {
+    fn perfect_prediction(&self, batch: &Batch) -> Result<Tensor> {
         Ok((&batch.occurs - 0.5)?)
     }
 
@@ -151,9 +158,9 @@ impl Task for ExampleTask {
         let mut picture = Canvas::of(augmented.as_ref().unwrap_or(&example.image));
         for ((class, name), logit) in self.set.classes().iter().enumerate().zip(logits) {
             match (logit > 0.0, example.label.iter().any(|object| object.class as usize == class)) {
-                (true, true) => picture.caption(name, Colour::BLUE),
-                (true, false) => picture.caption(&format!("{name}: not there"), Colour::ORANGE),
-                (false, true) => picture.caption(&format!("{name}: missed"), Colour::ORANGE),
+                (true, true) => picture.caption(name, Color::BLUE),
+                (true, false) => picture.caption(&format!("{name}: not there"), Color::ORANGE),
+                (false, true) => picture.caption(&format!("{name}: missed"), Color::ORANGE),
                 (false, false) => {}
             }
         }

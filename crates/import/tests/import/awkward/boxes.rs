@@ -204,7 +204,7 @@ fn an_imported_set_of_boxes_is_read_back() {
     project.import("coco", &coco(), &Options::default()).unwrap();
     project.carve_half("coco");
     let set = Detection::open(&project.root(), "coco", data::Options::default()).unwrap();
-    assert!(matches!(set.manifest().stored().unwrap().columns, Columns::Detection { .. }));
+    assert!(matches!(set.manifest().stored().unwrap().columns, Columns::Detection(_)));
     assert_eq!(set.len(Split::Test), 1);
     assert_eq!(integers(&project.rows("coco", "train"), "width"), [40; 3]);
 }

@@ -89,7 +89,7 @@ impl Parameter {
     }
 
     /// Subtracts from every filter its mean; one value alone has nothing else, and stays.
-    pub(super) fn centre(&mut self) {
+    pub(super) fn center(&mut self) {
         for f in self.w.chunks_mut(self.filter).filter(|f| f.len() > 1) {
             let mean = mean(f);
             f.iter_mut().for_each(|v| *v -= mean);
@@ -186,7 +186,7 @@ impl Parameter {
             }
         }
         if self.matrix {
-            self.centre();
+            self.center();
         }
     }
 }

@@ -12,17 +12,17 @@ use crate::method::{
     SoftWeightRescaling, Target, WeightDecay, WeightNormControl, WeightNormalization, WeightStandardization, Wrs,
 };
 use crate::params::{Parameter, Role};
-use crate::step::{Applied, Centre, Direction, Projection, Rescale, Ruled, Step, UPDATE_NORM_DECAY};
+use crate::step::{Applied, Center, Direction, Projection, Rescale, Ruled, Step, UPDATE_NORM_DECAY};
 
 /// What is done to one parameter.
 #[derive(Debug, Clone)]
-pub(crate) struct Treatment {
+pub(crate) struct UpdatePlan {
     rule: Rule,
     decay: f64,
     form: Form,
     riemannian: bool,
     /// Whether gradients are centralized.
-    centred: bool,
+    centered: bool,
     turn: Turn,
     rate: Rate,
     /// Learning rate over that of the base optimizer.
@@ -47,12 +47,12 @@ enum Turn {
     Orthogonal { iterations: u32 },
 }
 
-/// What a step depends on besides the treatment.
+/// What a step depends on besides the plan.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Moment {
+pub(crate) struct StepInputs {
     /// Factor of the gradient.
     pub(crate) clip: f32,
-    /// [`Treatment::lr`] at the step.
+    /// [`UpdatePlan::lr`] at the step.
     pub(crate) lr: f64,
     /// Number of the step for this parameter, from 1.
     pub(crate) step: u64,
@@ -60,11 +60,11 @@ pub(crate) struct Moment {
     pub(crate) total_steps: u64,
     /// See [`Nero`].
     pub(crate) scale: f64,
-    /// Root of the mean of Adam's `v̂` over all values that have a gradient, where [`Treatment::shares_moments`].
+    /// Root of the mean of Adam's `v̂` over all values that have a gradient, where [`UpdatePlan::shares_moments`].
     pub(crate) root_second_moment: f64,
 }
 
-impl Treatment {
+impl UpdatePlan {
     pub(crate) fn new(base: &Base, method: &Method, rest_decay: f64, parameter: &Parameter) -> Self {
         let dims = parameter.var.dims();
         let values = parameter.var.elem_count();
@@ -77,7 +77,7 @@ impl Treatment {
             Rule::Muon(muon) if !invariant => (Rule::Sgd(muon.rest()), muon.rest_ratio()),
             rule => (rule, 1.0),
         };
-        let mut treatment = Self {
+        let mut plan = Self {
             rule,
             decay,
             form: match (form, &base.rule) {
@@ -87,7 +87,7 @@ impl Treatment {
                 (form, _) => form,
             },
             riemannian: false,
-            centred: centralizes(method, invariant) && !vector && len > 1,
+            centered: centralizes(method, invariant) && !vector && len > 1,
             turn: match rule {
                 Rule::Muon(Muon { iterations, .. }) => Turn::Orthogonal { iterations },
                 _ => Turn::Straight,
@@ -102,11 +102,11 @@ impl Treatment {
             vector,
         };
         if invariant {
-            treatment.constrain(method);
+            plan.constrain(method);
         } else if matches!(base.rule, Rule::Nero(_)) && !vector {
-            treatment.constrain(&Method::None);
+            plan.constrain(&Method::None);
         }
-        treatment
+        plan
     }
 
     /// Adds what `method` does to a scale-invariant weight.
@@ -115,11 +115,11 @@ impl Treatment {
         let plain = Rescale {
             granularity: Granularity::Filter,
             first: false,
-            softness: 1.0,
-            slack: 0.0,
-            centre: Centre::Never,
+            strength: 1.0,
+            eps: 0.0,
+            center: Center::Never,
             state: MomentumState::Keep,
-            follow: true,
+            rescale_statistics: true,
             rule: None,
         };
         match *method {
@@ -128,7 +128,7 @@ impl Treatment {
                 self.rescale = Some((Rescale { granularity: Granularity::Layer, first: true, ..plain }, each_step));
             }
             Method::None if matches!(self.rule, Rule::Nero(_)) => {
-                self.rescale = Some((Rescale { centre: Centre::Always, ..plain }, each_step));
+                self.rescale = Some((Rescale { center: Center::Always, ..plain }, each_step));
             }
             Method::None
             | Method::WeightDecay(_)
@@ -145,18 +145,18 @@ impl Treatment {
             }
             Method::ForcedWeightNormalization => {
                 self.target = Target::RmsOne;
-                let slack = 1e-4 * (self.len as f64).sqrt();
-                self.rescale = Some((Rescale { slack, follow: false, ..plain }, each_step));
+                let eps = 1e-4 * (self.len as f64).sqrt();
+                self.rescale = Some((Rescale { eps, rescale_statistics: false, ..plain }, each_step));
             }
             Method::SoftWeightRescaling(SoftWeightRescaling { strength }) => {
                 self.target = Target::Init;
-                let soft = Rescale { granularity: Granularity::Layer, softness: strength, ..plain };
+                let soft = Rescale { granularity: Granularity::Layer, strength, ..plain };
                 self.rescale = Some((soft, each_step));
             }
             Method::WeightNormControl(control) => {
                 (self.target, self.control) = (Target::Init, Some(control));
                 // Before the first step it is where it starts.
-                let start = Rescale { granularity: Granularity::Layer, softness: 0.0, ..plain };
+                let start = Rescale { granularity: Granularity::Layer, strength: 0.0, ..plain };
                 self.rescale = Some((start, each_step));
             }
             Method::Hyperball => {
@@ -165,8 +165,8 @@ impl Treatment {
             }
             Method::Rotational(rotational) => {
                 (self.target, self.turn) = (Target::Init, Turn::Rotational(rotational));
-                let centre = if rotational.zero_mean { Centre::AtStart } else { Centre::Never };
-                self.rescale = Some((Rescale { centre, ..plain }, each_step));
+                let center = if rotational.zero_mean { Center::AtStart } else { Center::Never };
+                self.rescale = Some((Rescale { center, ..plain }, each_step));
             }
             Method::NormRule(rule) => {
                 self.target = Target::Init;
@@ -176,10 +176,10 @@ impl Treatment {
         }
     }
 
-    /// The step at `moment`.
-    pub(crate) fn step(&self, moment: &Moment) -> Step {
-        let lr = moment.lr;
-        let power = |base: f64| libm::pow(base, moment.step as f64);
+    /// The step for `inputs`.
+    pub(crate) fn step(&self, inputs: &StepInputs) -> Step {
+        let lr = inputs.lr;
+        let power = |base: f64| libm::pow(base, inputs.step as f64);
         let adam = |betas: [f64; 2], eps: f64, nesterov: bool| Direction::Adam {
             betas,
             correction1: (1.0 / (1.0 - power(betas[0]))) as f32,
@@ -192,7 +192,7 @@ impl Treatment {
         let (direction, projection) = match self.rule {
             Rule::Sgd(Sgd { momentum, dampening, nesterov, .. }) => {
                 // As in torch, the first buffer is the gradient.
-                let (keep, take) = if moment.step == 1 { (0.0, 1.0) } else { (momentum, 1.0 - dampening) };
+                let (keep, take) = if inputs.step == 1 { (0.0, 1.0) } else { (momentum, 1.0 - dampening) };
                 (Direction::Sgd { momentum: momentum as f32, keep: keep as f32, take: take as f32, nesterov }, None)
             }
             Rule::Adam(Adam { betas, eps, .. }) | Rule::AdamW(Adam { betas, eps, .. }) => {
@@ -212,17 +212,17 @@ impl Treatment {
             }
             Rule::Nero(Nero { beta, .. }) => {
                 let correction = 1.0 / (1.0 - power(beta));
-                (Direction::Nero { beta, correction, scale: moment.scale }, None)
+                (Direction::Nero { beta, correction, scale: inputs.scale }, None)
             }
         };
         let shrinks = matches!(self.form, Form::Decoupled | Form::Corrected | Form::Stable);
-        let decoupled = if shrinks { self.shrink(lr, moment.root_second_moment) } else { 0.0 };
+        let decoupled = if shrinks { self.shrink(lr, inputs.root_second_moment) } else { 0.0 };
         Step {
             direction,
-            clip: moment.clip,
+            clip: inputs.clip,
             coupled: if self.form == Form::Coupled { self.decay as f32 } else { 0.0 },
             riemannian: self.riemannian,
-            centred: self.centred,
+            centered: self.centered,
             projection,
             decoupled,
             cautious: if self.form == Form::Cautious { (lr * self.decay) as f32 } else { 0.0 },
@@ -238,10 +238,10 @@ impl Treatment {
                 },
             },
             rescale: match self.rescale {
-                Some((rescale, Interval::Steps(n))) if moment.total_steps.is_multiple_of(n) => {
-                    let rule = rescale.rule.map(|rule| Ruled { lr, step: moment.step, ..rule });
-                    let softness = self.control.map_or(rescale.softness, |control| (lr * control.decay).min(1.0));
-                    Some(Rescale { rule, softness, ..rescale })
+                Some((rescale, Interval::Steps(n))) if inputs.total_steps.is_multiple_of(n) => {
+                    let rule = rescale.rule.map(|rule| Ruled { lr, step: inputs.step, ..rule });
+                    let strength = self.control.map_or(rescale.strength, |control| (lr * control.decay).min(1.0));
+                    Some(Rescale { rule, strength, ..rescale })
                 }
                 _ => None,
             },
@@ -331,7 +331,7 @@ impl Treatment {
         }
     }
 
-    /// Whether [`Treatment::lr`] needs the gradient's mean squared norm.
+    /// Whether [`UpdatePlan::lr`] needs the gradient's mean squared norm.
     pub(crate) fn measures_gradient(&self) -> bool {
         matches!((self.rate, self.rule), (Rate::Matched { .. }, Rule::Sgd(_)))
     }

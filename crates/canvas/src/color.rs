@@ -1,14 +1,14 @@
-//! The colours that are drawn with.
+//! The colors that are drawn with.
 
 use embedded_graphics::pixelcolor::Rgb888;
 
-/// A colour, of those that are drawn with.
+/// A color, of those that are drawn with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Colour([u8; 3]);
+pub struct Color([u8; 3]);
 
-/// Okabe and Ito's palette, which most colour-blind readers can tell apart, and white.
+/// Okabe and Ito's palette, which most color-blind readers can tell apart, and white.
 #[expect(missing_docs, reason = "colours are what they are called")]
-impl Colour {
+impl Color {
     pub const BLACK: Self = Self([0x00, 0x00, 0x00]);
     pub const WHITE: Self = Self([0xff, 0xff, 0xff]);
     pub const ORANGE: Self = Self([0xe6, 0x9f, 0x00]);
@@ -20,24 +20,24 @@ impl Colour {
     pub const PURPLE: Self = Self([0xcc, 0x79, 0xa7]);
 }
 
-/// The colours of classes: grey, the palette above, and others that lie far from all that come before.
-const CLASSES: [Colour; 12] = [
-    Colour([0xd9, 0xd9, 0xd9]),
-    Colour::BLUE,
-    Colour::ORANGE,
-    Colour::GREEN,
-    Colour::YELLOW,
-    Colour::SKY_BLUE,
-    Colour::VERMILION,
-    Colour::PURPLE,
-    Colour([0x94, 0x00, 0xe6]),
-    Colour([0x4d, 0x26, 0x00]),
-    Colour([0x00, 0x3c, 0x86]),
-    Colour([0x9f, 0x01, 0x62]),
+/// The colors of classes: grey, the palette above, and others that lie far from all that come before.
+const CLASSES: [Color; 12] = [
+    Color([0xd9, 0xd9, 0xd9]),
+    Color::BLUE,
+    Color::ORANGE,
+    Color::GREEN,
+    Color::YELLOW,
+    Color::SKY_BLUE,
+    Color::VERMILION,
+    Color::PURPLE,
+    Color([0x94, 0x00, 0xe6]),
+    Color([0x4d, 0x26, 0x00]),
+    Color([0x00, 0x3c, 0x86]),
+    Color([0x9f, 0x01, 0x62]),
 ];
 
-impl Colour {
-    /// The colour of a class. The first twelve differ for readers with any of the three colour-blindnesses; later ones are
+impl Color {
+    /// The color of a class. The first twelve differ for readers with any of the three color-blindnesses; later ones are
     /// the same in a darker and then a lighter shade, and from the 36th on they repeat: a legend must name them.
     pub fn of_class(class: usize) -> Self {
         let Self(rgb) = CLASSES[class % CLASSES.len()];
@@ -82,11 +82,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn text_can_be_read_on_every_colour() {
-        let ours = [Colour::BLACK, Colour::WHITE].into_iter().chain((0..36).map(Colour::of_class));
-        for colour in ours {
-            let [one, other] = [colour, colour.ink()].map(|colour| colour.luminance() + 0.05);
-            assert!(one.max(other) / one.min(other) >= 4.5, "{colour:?}");
+    fn text_can_be_read_on_every_color() {
+        let ours = [Color::BLACK, Color::WHITE].into_iter().chain((0..36).map(Color::of_class));
+        for color in ours {
+            let [one, other] = [color, color.ink()].map(|color| color.luminance() + 0.05);
+            assert!(one.max(other) / one.min(other) >= 4.5, "{color:?}");
         }
     }
 
@@ -112,15 +112,15 @@ mod tests {
     }
 
     #[test]
-    fn colours_of_twelve_classes_differ_for_colour_blind_readers() {
+    fn colors_of_twelve_classes_differ_for_color_blind_readers() {
         for blindness in BLINDNESSES {
-            let seen = |colour: Colour| {
-                let rgb = colour.rgb().map(linear);
+            let seen = |color: Color| {
+                let rgb = color.rgb().map(linear);
                 lab(blindness.map(|row| row.iter().zip(rgb).map(|(weight, value)| weight * value).sum()))
             };
-            let colours: Vec<_> = std::iter::once(Colour::BLACK).chain((0..12).map(Colour::of_class)).collect();
-            for (index, one) in colours.iter().enumerate() {
-                for other in &colours[..index] {
+            let colors: Vec<_> = std::iter::once(Color::BLACK).chain((0..12).map(Color::of_class)).collect();
+            for (index, one) in colors.iter().enumerate() {
+                for other in &colors[..index] {
                     let distance =
                         seen(*one).iter().zip(seen(*other)).map(|(a, b)| (a - b) * (a - b)).sum::<f64>().sqrt();
                     assert!(distance > 15.0, "{one:?} and {other:?} are {distance} apart with {blindness:?}");
@@ -130,8 +130,8 @@ mod tests {
     }
 
     #[test]
-    fn colours_of_36_classes_differ() {
-        let all: std::collections::BTreeSet<_> = (0..36).map(|class| Colour::of_class(class).rgb()).collect();
+    fn colors_of_36_classes_differ() {
+        let all: std::collections::BTreeSet<_> = (0..36).map(|class| Color::of_class(class).rgb()).collect();
         assert_eq!(all.len(), 36);
     }
 }

@@ -2,15 +2,15 @@
 
 /// Turns bytes into `(x / 255 - mean) / std`.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Normalise {
+pub struct Normalize {
     /// The result for every channel and byte: a look-up is exact, and faster than arithmetic
     /// that has to widen bytes first.
     table: Vec<[f32; 256]>,
 }
 
-impl Normalise {
+impl Normalize {
     /// From the mean and the standard deviation of each channel, with 255 as 1. A channel that is
-    /// constant (`std` 0) is only centred.
+    /// constant (`std` 0) is only centered.
     ///
     /// # Panics
     ///
@@ -29,7 +29,7 @@ impl Normalise {
         self.table.len()
     }
 
-    /// Normalises `image` (bytes `[.., c]`) into `out` (the same shape): the way of evaluation.
+    /// Normalizes `image` (bytes `[.., c]`) into `out` (the same shape): the way of evaluation.
     ///
     /// # Panics
     ///
@@ -80,11 +80,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn normalises_as_double_precision_does() {
+    fn normalizes_as_double_precision_does() {
         let (mean, std) = ([0.485_f32, 0.456, 0.406], [0.229_f32, 0.224, 0.225]);
         let bytes: Vec<u8> = (0..=255).flat_map(|byte| [byte; 3]).collect();
         let mut out = vec![f32::NAN; bytes.len()];
-        Normalise::new(&mean, &std).apply(&bytes, &mut out);
+        Normalize::new(&mean, &std).apply(&bytes, &mut out);
         for (index, (&byte, &value)) in bytes.iter().zip(&out).enumerate() {
             let channel = index % 3;
             let exact = (f64::from(byte) / 255.0 - f64::from(mean[channel])) / f64::from(std[channel]);
@@ -93,9 +93,9 @@ mod tests {
     }
 
     #[test]
-    fn a_constant_channel_is_only_centred() {
+    fn a_constant_channel_is_only_centered() {
         let mut out = [f32::NAN];
-        Normalise::new(&[0.5], &[0.0]).apply(&[255], &mut out);
+        Normalize::new(&[0.5], &[0.0]).apply(&[255], &mut out);
         assert_eq!(out, [0.5]);
     }
 }

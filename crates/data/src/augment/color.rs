@@ -4,6 +4,7 @@ use super::settings::between;
 use rand::seq::SliceRandom;
 use random::Rng;
 use serde::{Deserialize, Serialize};
+use settings::{Mistake, at_least, within};
 
 /// How much the colours of a training image may change: torchvision's `ColorJitter`. All are 0 where they are not
 /// given, and then nothing is drawn for them.
@@ -21,19 +22,13 @@ pub struct Jitter {
 }
 
 impl Jitter {
-    pub(super) fn check(&self) -> Result<(), String> {
+    pub(super) fn check(&self) -> Result<(), Mistake> {
         let Self { brightness, contrast, saturation, hue } = *self;
         for (key, value) in [("brightness", brightness), ("contrast", contrast), ("saturation", saturation)] {
-            if !(value.is_finite() && value >= 0.0) {
-                return Err(format!("`jitter.{key}`: expected a number that is not negative, found {value}"));
-            }
+            at_least(&format!("jitter.{key}"), value, 0.0)?;
         }
-        if !(0.0..=0.5).contains(&hue) {
-            return Err(format!(
-                "`jitter.hue`: expected 0 to 0.5, found {hue}\n  hint: 0.5 is half the circle, so that any hue may come"
-            ));
-        }
-        Ok(())
+        within("jitter.hue", hue, 0.0..=0.5)
+            .map_err(|mistake| mistake.with_hint("0.5 is half the circle, so that any hue may come"))
     }
 
     /// The adjustments of one image in a random order.
@@ -79,7 +74,7 @@ impl Adjustment {
             }
             Self::Saturation(factor) if colours => {
                 let (own, other) = (factor as f32, (1.0 - factor) as f32);
-                map_colours(pixels, |[r, g, b]| {
+                map_colors(pixels, |[r, g, b]| {
                     let grey = other * f32::from(luma([r, g, b]));
                     [r, g, b].map(|value| own * value + grey)
                 });
@@ -113,7 +108,7 @@ fn luma([r, g, b]: [f32; 3]) -> u8 {
     (0.2989 * r + 0.587 * g + 0.114 * b) as u8
 }
 
-/// Moves each colour `shift` around the circle of hues.
+/// Moves each color `shift` around the circle of hues.
 ///
 /// With hue `h` in sixths of the circle, a channel is `max - (max - min) * clamp(min(k, 4 - k), 0, 1)`, where `k` is
 /// `h` plus 5, 3 and 1 for red, green and blue, modulo 6: the usual six cases in one.
@@ -121,7 +116,7 @@ fn turn_hue(pixels: &mut [u8], shift: f64) {
     let starts = [5.0, 3.0, 1.0].map(|start| (start + 6.0 * shift).rem_euclid(6.0) as f32);
     // As torchvision's conversion from floats, which gives 255 a share of the interval, too.
     const WIDEN: f32 = 255.999 / 255.0;
-    map_colours(pixels, |[r, g, b]| {
+    map_colors(pixels, |[r, g, b]| {
         let max = r.max(g).max(b);
         let range = max - r.min(g).min(b);
         let inverse = if range > 0.0 { 1.0 / range } else { 0.0 };
@@ -142,7 +137,7 @@ fn turn_hue(pixels: &mut [u8], shift: f64) {
 /// Maps red, green and blue of each pixel, 0 to 255.
 ///
 /// Pixels are taken apart into planes, so that the arithmetic is done on vectors.
-fn map_colours(pixels: &mut [u8], f: impl Fn([f32; 3]) -> [f32; 3]) {
+fn map_colors(pixels: &mut [u8], f: impl Fn([f32; 3]) -> [f32; 3]) {
     const LANES: usize = 32;
     for chunk in pixels.chunks_mut(3 * LANES) {
         let (chunk, _) = chunk.as_chunks_mut::<3>();

@@ -4,6 +4,7 @@ use crate::error::Error;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use settings::Mistake;
 
 /// A table of settings, as it stands in a configuration file.
 pub type Table = Map<String, Value>;
@@ -13,20 +14,14 @@ pub(crate) fn name(kind: &'static str, table: &Table) -> Result<(String, Table),
     let mut rest = table.clone();
     match rest.remove("name") {
         Some(Value::String(name)) => Ok((name, rest)),
-        Some(other) => Err(Error::settings(kind, format!("`name` must be a text, found {other}"))),
-        None => Err(Error::settings(kind, "expected a key `name`, found none")),
+        Some(other) => Err(Error::settings(kind, Mistake::new("name", "a text", other))),
+        None => Err(Error::settings(kind, Mistake::of_all("a key `name`", "none"))),
     }
 }
 
-/// Reads a `T` from the keys of `table`; an error names the key.
+/// Reads a `T` from the keys of `table`.
 pub(crate) fn read<T: DeserializeOwned>(kind: &str, name: &str, table: Table) -> Result<T, Error> {
-    serde_path_to_error::deserialize(Value::Object(table)).map_err(|error| {
-        let path = error.path().to_string();
-        let message = error.inner().to_string();
-        let whole = path == "." || message.starts_with("unknown field");
-        let message = if whole { message } else { format!("`{path}`: {message}") };
-        Error::settings(format!("{kind} `{name}`"), message)
-    })
+    settings::read(table).map_err(|mistake| Error::settings(format!("{kind} `{name}`"), mistake))
 }
 
 /// The table of `settings` under `name`, with every default filled in.
