@@ -283,8 +283,7 @@ impl Params {
     /// their place; `w` is a filter, a row of dimension 0. None but under a method that reparametrizes.
     pub fn reparametrized(&self) -> BTreeMap<String, &'static str> {
         let store = self.lock();
-        let seen = store.seen.iter().filter_map(|(name, seen)| Some((name.clone(), seen.formula()?)));
-        seen.collect()
+        store.entries.iter().filter_map(|entry| Some((entry.name.clone(), entry.seen.formula()?))).collect()
     }
 
     fn set_seen(&self, name: &str, reparametrization: Reparametrization) {

@@ -159,8 +159,13 @@ fn void_masks_and_absent_classes_change_nothing_else() {
         };
         assert_eq!(with(&[0, 1, 2]), with(&[0, 2]));
         let truth = batch(&task, Split::Test, &[0, 1, 2]);
-        let labelled: usize =
-            task.perfect_prediction(&truth).unwrap().iter().flat_map(|mask| &mask.classes).filter(|c| **c != VOID).count();
+        let labelled: usize = task
+            .perfect_prediction(&truth)
+            .unwrap()
+            .iter()
+            .flat_map(|mask| &mask.classes)
+            .filter(|c| **c != VOID)
+            .count();
         assert_eq!(labelled, 40 * 40 + 32 * 48);
         let mut meter = Default::default();
         task.observe(&task.perfect_prediction(&truth).unwrap(), &truth, &mut meter).unwrap();
