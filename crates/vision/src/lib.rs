@@ -18,3 +18,8 @@ pub use metrics::TopOne;
 pub use pyramid::{Pyramid, PyramidConfig};
 pub use resnet::{Block, ResNet, ResNetConfig, Stem};
 pub use vgg::{VggBn, VggConfig};
+
+/// The code of the guide is tested here, because this crate depends on both libraries.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/libraries.md")]
+mod guide {}
