@@ -19,28 +19,28 @@ pub(super) fn render(name: &str, ranking: &Ranking<'_>, digest: &str) -> String 
     parts.extend(figures::embed(name, ranking, &["accuracy", "norms"]));
     parts.push("### Settings and runs".to_owned());
     parts.push(
-        "Each run's id is the address of its record: `cargo xtask show <id>` prints it. The chosen setting of a row is in bold. \
-         *Search* is the mean validation score over the seeds of the search that the setting was tried on, which chose among those \
-         that were tried on all; *result* is the mean over the seeds of the result."
+        "`cargo xtask show <id>` prints the record of a run. The chosen setting of a row is in bold. \
+         *Search* is the mean validation score over the seeds with which the search tried the setting; it selects among the settings \
+         tried with all of them. *Result* is the mean over the seeds of the result."
             .to_owned(),
     );
     parts.extend(ranking.lines.iter().map(|line| settings(ranking, line)));
     parts.extend(test_scores(ranking));
-    parts.push(format!("### {}Where the time went", anchor("cost")));
+    parts.push(format!("### {}Cost", anchor("cost")));
     parts.push(cost(ranking));
     parts.push(format!("### {}Diverged runs", anchor("diverged")));
     parts.push(diverged_runs(ranking));
     parts.push(format!("### {}Norms at the end of training", anchor("norms")));
     parts.push(
-        "Of the scale-invariant layers, for the first seed of each chosen setting. Effective learning rate and \
-         rotation (radians a step) are those of the median filter."
+        "Scale-invariant layers, first seed of each chosen setting. Effective learning rate and rotation (radians per step) are those of \
+         the median filter."
             .to_owned(),
     );
     parts.extend(ranking.lines.iter().filter_map(norms));
     parts.extend(evidence::rotations(ranking));
     parts.push(format!("### {}Provenance", anchor("provenance")));
     parts.push(provenance(ranking));
-    parts.push(format!("Digest of all records, of which a change of any digit makes another: `{digest}`."));
+    parts.push(format!("Digest of all records; it changes with any digit of any record: `{digest}`."));
     parts.join("\n\n") + "\n"
 }
 
@@ -154,7 +154,7 @@ fn test_scores(ranking: &Ranking<'_>) -> Option<String> {
         })
         .collect();
     Some(format!(
-        "### {}All test scores\n\nOf the chosen settings, as the task gives them, means over seeds.\n\n{}",
+        "### {}All test scores\n\nChosen settings, in the task's units, means over seeds.\n\n{}",
         anchor("test-scores"),
         table::markdown(&header, &body).trim_end()
     ))
@@ -183,10 +183,10 @@ fn cost(ranking: &Ranking<'_>) -> String {
     if rows.is_empty() {
         return "No setting was chosen.".to_owned();
     }
-    let names = header(&["chosen setting of", "data", "forward", "backward", "update", "all of a step", "evaluation"]);
+    let names = header(&["chosen setting of", "data", "forward", "backward", "update", "whole step", "evaluation"]);
     format!(
-        "Mean over the runs of the chosen settings: milliseconds a training step; of evaluation on validation, seconds a run. *Update* is \
-         optimizer and method; a weight that is normalised on its way to the network costs in forward and backward.\n\n{}",
+        "Means over the runs of the chosen settings: milliseconds per training step; for evaluation on validation, seconds per run. *Update* is \
+         optimizer and method; reparametrized weights are part of forward and backward.\n\n{}",
         table::markdown(&names, &rows).trim_end()
     )
 }
@@ -210,7 +210,7 @@ fn diverged_runs(ranking: &Ranking<'_>) -> String {
     if rows.is_empty() {
         return "None.".to_owned();
     }
-    let names = header(&["run", "row", "setting", "seed", "epoch (from 0)", "step (from 0)", "what was seen"]);
+    let names = header(&["run", "row", "setting", "seed", "epoch (from 0)", "step (from 0)", "observation"]);
     table::markdown(&names, &rows).trim_end().to_owned()
 }
 

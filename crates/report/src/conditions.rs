@@ -41,12 +41,7 @@ fn overfitted(line: &Line<'_>) -> Condition {
         ),
         _ => ("the records have no validation loss".to_owned(), None, String::new()),
     };
-    Condition {
-        what: "The data is overfitted: training loss at most half of the validation loss",
-        found,
-        is_met,
-        because,
-    }
+    Condition { what: "The data is overfitted: training loss at most half the validation loss", found, is_met, because }
 }
 
 /// Mean training and validation loss at the end of the chosen setting's runs.
@@ -59,7 +54,7 @@ fn relaxed(line: &Line<'_>) -> Condition {
     let efolds = line.setting.and_then(|setting| setting.mean(|entry| entry.record.decay_efolds));
     Condition {
         what: "The training is long enough for weight decay: at least 3 e-folding times of ‖w‖⁴",
-        found: efolds.map_or("the records do not tell".to_owned(), significant),
+        found: efolds.map_or("not recorded".to_owned(), significant),
         is_met: efolds.map(|efolds| efolds >= EFOLDS),
         because: efolds.map_or(String::new(), |efolds| {
             format!("the training has only {} e-folding times of weight decay", significant(efolds))
@@ -70,7 +65,7 @@ fn relaxed(line: &Line<'_>) -> Condition {
 fn inside(line: &Line<'_>) -> Condition {
     let edges: Vec<String> = line.edges.iter().map(edge).collect();
     Condition {
-        what: "Weight decay's best setting is inside of what was tried",
+        what: "Weight decay's best setting is inside the searched range",
         found: match edges.as_slice() {
             _ if line.row.settings.len() < 2 => "nothing was searched".to_owned(),
             [] => "inside".to_owned(),
@@ -111,7 +106,7 @@ pub(super) fn render(ranking: &Ranking<'_>) -> Option<String> {
     }
     (!rows.is_empty()).then(|| {
         format!(
-            "A comparison of regularizers can say something where three conditions are met:\n\n{}",
+            "A comparison of regularizers is meaningful if three conditions are met:\n\n{}",
             table::markdown(&header, &rows).trim_end()
         )
     })

@@ -44,11 +44,10 @@ pub(super) fn comparisons(ranking: &Ranking<'_>) -> Option<String> {
     ];
     (!rows.is_empty()).then(|| {
         format!(
-            "### {}Differences to weight decay\n\nIn test {}. Scores are taken as row + seed + noise; the variance of a row's noise is \
-             estimated from the residuals and drawn towards that of all rows. Intervals are Dunnett's for comparisons with one row: all of \
-             the table hold together with 95 %, and *p* is the probability that any comparison of a table of equal methods has a \
-             difference of so many standard errors. *Correlation* is that of both rows' scores over seeds: what seeds have in common \
-             cancels out.\n\n{}",
+            "### {}Differences to weight decay\n\nIn test {}. Model: score = row + seed + noise. The noise variance of a row is estimated from the residuals and \
+             shrunk toward that of all rows. Intervals are Dunnett's for comparisons with one row: all intervals of the table hold jointly \
+             with 95 % confidence, and *p* is the probability that some comparison in a table of equally good methods differs by as many \
+             standard errors. *Correlation* is that of both rows' scores over seeds: what seeds have in common cancels.\n\n{}",
             anchor("comparisons"),
             headline.title,
             table::markdown(&names.map(str::to_owned), &rows).trim_end()
@@ -106,11 +105,11 @@ pub(super) fn regularization(ranking: &Ranking<'_>) -> Option<String> {
     ];
     (!rows.is_empty()).then(|| {
         format!(
-            "### {}What the regularizers did\n\nOf the chosen settings, means over seeds. Losses are of the last epoch, the training's over \
-             augmented examples as they were learned; the gap is their difference. *E-folds of decay*: how often ‖w‖⁴ could relax by a \
-             factor of e towards its equilibrium, Σ 4ηλ/(1−μ) over steps, with μ = 0 for decoupled decay. *Midway* is halfway through \
-             training, the median over scale-invariant layers. The last two columns count all runs of the row: those whose loss or score \
-             stopped being finite, and those in which filters fell below 10⁻⁶ of the norm that they began with.\n\n{}",
+            "### {}What the regularizers did\n\nChosen settings, means over seeds. Losses are those of the last epoch, the training loss over \
+             augmented examples during training; the gap is their difference. *E-folds of decay*: how many times ‖w‖⁴ could relax by a \
+             factor of e toward its equilibrium, Σ 4ηλ/(1−μ) over steps, with μ = 0 for decoupled decay. *Midway* is halfway through \
+             training, the median over scale-invariant layers. The last two columns count runs of the row: those whose loss or score \
+             became non-finite, and those in which filters fell below 10⁻⁶ of their initial norm.\n\n{}",
             anchor("regularization"),
             table::markdown(&names.map(str::to_owned), &rows).trim_end()
         )
@@ -167,9 +166,9 @@ pub(super) fn sensitivity(ranking: &Ranking<'_>) -> Option<String> {
     ];
     (!rows.is_empty()).then(|| {
         format!(
-            "### {}Sensitivity\n\nValidation {} in the search. *Worst of the decade* is that of half a decade on each side of the best. \
-             *Mean over the logarithm* is the area under the score against the logarithm of the hyper-parameter, over its length, each \
-             value with the best setting that has it. Within 1 %, of the score itself.\n\n{}",
+            "### {}Sensitivity\n\nValidation {} in the search. *Worst of the decade* covers half a decade on each side of the best. \
+             *Mean over the logarithm* is the area under the score as a function of the logarithm of the hyperparameter, divided by its \
+             range; each value counts with its best setting. *Within 1 %* is relative to the score.\n\n{}",
             anchor("sensitivity"),
             headline.title,
             table::markdown(&names.map(str::to_owned), &rows).trim_end()
@@ -197,9 +196,9 @@ pub(super) fn rotations(ranking: &Ranking<'_>) -> Option<String> {
     (!rows.is_empty()).then(|| {
         format!(
             "### {}Rotation and its equilibrium\n\nMedian rotation per step in radians, over the logged steps in the second \
-             half of training and over seeds. The prediction holds after some e-folding times of ‖w‖⁴, (1−μ)/(4ηλ) steps each at learning \
-             rate η, decay λ and momentum μ (μ = 0 for decoupled decay); before that, and where η falls faster, the ratio need not be \
-             1.\n\n{}",
+             half of training and over seeds. The prediction holds after several e-folding times of ‖w‖⁴, each (1−μ)/(4ηλ) steps for learning \
+             rate η, decay λ and momentum μ (μ = 0 for decoupled decay); before that, and where η decreases faster, the ratio need not \
+             be 1.\n\n{}",
             anchor("rotation"),
             table::markdown(&names.map(str::to_owned), &rows).trim_end()
         )

@@ -76,12 +76,12 @@ fn forest(ranking: &Ranking<'_>) -> Option<Forest> {
     let panels: Vec<Effects> = panels.collect();
     let title = &ranking.comparison.headline.title;
     let margin = ranking.protocol.margin.map(|margin| {
-        format!(" The band is the margin of ± {}: differences inside of it do not matter.", number(Float(margin)))
+        format!(" The band is the margin of ± {}: differences inside it do not matter.", number(Float(margin)))
     });
     (!panels.is_empty()).then(|| Forest {
         title: format!("Differences to weight decay in test {title}"),
         description: format!(
-            "Differences to weight decay in test {title}, better at the right, with intervals that hold together with 95 %, and \
+            "Differences to weight decay in test {title}, better to the right, with intervals that hold jointly with 95 % confidence, and \
              verdicts.{}",
             margin.unwrap_or_default()
         ),
@@ -160,9 +160,9 @@ fn rates(ranking: &Ranking<'_>) -> Option<Figure> {
     (tried >= FEWEST_SETTINGS).then(|| Figure {
         title: format!("Validation {} against effective learning rate and rotation", headline.title),
         description: format!(
-            "Validation {} of each setting that was tried, against the effective learning rate and the rotation (logarithmic) that its \
-             filters had halfway through training: where rows lie on one curve, the rate is what they differ in. The worst settings, \
-             and rates that are over a thousand times others, are not shown.{}",
+            "Validation {} of each setting against the effective learning rate and the rotation (logarithmic) of its filters halfway \
+             through training. Rows that lie on one curve differ merely in their rates. The worst settings, and rates more than a \
+             thousand times others, are not shown.{}",
             headline.title,
             hidden(ranking)
         ),
@@ -204,9 +204,9 @@ fn sensitivity(ranking: &Ranking<'_>) -> Option<Figure> {
     let drawn = ranking.lines.iter().map(|line| line.row.label.clone()).filter(|label| labels.contains(label));
     let drawn: Vec<String> = drawn.collect();
     (!panels.is_empty()).then(|| Figure {
-        title: format!("Validation {} against what was searched", headline.title),
+        title: format!("Validation {} against the searched hyperparameters", headline.title),
         description: format!(
-            "Validation {} of each trial against its hyper-parameters (logarithmic), for {}: flat lines forgive a wrong guess. Where \
+            "Validation {} of each trial against its hyperparameters (logarithmic), for {}: flat lines are robust to tuning. Where \
              several hyper-parameters were searched together, trials are not joined, since neighbours differ in the others too. The \
              worst trials may lie outside of the plot.{}",
             headline.title,

@@ -2,8 +2,8 @@
 
 use super::page::{self, Block};
 use super::ranking::{Line, Ranking, Verdict};
-use super::summary::{answer, bullets, row_anchor};
-use super::words::{NOTHING, change, counted, escape, estimate, hyper, unmarked};
+use super::summary::{answer, bullets, name, row_anchor};
+use super::words::{NOTHING, change, counted, escape, estimate, hyper, listed, unmarked};
 use super::{ReportError, conditions, figures};
 use crate::table;
 use plot::{Drawing, Effects, Forest};
@@ -18,6 +18,9 @@ const COMMAND: &str = "cargo xtask report";
 /// Name of the page, and of its figure.
 const NAME: &str = "README";
 const FIGURE: &str = "differences";
+/// Below the table on the project's page.
+const RESULTS_NOTE: &str = "±: 95 % intervals over seeds. [Reading a report](docs/reports.md) explains the verdicts; \
+     [reports/README.md](reports/README.md) names networks and data.\n";
 
 /// What all reports say together, in markdown, and its figure. The same bytes for the same entries in any order.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,6 +39,8 @@ struct Table {
     rows: Vec<Vec<String>>,
     /// Cells of `rows` with a link: row, column and where it leads.
     links: Vec<(usize, usize, String)>,
+    /// The verdicts on each method, in one sentence.
+    finding: String,
     /// What each report answers.
     answers: Vec<String>,
     notes: Vec<String>,
@@ -65,7 +70,7 @@ impl Overview {
     pub fn splice(&self, page: Option<&str>) -> Result<String, ReportError> {
         let mut parts = vec![bullets(&self.table.answers)];
         parts.extend(self.forest.clone());
-        parts.push(self.table.markdown("", "../"));
+        parts.push(format!("{}\n{}", self.table.markdown(""), bullets(&self.table.notes)));
         let content = parts.join("\n\n");
         page::splice_blocks(
             page,
@@ -76,31 +81,34 @@ impl Overview {
         )
     }
 
-    /// `page`, that of the project, with the table between the markers `results`; unchanged where it has none.
+    /// `page`, that of the project, with a sentence between the markers `finding` and the table between the markers `results`;
+    /// what has no markers is left out.
     ///
     /// # Errors
     ///
     /// Where there is one marker without the other.
     pub fn splice_results(&self, page: &str) -> Result<String, ReportError> {
-        let content = format!("{}\n\n{}", bullets(&self.table.answers), self.table.markdown("reports/", ""));
-        let block = Block { key: "results", heading: None, content: &content };
-        if !page.contains(&block.begin()) && !page.contains(&block.end()) {
+        let results = format!("{}\n{RESULTS_NOTE}", self.table.markdown("reports/"));
+        let blocks = [("finding", &self.table.finding), ("results", &results)];
+        let blocks = blocks.map(|(key, content)| Block { key, heading: None, content });
+        let marked = blocks.into_iter().filter(|block| page.contains(&block.begin()) || page.contains(&block.end()));
+        let marked: Vec<Block<'_>> = marked.collect();
+        if marked.is_empty() {
             return Ok(page.to_owned());
         }
-        page::splice_blocks(Some(page), NAME, "", COMMAND, &[block])
+        page::splice_blocks(Some(page), NAME, "", COMMAND, &marked)
     }
 }
 
 impl Table {
-    /// For a page from which the reports are in `folder`, and the project is at `root`.
-    fn markdown(&self, folder: &str, root: &str) -> String {
+    /// For a page from which the reports are in `folder`.
+    fn markdown(&self, folder: &str) -> String {
         let mut rows = self.rows.clone();
         for (row, column, link) in &self.links {
             let cell = &mut rows[*row][*column];
             *cell = format!("[{cell}]({folder}{link})");
         }
-        let notes = bullets(&self.notes).replace("METHODOLOGY.md", &format!("[METHODOLOGY.md]({root}METHODOLOGY.md)"));
-        format!("{}\n{notes}", table::markdown(&self.header, &rows))
+        table::markdown(&self.header, &rows)
     }
 }
 
@@ -158,14 +166,49 @@ fn verdicts(rankings: &[(&str, Ranking<'_>)]) -> Table {
         notes.push(note(name, ranking));
     }
     notes.push(
-        "±: 95 % interval over seeds. Differences are to weight decay (the *reference*) under the same family of optimizers, in the unit of \
-         the score, with intervals that hold together with 95 % for all rows of a report, not of all reports. Of each method and family of \
-         optimizers, the row with the best validation score is shown; the reports have all rows, and METHODOLOGY.md explains the \
-         verdicts."
+        "±: 95 % interval over seeds. Differences are to weight decay (the *reference*) with the same family of optimizers, in the unit of \
+         the score; their intervals hold jointly with 95 % confidence for all rows of a report, not for all reports. For each method and \
+         family of optimizers, the table shows the row with the best validation score; the reports have all rows, and [What the numbers \
+         mean](../docs/methodology.md) explains the verdicts."
             .to_owned(),
     );
-    Table { header: header.map(str::to_owned).to_vec(), rows, links, answers, notes }
+    Table { header: header.map(str::to_owned).to_vec(), rows, links, finding: finding(rankings), answers, notes }
 }
+
+/// The verdicts on each method in all reports, in one sentence.
+fn finding(rankings: &[(&str, Ranking<'_>)]) -> String {
+    let mut methods: Vec<(String, BTreeMap<usize, Vec<String>>)> = Vec::new();
+    for (report, ranking) in rankings {
+        for line in representatives(ranking) {
+            let Some(rank) = FINDINGS.iter().position(|(verdict, _)| *verdict == line.verdict) else { continue };
+            let method = name(line);
+            let place = methods.iter().position(|(known, _)| *known == method).unwrap_or_else(|| {
+                methods.push((method, BTreeMap::new()));
+                methods.len() - 1
+            });
+            methods[place].1.entry(rank).or_default().push(title(report, ranking).to_lowercase());
+        }
+    }
+    let clauses = methods.into_iter().map(|(method, by_verdict)| {
+        let verdicts =
+            by_verdict.into_iter().map(|(rank, tasks)| format!("{} in {}", FINDINGS[rank].1, listed(&tasks)));
+        format!("{method} is {}", listed(&verdicts.collect::<Vec<_>>()))
+    });
+    let clauses: Vec<String> = clauses.collect();
+    match clauses.as_slice() {
+        [] => "Undecided so far: no method has been compared with weight decay.".to_owned(),
+        clauses => escape(&format!("**Compared with weight decay**, {}.", clauses.join("; "))),
+    }
+}
+
+/// Verdicts that are a finding, and what the sentence calls them.
+const FINDINGS: [(Verdict, &str); 5] = [
+    (Verdict::Better, "better"),
+    (Verdict::Worse, "worse"),
+    (Verdict::Equivalent, "as good"),
+    (Verdict::Undecided, "statistically indistinguishable"),
+    (Verdict::Edge, "undecided (best setting at an edge of the search)"),
+];
 
 /// The differences of all reports, in panels of their own.
 fn forest(rankings: &[(&str, Ranking<'_>)]) -> Option<Forest> {
@@ -175,8 +218,8 @@ fn forest(rankings: &[(&str, Ranking<'_>)]) -> Option<Forest> {
     let panels: Vec<Effects> = panels.collect();
     (!panels.is_empty()).then(|| Forest {
         title: "Differences to weight decay in all tasks".to_owned(),
-        description: "Differences to weight decay in each task, better at the right, with intervals that hold together with 95 % for all \
-                      rows of a report, and verdicts. Bands are margins: differences inside of them do not matter."
+        description: "Differences to weight decay in each task, better to the right, with intervals that hold jointly with 95 % confidence for all \
+                      rows of a report, and verdicts. Bands are margins: differences inside them do not matter."
             .to_owned(),
         panels,
     })

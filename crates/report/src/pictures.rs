@@ -36,11 +36,11 @@ pub(super) fn embed(name: &str, ranking: &Ranking<'_>, sheets: &[String]) -> Opt
     let (label, id) = (escape(&line.row.label), &entry.record.id);
     let run = link(&format!("`{id}`"), &format!("run-{id}"));
     let legend = entry.record.about.pictures.iter().map(|legend| format!(" {}", escape(legend)));
-    let alt = format!("Images of the test split with what {label} predicts").replace('"', "&quot;");
+    let alt = format!("Images of the test split with predictions of {label}").replace('"', "&quot;");
     let markdown = format!(
-        "## What the first row predicts\n\n<img alt=\"{alt}\" src=\"figures/{file}\">\n\n\
-         Examples of the test split with what run {run} of {label}, seed {seed}, predicts of them. They are spread evenly \
-         over the split: nobody chose them.{}",
+        "## Predictions of the first row\n\n<img alt=\"{alt}\" src=\"figures/{file}\">\n\n\
+         Examples of the test split with predictions of run {run} of {label}, seed {seed}. They are spread evenly \
+         over the split and were not selected.{}",
         legend.collect::<String>()
     );
     Some((file, markdown))

@@ -33,7 +33,7 @@ pub(super) fn setup(ranking: &Ranking<'_>) -> String {
         format!(
             "Parameters that are not scale-invariant decay with {} in every row{}.",
             comparison.common.get("rest_decay").map_or("0", String::as_str),
-            if everything { ", but with the row's own decay where that is of everything" } else { "" }
+            if everything { ", except where the row decays everything with its own decay" } else { "" }
         ),
     ];
     let methods = legend(comparison, "method", |row| row.method, |about| [&about.method, &about.method_source]);
@@ -43,7 +43,7 @@ pub(super) fn setup(ranking: &Ranking<'_>) -> String {
         comparison.common.iter().map(|(key, value)| vec![escape(key), format!("`{}`", value.replace('`', "'"))]);
     let common = table::markdown(&["equal in all runs", "value"].map(str::to_owned), &common.collect::<Vec<_>>());
     format!(
-        "{}\n\n{methods}\n{optimizers}\n<details><summary>All settings that are equal in all runs</summary>\n\n{common}\n</details>\n",
+        "{}\n\n{methods}\n{optimizers}\n<details><summary>Settings that are equal in all runs</summary>\n\n{common}\n</details>\n",
         bullets(&facts)
     )
 }
@@ -77,24 +77,24 @@ pub(super) fn limits(ranking: &Ranking<'_>) -> String {
         about.dataset_caveat.as_ref().map(|caveat| format!("The data: {}.", escape(caveat.trim_end_matches('.')))),
     );
     limits.push(format!(
-        "One model of {} parameters, trained from scratch: what wins here need not win for large models, \
-         for other data, or when pretrained weights are tuned.",
+        "One model of {} parameters, trained from scratch: what is best here need not be best for large models, \
+         for other data, or for fine-tuning pretrained weights.",
         count(about.parameters)
     ));
     let (seeds, _) = ranking.seeds();
     if seeds.len() < 2 {
-        limits.push("One seed says nothing about noise: another seed may turn any order around.".to_owned());
+        limits.push("One seed says nothing about noise: another seed may reverse any order.".to_owned());
     } else {
         limits.push(format!(
-            "The intervals rest on {} and on normal noise. They are of the settings that were chosen: another search might choose \
-             others. *Undecided* is not the same as no difference.",
+            "The intervals rest on {} and on normal noise. They are conditional on the chosen settings: another search might choose \
+             others. *Undecided* does not mean that there is no difference.",
             counted(seeds.len(), "seed")
         ));
     }
     limits.extend(sampling_error(ranking));
     limits.extend(unequal_search(ranking));
     limits.push(
-        "Costs are wall-clock times of these runs on their hosts; on other hardware the shares are others.".to_owned(),
+        "Costs are wall-clock times of these runs on their hosts; on other hardware the proportions differ.".to_owned(),
     );
     let kinds = |kind: &dyn Fn(usize) -> String| {
         (0..comparison.entries.len()).map(kind).collect::<BTreeSet<String>>().len() > 1
@@ -117,8 +117,8 @@ fn sampling_error(ranking: &Ranking<'_>) -> Option<String> {
     let comparison = ranking.comparison;
     if comparison.headline.score != "top1" {
         return Some(
-            "The intervals are over seeds. That the test split is a sample adds an error to each score, mostly the same for \
-             all rows, which they do not show."
+            "The intervals are over seeds. The test split is a sample, which adds an error to each score, mostly the same for \
+             all rows, that they do not show."
                 .to_owned(),
         );
     }
@@ -129,7 +129,7 @@ fn sampling_error(ranking: &Ranking<'_>) -> Option<String> {
     }
     let error = 100.0 * 1.96 * (score * (1.0 - score) / examples as f64).sqrt();
     Some(format!(
-        "The intervals are over seeds. That the test split is a sample of {} examples adds about ± {error:.1} to each \
+        "The intervals are over seeds. The test split is a sample of {} examples, which adds about ± {error:.1} to each \
          score, mostly the same for all rows.",
         count(examples)
     ))
@@ -141,6 +141,6 @@ fn unequal_search(ranking: &Ranking<'_>) -> Option<String> {
     (tried.len() > 1).then(|| {
         let tried: Vec<String> =
             searched().map(|line| format!("{} for {}", line.row.settings.len(), escape(&line.row.label))).collect();
-        format!("The rows were not searched equally: settings tried are {}. More tries help.", listed(&tried))
+        format!("The rows had different tuning budgets: settings tried are {}. More trials help.", listed(&tried))
     })
 }

@@ -121,7 +121,7 @@ fn unable(ranking: &Ranking<'_>) -> Option<String> {
     });
     let unmet: Vec<String> = unmet.collect();
     (!unmet.is_empty())
-        .then(|| format!("This comparison cannot say anything about regularizers, because {}", unmet.join(", and ")))
+        .then(|| format!("This comparison says nothing about regularizers, because {}", unmet.join(", and ")))
 }
 
 /// What is said of the rows, by verdict.
@@ -161,8 +161,9 @@ fn clauses(ranking: &Ranking<'_>) -> Vec<String> {
     let edge = of(Verdict::Edge, &name);
     if !edge.is_empty() {
         let names = listed(&edge);
-        clauses
-            .push(format!("of {names} nothing can be said before more settings are tried, as the best are at an edge"));
+        clauses.push(format!(
+            "nothing can be said about {names} until more settings are tried, because the best ones are at an edge"
+        ));
     }
     let unknown: Vec<String> = ranking.tested().filter(|line| line.verdict == Verdict::Unknown).map(name).collect();
     if !unknown.is_empty() {
@@ -172,7 +173,7 @@ fn clauses(ranking: &Ranking<'_>) -> Vec<String> {
 }
 
 /// What the line is called in a sentence.
-fn name(line: &Line<'_>) -> String {
+pub(super) fn name(line: &Line<'_>) -> String {
     let label = &line.row.label;
     match line.row.method {
         "none" => format!("no decay (`{label}`)"),
@@ -191,13 +192,13 @@ fn without_test_scores(ranking: &Ranking<'_>) -> String {
     let best = ranking.lines.first().and_then(|line| Some((line, line.validation.as_ref()?)));
     match best {
         Some((line, score)) => format!(
-            "None yet: there are no test scores. On validation, which chose the settings and so flatters them, \
+            "None yet: there are no test scores. On validation, which selected the settings and thus favors them, \
              `{}` is first with {} {}.",
             line.row.label,
             estimate(score.mean, score.interval, headline),
             headline.title
         ),
-        None => "None: no setting has finished runs only, so none could be chosen.".to_owned(),
+        None => "None: no setting finished all of its runs, so none could be selected.".to_owned(),
     }
 }
 
@@ -260,7 +261,7 @@ fn tuning(ranking: &Ranking<'_>) -> String {
     let budget = match most {
         1 if equal => "Nothing was searched: each row has one setting".to_owned(),
         most if equal => format!("Each row tried {most} settings"),
-        _ => "Rows **tried different numbers of settings** (see *chosen setting*; more tries help)".to_owned(),
+        _ => "Rows **tried different numbers of settings** (see *chosen setting*; more trials help)".to_owned(),
     };
     let seeds: BTreeSet<u64> =
         rows.iter().filter(|row| row.settings.len() > 1).flat_map(|row| &row.trial_seeds).copied().collect();
@@ -272,7 +273,7 @@ fn tuning(ranking: &Ranking<'_>) -> String {
     };
     let finalists = rows.iter().any(|row| row.settings.iter().any(|setting| setting.trials.len() == 1))
         && rows.iter().any(|row| row.trial_seeds.len() > 1 && row.settings.len() > 1);
-    let finalists = if finalists { ", all on the first of them and the best on the others too" } else { "" };
+    let finalists = if finalists { ", all with the first of them and the best with the others, too" } else { "" };
     let rungs: BTreeSet<u64> =
         rows.iter().flat_map(|row| &row.settings).flat_map(|setting| setting.rungs.keys()).map(|rung| rung.0).collect();
     let rungs: Vec<String> = rungs.iter().map(ToString::to_string).collect();
@@ -282,18 +283,18 @@ fn tuning(ranking: &Ranking<'_>) -> String {
         let s = if rungs == ["1"] { "" } else { "s" };
         format!("; **successive halving** stopped the worse ones after {} epoch{s}", listed(&rungs))
     };
-    let chose = if seeds.is_empty() { "" } else { "; validation chose" };
+    let chose = if seeds.is_empty() { "" } else { "; validation selected" };
     let overlap = seeds.intersection(&ranking.protocol.seeds).count() > 0;
     let overlap =
-        if overlap { " Settings were **chosen on seeds of the result**, which flatters them a little." } else { "" };
+        if overlap { " Settings were **selected with seeds of the result**, which favors them slightly." } else { "" };
     let matched = ranking.lines.iter().filter(|line| line.row.is_matched());
     let matched: Vec<String> = matched.map(|line| format!("`{}`", line.row.label)).collect();
     let matched = if matched.is_empty() {
         String::new()
     } else {
         format!(
-            " Nothing was searched for {}: the learning rate is the effective one that the reference of the family has halfway \
-             through training, over the schedule's factor there.",
+            " Nothing was searched for {}: its learning rate is the effective learning rate of the family's reference halfway \
+             through training, divided by the schedule's factor there.",
             listed(&matched)
         )
     };
@@ -308,18 +309,16 @@ fn verdicts(ranking: &Ranking<'_>) -> Option<String> {
     let margin = match ranking.protocol.margin {
         Some(margin) => {
             let (margin, title) = (number(Float(margin)), &ranking.comparison.headline.title);
-            format!(
-                "*equivalent*, where the whole interval is within ± {margin} {title}, the margin that the configuration names; "
-            )
+            format!("*equivalent* if the whole interval is within ± {margin} {title}, the configuration's margin; ")
         }
-        None => "*equivalent* is no row, as the configuration names no margin; ".to_owned(),
+        None => "no row is *equivalent*, because the configuration has no margin; ".to_owned(),
     };
     (compared > 0).then(|| {
         format!(
-            "The intervals of the {} hold together with 95 %. Verdicts follow from them: *better* and *worse*, where an interval \
-             leaves out 0; {margin}*undecided (edge)*, where the best setting of the row or of weight decay is at an end of what was \
-             tried; else *undecided*, with the number of seeds that would find the observed difference, or one as large as the margin, in \
-             80 % of tables.",
+            "The intervals of the {} hold jointly with 95 % confidence. Verdicts follow from them: *better* and *worse* if the interval \
+             excludes 0; {margin}*undecided (edge)* if the best setting of the row or of weight decay is at an edge of the searched \
+             range; otherwise *undecided*, with the number of seeds that would find the observed difference, or one as large as the \
+             margin, in 80 % of tables.",
             counted(compared, "difference")
         )
     })
@@ -357,7 +356,7 @@ fn guesses(ranking: &Ranking<'_>) -> Option<String> {
     };
     let guesses: Vec<String> = means.iter().filter_map(guess).collect();
     (!guesses.is_empty())
-        .then(|| format!("Guessing without a look at the image has a test {} of {}.", headline.title, listed(&guesses)))
+        .then(|| format!("Image-blind baselines have a test {} of {}.", headline.title, listed(&guesses)))
 }
 
 /// Which rows the others are compared with.
@@ -369,7 +368,7 @@ fn references(ranking: &Ranking<'_>) -> Vec<String> {
             Some(line) if line.row.label == REFERENCE => Vec::new(),
             Some(line) => {
                 vec![format!(
-                    "Weight decay is {}, the `{REFERENCE}` row with the best score in the search.",
+                    "*Weight decay* is {}, the `{REFERENCE}` row with the best score in the search.",
                     label(line)
                 )]
             }
@@ -380,13 +379,13 @@ fn references(ranking: &Ranking<'_>) -> Vec<String> {
     for (family, optimizers) in &ranking.families {
         match reference(family) {
             Some(line) => with.push(format!("{} for rows of {optimizers}", label(line))),
-            None => without.push(format!("Rows of {optimizers} are not compared with weight decay: no `{REFERENCE}` row of theirs has a chosen setting.")),
+            None => without.push(format!("Rows of {optimizers} are not compared with weight decay: none of their `{REFERENCE}` rows has a chosen setting.")),
         }
     }
     if !with.is_empty() {
         without.insert(0, format!(
             "A row is compared with weight decay under optimizers of its own family, the `{REFERENCE}` row with the best score in the search \
-             there: {}. Scores alone compare across families.",
+             there: {}. Across families, compare scores only.",
             listed(&with)
         ));
     }

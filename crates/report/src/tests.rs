@@ -188,7 +188,7 @@ fn a_row_of_diverged_runs_is_printed() {
     let mut entries = runs(json!({"name": "none"}), 0.86, 0..3);
     entries.iter_mut().for_each(diverge);
     insta::assert_snapshot!("diverged_table", table(&entries));
-    insta::assert_snapshot!(answer(&entries), @"**Answer.** None: no setting has finished runs only, so none could be chosen.");
+    insta::assert_snapshot!(answer(&entries), @"**Answer.** None: no setting finished all of its runs, so none could be selected.");
     assert!(rendered(&entries).figures.is_empty());
     entries.extend(runs(json!({"name": "wrs", "target": "unit"}), 0.89, 0..3));
     let entries = with_tests(entries);
@@ -456,11 +456,11 @@ fn the_page_over_all_reports() {
     insta::assert_snapshot!("overview_forest", overview.figures["differences-dark.svg"]);
 
     assert_eq!(overview.splice_results("# Project\n").unwrap(), "# Project\n");
-    let own = "# Project\n\n<!-- BEGIN: results -->\nold\n<!-- END: results -->\n\nMore.\n";
+    let own = "# Project\n\n<!-- BEGIN: finding -->\nold\n<!-- END: finding -->\n\n<!-- BEGIN: results -->\nold\n<!-- END: results -->\n\nMore.\n";
     let own = overview.splice_results(own).unwrap();
     assert!(own.starts_with("# Project\n") && own.ends_with("\nMore.\n") && !own.contains("\nold\n"), "{own}");
-    for link in ["](reports/classification.md#row-4)", "](METHODOLOGY.md)"] {
-        assert!(own.contains(link), "{own}");
+    for expected in ["](reports/classification.md#row-4)", "](docs/reports.md)", "**Compared with weight decay**, "] {
+        assert!(own.contains(expected), "{own}");
     }
     assert!(overview.splice_results("<!-- BEGIN: results -->\n").is_err());
 

@@ -31,7 +31,7 @@ fn what_a_comparison_of_regularizers_needs() {
     assert!(answer(&entries()).starts_with("**Answer.** No decay (`none`) ("), "{}", answer(&entries()));
     let mut short = entries();
     short.iter_mut().for_each(|entry| entry.record.decay_efolds = Some(0.5));
-    let unable = "**Answer.** This comparison cannot say anything about regularizers, because ";
+    let unable = "**Answer.** This comparison says nothing about regularizers, because ";
     let expected = format!(
         "{unable}the training has only 0.500 e-folding times of weight decay; as far as it goes, no decay (`none`) ("
     );
