@@ -346,7 +346,7 @@ pub(super) fn power(difference: &Difference, margin: Option<f64>, title: &str) -
     }
 }
 
-/// What guesses without a look at the image score on the same test split.
+/// The scores of image-blind baselines on the same test split.
 fn guesses(ranking: &Ranking<'_>) -> Option<String> {
     let headline = ranking.comparison.headline;
     let means = ranking.tested().next()?.setting?.test_means();

@@ -83,7 +83,7 @@ fn scores_of_guesses_and_of_ranges() {
         test.scores.extend(more.into_iter().chain(ranges).map(|(name, score)| (name.to_owned(), score)));
     }
     let Rendered { summary, appendix, .. } = rendered(&entries);
-    let note = "- Guessing without a look at the image has a test top-1 % of 25.0 by the most frequent class and 12.5 by the training mean.";
+    let note = "- Image-blind baselines have a test top-1 % of 25.0 by the most frequent class and 12.5 by the training mean.";
     assert!(summary.contains(note), "{summary}");
     let rows: Vec<&str> = appendix.lines().filter_map(|line| line.strip_prefix("| mae/")?.split(' ').next()).collect();
     assert_eq!(rows, ["0", "10-29", "100-299"]);

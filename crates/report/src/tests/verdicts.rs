@@ -174,7 +174,7 @@ fn stopped_trials_are_declared() {
     }
     let Rendered { summary, appendix, .. } = rendered(&entries);
     assert!(
-        summary.contains("; **successive halving** stopped the worse ones after 3 epochs; validation chose."),
+        summary.contains("; **successive halving** stopped the worse ones after 3 epochs; validation selected."),
         "{summary}"
     );
     assert!(summary.contains("(best of 3)"), "what was stopped was tried: {summary}");
