@@ -214,7 +214,7 @@ mod tests {
     fn an_interval_that_is_far_wider_leaves_the_plot_with_an_arrow() {
         let draw = |effects: Vec<(f64, f64)>| {
             let forest = Forest { title: "t".into(), description: "d".into(), panels: vec![panel(false, effects)] };
-            svg(&forest, Medium::File(Theme::Light))
+            svg(&forest, Medium::Page("a-"))
         };
         let wide = draw(vec![(0.1, 0.4), (0.2, 0.5), (0.0, 50.0)]);
         assert_eq!(wide.matches("Z\" fill=").count(), 2, "{wide}");

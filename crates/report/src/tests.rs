@@ -83,7 +83,8 @@ fn scores_of_guesses_and_of_ranges() {
         test.scores.extend(more.into_iter().chain(ranges).map(|(name, score)| (name.to_owned(), score)));
     }
     let Rendered { summary, appendix, .. } = rendered(&entries);
-    let note = "- Image-blind baselines have a test top-1 % of 25.0 by the most frequent class and 12.5 by the training mean.";
+    let note =
+        "- Image-blind baselines have a test top-1 % of 25.0 by the most frequent class and 12.5 by the training mean.";
     assert!(summary.contains(note), "{summary}");
     let rows: Vec<&str> = appendix.lines().filter_map(|line| line.strip_prefix("| mae/")?.split(' ').next()).collect();
     assert_eq!(rows, ["0", "10-29", "100-299"]);
@@ -305,7 +306,10 @@ fn a_family_without_weight_decay_is_compared_with_none() {
         !(entry.record.spec.optimizer["name"] == "adamw" || entry.record.spec.optimizer["name"] == "adamp")
     });
     let summary = rendered(&entries).summary;
-    assert!(summary.contains("- Rows of adam are not compared with weight decay: no `weight-decay` row"), "{summary}");
+    assert!(
+        summary.contains("- Rows of adam are not compared with weight decay: none of their `weight-decay` rows"),
+        "{summary}"
+    );
     let row = summary.lines().find(|line| line.contains("[wrs (adam, target unit)]")).unwrap();
     assert!(row.split(" | ").nth(2) == Some("—"), "{row}");
 }
@@ -420,7 +424,7 @@ fn a_sheet_of_the_first_row_is_shown_and_no_other() {
     let mut old = entries.clone();
     old.iter_mut().for_each(|entry| entry.record.about.pictures = None);
     let shown = with(&[sheet("classification", &other.record.id)], &old).summary;
-    assert!(shown.contains(", seed 1, predicts") && shown.ends_with("nobody chose them.\n"), "{shown}");
+    assert!(shown.contains(", seed 1. They are") && shown.ends_with("were not selected.\n"), "{shown}");
 
     let mut none: Vec<Entry> = runs(json!({"name": "none"}), 0.86, 0..3);
     none.iter_mut().for_each(diverge);

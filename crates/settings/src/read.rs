@@ -251,6 +251,26 @@ mod tests {
             json!({}),
         ];
         let mistakes = mistakes.map(|table| read::<Config>(table).unwrap_err().to_string());
-        insta::assert_snapshot!(mistakes.join("\n"), @"");
+        insta::assert_snapshot!(mistakes.join("\n"), @r#"
+        `model.resnet.dpeth`: expected the key `depth` or `width`, found one that is not known
+          hint: did you mean `depth`?
+        `model.resnet`: expected a key `depth`, found none
+        `model.resnet.depth`: expected a whole number of at least 0, found -1
+        `model.resnet.depth`: expected a whole number of at least 0, found 2.5
+        `model.resnet`: expected a table of settings, found the name alone
+        `model.linear`: expected the name alone, found 1
+        `model.constant`: expected a number, found "x"
+        `model`: expected `linear`, `constant` or `resnet`, found `linaer`
+          hint: did you mean `linear`?
+        `model`: expected `linear`, `constant` or `resnet`, found 3
+        `model`: expected `linear`, `constant` or `resnet`, found a table of 0 keys
+        `size`: expected an array of length 2, found 1 values
+        `size`: expected 2 values, found 3 values
+        `size`: expected an array of length 2, found 1
+        `flip`: expected true or false, found "yes"
+        `rate`: expected a number, found none
+        `weight`: expected the key `model`, `size`, `flip` or `rate`, found one that is not known
+        expected a key `model`, found none
+        "#);
     }
 }
