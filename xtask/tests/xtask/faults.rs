@@ -99,23 +99,30 @@ fn undisturbed(runs: &Runs) -> (u64, (Value, Vec<u8>, Vec<u8>)) {
 /// Kills runs of a task `kills` times, and compares those that come to their end; gives how many did.
 fn kill(runs: &Runs, kills: usize, seed: u64) -> usize {
     let mut numbers = Numbers(seed);
-    let (length, expected) = undisturbed(runs);
+    let (mut length, expected) = undisturbed(runs);
     let (mut killed, mut finished) = (0, 0);
     while killed < kills || finished == 0 {
         let folder = runs.begin(&format!("run-{finished}"));
         loop {
             let mut child = runs.command(&folder, &mut numbers).spawn().unwrap();
             if killed < kills {
-                std::thread::sleep(Duration::from_millis(numbers.next(length)));
+                std::thread::sleep(Duration::from_millis(numbers.next(length.max(16))));
                 let signal = ["-KILL", "-KILL", "-KILL", "-TERM", "-INT", "-USR1"][numbers.next(6) as usize];
                 // It may be over, and is a zombie until it is waited for.
                 assert!(Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap().success());
             }
             let status = child.wait().unwrap();
             match status.code() {
-                Some(0) => break,
+                // How long a run takes depends on what else the machine does: signals shall come now before its end, now after it.
+                Some(0) => {
+                    length -= length / 8;
+                    break;
+                }
                 // By a signal, which may come before it is listened to, or after that from a checkpoint.
-                None | Some(75) => killed += 1,
+                None | Some(75) => {
+                    length += length / 16;
+                    killed += 1;
+                }
                 Some(code) => panic!("{}: exit code {code}", runs.task),
             }
         }
@@ -124,6 +131,7 @@ fn kill(runs: &Runs, kills: usize, seed: u64) -> usize {
             std::fs::read_dir(&folder).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
         left.sort();
         assert_eq!(left, ["log.jsonl", "record.json", "spec.json", "weights.safetensors"], "{}", runs.task);
+        std::fs::remove_dir_all(&folder).unwrap();
         finished += 1;
     }
     finished
@@ -136,6 +144,7 @@ fn read_all(store: &Path, stop: &AtomicBool) -> usize {
     // It must leave the runs a core.
     let pause = Duration::from_millis(1);
     while !stop.load(Ordering::Relaxed) {
+        // What has been compared goes.
         for run in folders(store).iter().flat_map(|task| folders(task)) {
             for name in ["record.json", "log.jsonl", "checkpoint", "checkpoint.before", "weights.safetensors"] {
                 let Ok(bytes) = std::fs::read(run.join(name)) else { continue };
