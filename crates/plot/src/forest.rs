@@ -182,7 +182,6 @@ fn row(out: &mut String, effect: &Effect, axis: &Axis, y: f64, medium: Medium<'_
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Theme;
 
     fn panel(reversed: bool, effects: Vec<(f64, f64)>) -> Effects {
         let effect = |(mean, half): (f64, f64)| Effect {

@@ -131,7 +131,8 @@ fn kill(runs: &Runs, kills: usize, seed: u64) -> usize {
             std::fs::read_dir(&folder).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
         left.sort();
         assert_eq!(left, ["log.jsonl", "record.json", "spec.json", "weights.safetensors"], "{}", runs.task);
-        std::fs::remove_dir_all(&folder).unwrap();
+        left.iter().for_each(|name| std::fs::remove_file(folder.join(name)).unwrap());
+        std::fs::remove_dir(&folder).unwrap();
         finished += 1;
     }
     finished
@@ -144,7 +145,6 @@ fn read_all(store: &Path, stop: &AtomicBool) -> usize {
     // It must leave the runs a core.
     let pause = Duration::from_millis(1);
     while !stop.load(Ordering::Relaxed) {
-        // What has been compared goes.
         for run in folders(store).iter().flat_map(|task| folders(task)) {
             for name in ["record.json", "log.jsonl", "checkpoint", "checkpoint.before", "weights.safetensors"] {
                 let Ok(bytes) = std::fs::read(run.join(name)) else { continue };
