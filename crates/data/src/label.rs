@@ -25,7 +25,7 @@ use crate::spool::Spool;
 use crate::table::Table;
 use crate::{Columns, Error, Result, TaskKind};
 
-/// The label of an example: a class (`u32`), objects ([`Vec<Object>`]), a [`Mask`], or points ([`Vec<Point>`]).
+/// The label of an example: a class (`u32`), objects ([`Vec<Object>`]), a `Mask`, or points ([`Vec<Point>`]).
 ///
 /// Each is a way to read the columns of a set, or the truth of a scene; its functions take what only this crate has.
 pub trait Label: Follow + Clone + Send + Sync {
