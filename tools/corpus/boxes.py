@@ -9,7 +9,6 @@ from .case import APPLE, PAGE, POINTER, Case, bom, utf16
 from .release import HEIGHT, WIDTH, case, fails, jpeg
 
 PETS = 'classes = ["cat", "dog"]'
-
 # COCO.
 
 CATEGORIES = [{"id": 1, "name": "cat"}, {"id": 3, "name": "dog"}]

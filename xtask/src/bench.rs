@@ -6,7 +6,7 @@ use crate::partition::Partition;
 use crate::progress::{Ended, Progress};
 use crate::schedule::{Estimates, Waiting, shares};
 use crate::slurm::{self, Work};
-use crate::task::{Plan, Planned, plan};
+use crate::task::{Plan, Planned, plan, untested};
 use crate::workspace::Workspace;
 use crate::{Which, say};
 use anyhow::{Context, Result, bail};
@@ -136,6 +136,26 @@ fn missing(workspace: &Workspace, runs: &[Planned]) -> Result<Vec<Planned>> {
     Ok(missing)
 }
 
+/// Writes the specs of `runs`, which have no record.
+fn write_specs(workspace: &Workspace, runs: &[Planned]) -> Result<()> {
+    // Waiting for the disk, not computing.
+    const WRITERS: usize = 16;
+    let write = |runs: &[Planned]| -> Result<()> {
+        for run in runs {
+            let folder = workspace.run(&run.id);
+            if !folder.read_spec().is_ok_and(|spec| spec == run.spec) {
+                folder.write_spec(&run.spec)?;
+            }
+        }
+        Ok(())
+    };
+    std::thread::scope(|scope| {
+        let parts = runs.chunks(runs.len().div_ceil(WRITERS).max(1));
+        let writers: Vec<_> = parts.map(|part| scope.spawn(move || write(part))).collect();
+        writers.into_iter().try_for_each(|writer| writer.join().unwrap_or_else(|_| bail!("a writer of specs panicked")))
+    })
+}
+
 /// Submits what is missing to Slurm; gives whether something is, queued or not.
 fn submit(workspace: &Workspace, plan: &mut Plan) -> Result<bool> {
     let runs = plan.runs(workspace)?;
@@ -144,7 +164,7 @@ fn submit(workspace: &Workspace, plan: &mut Plan) -> Result<bool> {
     let work: Vec<Work> = if pending.is_empty() {
         plan.untested(workspace)?.iter().map(Work::test).collect()
     } else {
-        slurm::write_specs(workspace, &pending)?;
+        write_specs(workspace, &pending)?;
         plan.estimates(workspace)?.longest_first(&mut pending);
         pending.iter().map(|run| Work::run(&run.id)).collect()
     };
@@ -276,9 +296,7 @@ impl<'a> Pool<'a> {
 
     /// Trains `pending`; gives an exit code where not all of them have a record afterwards.
     fn train(&self, pending: Vec<Planned>, estimates: &Estimates) -> Result<Option<ExitCode>> {
-        for run in &pending {
-            self.workspace.run(&run.id).write_spec(&run.spec)?;
-        }
+        write_specs(self.workspace, &pending)?;
         let (jobs, threads) = shares(self.jobs, self.threads, pending.len(), machine::cores());
         let waiting = Waiting::new(pending, estimates);
         let (failures, interrupted) = (Mutex::new(Failures::default()), AtomicBool::new(false));
@@ -318,9 +336,7 @@ impl<'a> Pool<'a> {
     /// Reads the test split for the settings that validation chose, and only for them.
     fn test_chosen(&self, runs: &[Planned], protocol: &Protocol) -> Result<Vec<Entry>> {
         let (entries, (_, threads)) = (self.entries(runs)?, shares(self.jobs, self.threads, 1, machine::cores()));
-        let untested: BTreeSet<_> =
-            entries.iter().filter(|entry| entry.test.is_none()).map(|entry| entry.record.id.clone()).collect();
-        for id in study::chosen(&entries, protocol).into_iter().filter(|id| untested.contains(id)) {
+        for id in untested(&entries, protocol) {
             let folder = self.workspace.run(&id);
             let tested = self.binary.call("test", &folder, Some(threads), &[]);
             tested.with_context(|| format!("run {id} cannot be tested"))?;

@@ -2,7 +2,7 @@
 
 use crate::say;
 use crate::slurm::{self, Queue};
-use crate::workspace::Workspace;
+use crate::workspace::{Workspace, contents};
 use anyhow::Result;
 use record::{RunFolder, RunLock, State};
 use std::path::{Path, PathBuf};
@@ -61,12 +61,7 @@ fn remove(waste: &Waste) -> Result<()> {
             None => return Ok(()),
         },
     };
-    match std::fs::remove_file(&waste.path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            Err(files::FileError::new("remove", &waste.path, error))?;
-        }
-        _ => {}
-    }
+    files::remove_if_present(&waste.path)?;
     // That of an unfinished run stays: somebody may wait for this very file.
     if let Some((lock, true)) = lock {
         lock.remove()?;
@@ -76,13 +71,13 @@ fn remove(waste: &Waste) -> Result<()> {
 
 fn find(workspace: &Workspace) -> Result<Vec<Waste>> {
     let mut waste = Vec::new();
-    for run in files(&workspace.root.join("runs")).into_iter().filter(|path| path.is_dir()) {
+    for run in contents(&workspace.root.join("runs")).into_iter().filter(|path| path.is_dir()) {
         of_run(&RunFolder::new(run), &mut waste);
     }
     waste.extend(of_slurm(workspace));
     for folder in ["reports", "reports/records", "reports/figures", "datasets", "runs"] {
         let left =
-            files(&workspace.root.join(folder)).into_iter().filter(|path| is_half_written(path) && is_left(path));
+            contents(&workspace.root.join(folder)).into_iter().filter(|path| is_half_written(path) && is_left(path));
         waste.extend(left.map(|path| Waste { path, why: "half-written", run: None }));
     }
     Ok(waste)
@@ -96,13 +91,13 @@ fn of_run(run: &RunFolder, waste: &mut Vec<Waste>) {
         return;
     }
     let mut of = |path: PathBuf, why| waste.push(Waste { path, why, run: Some(run.clone()) });
-    for path in files(run.path()).into_iter().filter(|path| is_half_written(path)) {
+    for path in contents(run.path()).into_iter().filter(|path| is_half_written(path)) {
         of(path, "half-written");
     }
     if state.is_over() {
         let left = [run.checkpoint(), run.checkpoint_before(), run.lock()];
         left.into_iter().filter(|path| path.exists()).for_each(|path| of(path, "of a run that is over"));
-        let pictures = files(&run.path().join("pictures"));
+        let pictures = contents(&run.path().join("pictures"));
         pictures
             .into_iter()
             .filter(|path| path.is_file())
@@ -112,7 +107,7 @@ fn of_run(run: &RunFolder, waste: &mut Vec<Waste>) {
 
 /// Plans, scripts, outputs and binaries of what is queued no more.
 fn of_slurm(workspace: &Workspace) -> Vec<Waste> {
-    let files = files(&slurm::folder(workspace));
+    let files = contents(&slurm::folder(workspace));
     if files.is_empty() {
         return Vec::new();
     }
@@ -140,11 +135,4 @@ fn is_left(path: &Path) -> bool {
     let modified = path.metadata().and_then(|file| file.modified());
     // A clock that was set back makes it younger, never older.
     modified.is_ok_and(|modified| modified.elapsed().is_ok_and(|age| age > LEFT))
-}
-
-/// What is in `folder`, sorted.
-pub(crate) fn files(folder: &Path) -> Vec<PathBuf> {
-    let mut paths: Vec<PathBuf> = std::fs::read_dir(folder).into_iter().flatten().flatten().map(|e| e.path()).collect();
-    paths.sort();
-    paths
 }

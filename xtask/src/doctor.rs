@@ -3,10 +3,9 @@
 mod data;
 mod locks;
 
-use crate::clean::files;
 use crate::machine::{self, in_words};
 use crate::say;
-use crate::workspace::Workspace;
+use crate::workspace::{Workspace, contents};
 use anyhow::Result;
 use record::{RunFolder, State};
 use std::collections::BTreeMap;
@@ -89,7 +88,7 @@ fn store(workspace: &Workspace) -> Vec<Finding> {
     }
     let (mut states, mut left) = (BTreeMap::<State, usize>::new(), 0);
     for run in
-        files(&runs).into_iter().filter(|path| path.join("spec.json").exists() || path.join("record.json").exists())
+        contents(&runs).into_iter().filter(|path| path.join("spec.json").exists() || path.join("record.json").exists())
     {
         let folder = RunFolder::new(&run);
         let whole = folder.state().and_then(|state| {
@@ -105,7 +104,7 @@ fn store(workspace: &Workspace) -> Vec<Finding> {
                 findings.push(Finding::error("store", found, hint));
             }
         }
-        left += files(&run).iter().filter(|path| path.to_string_lossy().contains("/.writing-")).count();
+        left += contents(&run).iter().filter(|path| path.to_string_lossy().contains("/.writing-")).count();
     }
     if left > 0 {
         let found = format!("{left} half-written files of processes that were killed");
@@ -153,7 +152,7 @@ fn threads() -> Finding {
 
 /// The most that a run has taken.
 fn memory_of_runs(workspace: &Workspace) -> Option<u64> {
-    let runs = files(&workspace.root.join("runs"));
+    let runs = contents(&workspace.root.join("runs"));
     runs.into_iter().filter_map(|run| RunFolder::new(run).read_record().ok()??.provenance.memory).max()
 }
 

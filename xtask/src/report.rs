@@ -2,7 +2,7 @@
 
 use crate::workspace::{Workspace, names};
 use crate::{mistake, say};
-use anyhow::{Context, Result};
+use anyhow::Result;
 use files::{read_text_if_present, write_atomic};
 use record::Entry;
 use report::Rendered;
@@ -206,7 +206,7 @@ impl Changed<'_> {
             if self.check {
                 eprintln!("{shown} is shown by no report");
             } else {
-                remove(&path)?;
+                files::remove_if_present(&path)?;
                 eprintln!("removed {shown}, which no report shows");
             }
             self.stale.push(shown);
@@ -258,7 +258,7 @@ fn overview(workspace: &Workspace, all: &Reports) -> Result<Files> {
     if reports.is_empty() {
         return Ok(Files { texts: Vec::new(), unreferenced: Vec::new() });
     }
-    let every = report::overview(&reports);
+    let every = report::overview(&reports, "differences");
     let page = workspace.reports().join("README.md");
     let mut texts = vec![(page.clone(), every.splice(read_text_if_present(&page)?.as_deref())?)];
     let mut figures = every.figures;
@@ -267,21 +267,15 @@ fn overview(workspace: &Workspace, all: &Reports) -> Result<Files> {
     let tasks = workspace.tasks();
     let defaults: Vec<_> = reports.into_iter().filter(|(name, ..)| tasks.iter().any(|task| task == name)).collect();
     if let (Some(text), false) = (read_text_if_present(&own)?, defaults.is_empty()) {
-        let defaults = report::overview(&defaults);
+        let defaults = report::overview(&defaults, "results");
         if text.contains("figures/results-") {
-            figures.extend(
-                defaults.figures.iter().map(|(file, svg)| (file.replace("differences", "results"), svg.clone())),
-            );
+            figures.extend(defaults.figures.clone());
         }
         texts.push((own, defaults.splice_results(&text)?));
     }
     let folder = workspace.figures();
     texts.extend(figures.into_iter().map(|(file, svg)| (folder.join(file), svg)));
     Ok(Files { texts, unreferenced: Vec::new() })
-}
-
-fn remove(path: &Path) -> Result<()> {
-    std::fs::remove_file(path).with_context(|| format!("cannot remove {}", path.display()))
 }
 
 /// `path` as seen from the project's folder.

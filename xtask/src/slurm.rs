@@ -10,7 +10,6 @@ pub(crate) use queue::Queue;
 
 use self::settings::Settings;
 use crate::say;
-use crate::task::Planned;
 use crate::workspace::Workspace;
 use anyhow::{Context, Result};
 use script::Script;
@@ -69,28 +68,6 @@ impl Work {
         };
         Some(Self { verb, id: id.to_owned() })
     }
-}
-
-/// Writes the specs of `runs`, which have no record.
-pub(crate) fn write_specs(workspace: &Workspace, runs: &[Planned]) -> Result<()> {
-    // Waiting for the disk, not computing.
-    const WRITERS: usize = 16;
-    let write = |runs: &[Planned]| -> Result<()> {
-        for run in runs {
-            let folder = workspace.run(&run.id);
-            if !folder.read_spec().is_ok_and(|spec| spec == run.spec) {
-                folder.write_spec(&run.spec)?;
-            }
-        }
-        Ok(())
-    };
-    std::thread::scope(|scope| {
-        let parts = runs.chunks(runs.len().div_ceil(WRITERS).max(1));
-        let writers: Vec<_> = parts.map(|part| scope.spawn(move || write(part))).collect();
-        writers
-            .into_iter()
-            .try_for_each(|writer| writer.join().unwrap_or_else(|_| anyhow::bail!("a writer of specs panicked")))
-    })
 }
 
 /// Submits of `work`, the longest first, what is not queued yet, and prints a line for each array: its job, and its plan.

@@ -155,10 +155,7 @@ impl Plan {
 
     /// The runs that validation chose and whose scores on the test split were not taken.
     pub(crate) fn untested(&self, workspace: &Workspace) -> Result<Vec<RunId>> {
-        let entries = self.entries(workspace)?;
-        let chosen = study::chosen(&entries, &self.protocol(workspace)?);
-        let untested = entries.iter().filter(|entry| entry.test.is_none() && chosen.contains(&entry.record.id));
-        Ok(untested.map(|entry| entry.record.id.clone()).collect())
+        Ok(untested(&self.entries(workspace)?, &self.protocol(workspace)?))
     }
 
     /// How the comparison is made, as far as the results so far can tell.
@@ -179,6 +176,13 @@ impl Plan {
         }
         Ok(entries)
     }
+}
+
+/// Those of `entries` that validation chose and whose scores on the test split were not taken.
+pub(crate) fn untested(entries: &[Entry], protocol: &Protocol) -> Vec<RunId> {
+    let chosen = study::chosen(entries, protocol);
+    let untested = entries.iter().filter(|entry| entry.test.is_none() && chosen.contains(&entry.record.id));
+    untested.map(|entry| entry.record.id.clone()).collect()
 }
 
 /// A spec as a text that equals another's where the specs are equal.

@@ -158,10 +158,17 @@ fn cargo() -> std::ffi::OsString {
 
 /// Stems of the files in `folder` with `extension`, sorted.
 pub(crate) fn names(folder: &Path, extension: &str) -> Vec<String> {
-    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
-    let files = entries.filter(|path| path.extension().is_some_and(|e| e == extension));
+    let files = contents(folder).into_iter().filter(|path| path.extension().is_some_and(|e| e == extension));
     let mut names: Vec<String> =
         files.filter_map(|path| Some(path.file_stem()?.to_string_lossy().into_owned())).collect();
     names.sort();
     names
+}
+
+/// What is in `folder`, sorted; nothing where it cannot be read.
+pub(crate) fn contents(folder: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let mut paths: Vec<PathBuf> = entries.map(|entry| entry.path()).collect();
+    paths.sort();
+    paths
 }

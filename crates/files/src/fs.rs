@@ -262,6 +262,14 @@ pub fn read_text_if_present(path: &Path) -> Result<Option<String>, FileError> {
     }
 }
 
+/// Removes the file `path`, if it is there.
+pub fn remove_if_present(path: &Path) -> Result<(), FileError> {
+    match std::fs::remove_file(path) {
+        Err(source) if source.kind() != io::ErrorKind::NotFound => Err(FileError::new("remove", path, source)),
+        _ => Ok(()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

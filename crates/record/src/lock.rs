@@ -107,10 +107,7 @@ impl RunLock {
     ///
     /// Where the file cannot be removed.
     pub fn remove(self) -> Result<(), FileError> {
-        match std::fs::remove_file(&self.path) {
-            Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(FileError::new("remove", &self.path, e)),
-            _ => Ok(()),
-        }
+        files::remove_if_present(&self.path)
     }
 }
 

@@ -15,9 +15,8 @@ use study::{Comparison, Protocol};
 
 /// What a reader runs to make the page again.
 const COMMAND: &str = "cargo xtask report";
-/// Name of the page, and of its figure.
+/// Name of the page.
 const NAME: &str = "README";
-const FIGURE: &str = "differences";
 /// Below the table on the project's page.
 const RESULTS_NOTE: &str = "±: 95 % intervals over seeds. [Reading a report](docs/reports.md) explains the verdicts; \
      [reports/README.md](reports/README.md) names networks and data.\n";
@@ -46,8 +45,9 @@ struct Table {
     notes: Vec<String>,
 }
 
-/// The overview of `reports`, each with its name, its entries and its protocol; reports without entries are left out.
-pub fn overview(reports: &[(&str, &[Entry], &Protocol)]) -> Overview {
+/// The overview of `reports`, each with its name, its entries and its protocol; reports without entries are left out. Its
+/// figure is named `figure`.
+pub fn overview(reports: &[(&str, &[Entry], &Protocol)], figure: &str) -> Overview {
     let comparisons = reports
         .iter()
         .filter_map(|(name, entries, protocol)| Some((*name, Comparison::of(entries, protocol)?, *protocol)));
@@ -56,8 +56,8 @@ pub fn overview(reports: &[(&str, &[Entry], &Protocol)]) -> Overview {
         comparisons.iter().map(|(name, comparison, protocol)| (*name, Ranking::of(comparison, protocol))).collect();
     let table = verdicts(&rankings);
     let forest = forest(&rankings).map(Drawing::Forest);
-    let files = forest.iter().flat_map(|drawing| figures::files(FIGURE, drawing));
-    Overview { table, figures: files.collect(), forest: forest.map(|drawing| figures::shown_as(FIGURE, &drawing)) }
+    let files = forest.iter().flat_map(|drawing| figures::files(figure, drawing));
+    Overview { table, figures: files.collect(), forest: forest.map(|drawing| figures::shown_as(figure, &drawing)) }
 }
 
 impl Overview {

@@ -448,8 +448,12 @@ fn the_page_over_all_reports() {
         entry.record.about.title = Some("Derived | classification".into());
     }
     let [of_one, of_other] = [&one, &other].map(|entries| protocol(entries));
-    let overview =
-        |one| overview(&[("classification", one, &of_one), ("empty", &[], &of_one), ("families", &other, &of_other)]);
+    let overview = |one| {
+        overview(
+            &[("classification", one, &of_one), ("empty", &[], &of_one), ("families", &other, &of_other)],
+            "differences",
+        )
+    };
     let changed_later = &overview;
     let overview = changed_later(&one);
     let page = overview.splice(None).unwrap();

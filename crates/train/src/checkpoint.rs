@@ -2,8 +2,7 @@
 
 use crate::error::Error;
 use candle_core::{Device, Tensor};
-use files::hex;
-use files::{FileError, write_atomic};
+use files::{FileError, hex, remove_if_present, write_atomic};
 use record::{LogLine, RunFolder, RunId, Seconds};
 use regularize::{Optimizer, Params};
 use safetensors::SafeTensors;
@@ -118,7 +117,7 @@ fn keep_before(folder: &RunFolder) -> Result<(), Error> {
     if !now.exists() {
         return Ok(());
     }
-    remove_file(&before)?;
+    remove_if_present(&before)?;
     if std::fs::hard_link(&now, &before).is_err() {
         // A file system without hard links; the next checkpoint takes the name again.
         #[expect(clippy::disallowed_methods, reason = "a whole file gets another name, and replaces none")]
@@ -134,25 +133,18 @@ pub(crate) fn is_left(folder: &RunFolder) -> bool {
 
 /// Removes the checkpoints of a run that has its record.
 pub(crate) fn remove(folder: &RunFolder) -> Result<(), Error> {
-    remove_file(&folder.checkpoint())?;
-    Ok(remove_file(&folder.checkpoint_before())?)
+    remove_if_present(&folder.checkpoint())?;
+    Ok(remove_if_present(&folder.checkpoint_before())?)
 }
 
 /// Removes what a process that was killed had half-written of this run, whose lock this process holds.
 pub(crate) fn remove_half_written(folder: &RunFolder) -> Result<(), Error> {
     for path in [folder.checkpoint(), folder.log(), folder.weights(), folder.record()] {
         for path in files::half_written(&path)? {
-            remove_file(&path)?;
+            remove_if_present(&path)?;
         }
     }
     Ok(())
-}
-
-fn remove_file(path: &Path) -> Result<(), FileError> {
-    match std::fs::remove_file(path) {
-        Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(FileError::new("remove", path, e)),
-        _ => Ok(()),
-    }
 }
 
 /// What [`load`] restored, and what it could not read, in words.

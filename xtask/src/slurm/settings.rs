@@ -3,6 +3,7 @@
 use crate::mistake;
 use anyhow::Result;
 use serde::Deserialize;
+use settings::Mistake;
 use std::path::Path;
 
 /// All keys may be left out; the site's defaults hold then.
@@ -54,19 +55,17 @@ impl Settings {
         let settings: Self = toml::from_str(text).map_err(|error| error.to_string())?;
         for (key, value) in settings.texts() {
             if value.is_empty() || value.contains(|c: char| c.is_whitespace() || c.is_control()) {
-                return Err(format!(
-                    "`{key}`: expected one word, as `sbatch --{}` takes it, found {value:?}",
-                    option(key)
-                ));
+                let expected = format!("one word, as `sbatch --{}` takes it", option(key));
+                return Err(Mistake::new(key, expected, format!("{value:?}")).to_string());
             }
         }
         for (key, value) in [("cpus", settings.cpus.map(|cpus| cpus as usize)), ("jobs", settings.jobs)] {
             if value == Some(0) {
-                return Err(format!("`{key}`: expected at least 1, found 0"));
+                return Err(Mistake::new(key, "at least 1", 0).to_string());
             }
         }
         if let Some(line) = settings.lines.iter().find(|line| line.contains(['\n', '\r'])) {
-            return Err(format!("`lines`: expected one line in each text, found {line:?}"));
+            return Err(Mistake::new("lines", "one line in each text", format!("{line:?}")).to_string());
         }
         Ok(settings)
     }

@@ -1,6 +1,8 @@
 //! Runs of all tasks that are killed at random moments, and a reader that looks at their files all the time.
 #![cfg(unix)]
 
+use rand::RngExt;
+use random::Rng;
 use safetensors::SafeTensors;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -35,20 +37,6 @@ fn specs() -> [(&'static str, Value); 4] {
     ]
 }
 
-/// Numbers that look random, the same in every test.
-struct Numbers(u64);
-
-impl Numbers {
-    /// Below `end`.
-    fn next(&mut self, end: u64) -> u64 {
-        // SplitMix64.
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (mixed ^ (mixed >> 31)) % end
-    }
-}
-
 struct Runs {
     task: &'static str,
     spec: Value,
@@ -62,7 +50,7 @@ impl Runs {
         folder
     }
 
-    fn command(&self, folder: &Path, numbers: &mut Numbers) -> Command {
+    fn command(&self, folder: &Path, numbers: &mut Rng) -> Command {
         let project = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
         let binary = Path::new(env!("CARGO_BIN_EXE_xtask")).parent().unwrap().join(self.task);
         let mut command = Command::new(binary);
@@ -74,8 +62,8 @@ impl Runs {
             .stdout(Stdio::null())
             .stderr(Stdio::null());
         // A checkpoint after each step, or where epochs end only.
-        command.env("WRS_BENCH_CHECKPOINT_SECONDS", ["0", "20"][numbers.next(2) as usize]);
-        command.env("RAYON_NUM_THREADS", (1 + numbers.next(3)).to_string());
+        command.env("WRS_BENCH_CHECKPOINT_SECONDS", ["0", "20"][numbers.random_range(0..2)]);
+        command.env("RAYON_NUM_THREADS", numbers.random_range(1..=3).to_string());
         command
     }
 }
@@ -92,13 +80,17 @@ fn result(folder: &Path) -> (Value, Vec<u8>, Vec<u8>) {
 fn undisturbed(runs: &Runs) -> (u64, (Value, Vec<u8>, Vec<u8>)) {
     let whole = runs.begin("whole");
     let began = Instant::now();
-    assert!(runs.command(&whole, &mut Numbers(0)).status().unwrap().success(), "{}", runs.task);
+    assert!(
+        runs.command(&whole, &mut random::stream(0, "the undisturbed run", &[])).status().unwrap().success(),
+        "{}",
+        runs.task
+    );
     (began.elapsed().as_millis() as u64, result(&whole))
 }
 
 /// Kills runs of a task `kills` times, and compares those that come to their end; gives how many did.
 fn kill(runs: &Runs, kills: usize, seed: u64) -> usize {
-    let mut numbers = Numbers(seed);
+    let mut numbers = random::stream(seed, "kills", &[]);
     let (mut length, expected) = undisturbed(runs);
     let (mut killed, mut finished) = (0, 0);
     while killed < kills || finished == 0 {
@@ -106,8 +98,8 @@ fn kill(runs: &Runs, kills: usize, seed: u64) -> usize {
         loop {
             let mut child = runs.command(&folder, &mut numbers).spawn().unwrap();
             if killed < kills {
-                std::thread::sleep(Duration::from_millis(numbers.next(length.max(16))));
-                let signal = ["-KILL", "-KILL", "-KILL", "-TERM", "-INT", "-USR1"][numbers.next(6) as usize];
+                std::thread::sleep(Duration::from_millis(numbers.random_range(0..length.max(16))));
+                let signal = ["-KILL", "-KILL", "-KILL", "-TERM", "-INT", "-USR1"][numbers.random_range(0..6)];
                 // It may be over, and is a zombie until it is waited for.
                 assert!(Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap().success());
             }

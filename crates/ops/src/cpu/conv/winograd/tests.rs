@@ -215,7 +215,8 @@ fn what_pays_follows_from_the_shapes() {
     // First layers, tiles that are mostly empty, and few tiles for many filters.
     for (n, side, channels) in [(64, 32, [3, 64]), (64, 2, [512, 512]), (4, 8, [256, 256])] {
         assert!(!pays(n, side, channels), "{n} images of {side}², {channels:?} channels");
-    } // Dilated stages and back ends; rates at which a map's every so-manieth rows and columns are few.
+    }
+    // Dilated stages and back ends pay; not rates so large that each of the interleaved maps is mostly padding.
     assert!(pays_at(8, 30, [128, 128], 2) && pays_at(8, 30, [256, 256], 4));
     assert!(!pays_at(8, 23, [256, 64], 12));
 }
