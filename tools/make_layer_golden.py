@@ -16,7 +16,11 @@ LAYERS = {  # name: (batch, cin, h, w, cout, k, stride, padding, dilation, group
     "k7s2": (2, 3, 23, 21, 6, 7, 2, 3, 1, 1), "dilated": (2, 4, 17, 15, 6, 3, 1, 2, 2, 1), "atrous4": (1, 4, 19, 19, 5, 3, 1, 4, 4, 1),
     "depthwise": (2, 8, 10, 10, 8, 3, 1, 1, 1, 8), "grouped": (2, 8, 9, 9, 12, 3, 2, 1, 1, 4),
 }
-for name, (b, ci, h, w, co, k, *geometry) in LAYERS.items():
+# Those for which the CPU kernels are Winograd's; more than a tile in each direction, and tiles that are not full.
+WIDE = {"wide": (4, 32, 18, 15, 48, 3, 1, 1, 1, 1), "wide_dilated": (4, 32, 16, 16, 32, 3, 1, 2, 2, 1)}
+
+
+def add_convolution(name, b, ci, h, w, co, k, *geometry):
     def draw():
         x, weight = torch.randn(b, ci, h, w), torch.randn(co, ci // geometry[-1], k, k)
         return dict(x=x, w=weight, upstream=torch.randn_like(F.conv2d(x, weight, None, *geometry)))
@@ -29,6 +33,10 @@ for name, (b, ci, h, w, co, k, *geometry) in LAYERS.items():
 
     settings = dict(zip(("stride", "padding", "dilation", "groups"), geometry))
     vectors.add(f"conv/{name}", settings, draw, convolution)
+
+
+for name, layer in LAYERS.items():
+    add_convolution(name, *layer)
 
 
 def draw():
@@ -53,4 +61,6 @@ def batch_norm(inputs, layout):
 
 
 vectors.add("bn", {}, draw, batch_norm)
+for name, layer in WIDE.items():
+    add_convolution(name, *layer)
 vectors.save(out, "ops", "layers.safetensors")

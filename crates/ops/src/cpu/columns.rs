@@ -38,20 +38,31 @@ pub(crate) fn for_each<C: Columns>(
 
         #[inline(always)]
         fn with_simd<S: Simd>(self, simd: S) {
-            let Self { rows, width, range, columns } = self;
-            let mut column = range.start;
-            while column < range.end {
-                let left = range.end - column;
-                column += match left / S::F32_LANES {
-                    0 => vectors::<S, C, 1>(simd, rows, width, column, left, columns),
-                    1 => vectors::<S, C, 1>(simd, rows, width, column, S::F32_LANES, columns),
-                    2 | 3 => vectors::<S, C, 2>(simd, rows, width, column, S::F32_LANES, columns),
-                    _ => vectors::<S, C, 4>(simd, rows, width, column, S::F32_LANES, columns),
-                };
-            }
+            all_vectors(simd, self.rows, self.width, self.range, self.columns);
         }
     }
     kernels.run(Loop { rows, width, range, columns });
+}
+
+/// The loop of [`for_each`].
+#[inline(always)]
+fn all_vectors<S: Simd, C: Columns>(
+    simd: S,
+    rows: usize,
+    width: usize,
+    range: std::ops::Range<usize>,
+    columns: &mut C,
+) {
+    let mut column = range.start;
+    while column < range.end {
+        let left = range.end - column;
+        column += match left / S::F32_LANES {
+            0 => vectors::<S, C, 1>(simd, rows, width, column, left, columns),
+            1 => vectors::<S, C, 1>(simd, rows, width, column, S::F32_LANES, columns),
+            2 | 3 => vectors::<S, C, 2>(simd, rows, width, column, S::F32_LANES, columns),
+            _ => vectors::<S, C, 4>(simd, rows, width, column, S::F32_LANES, columns),
+        };
+    }
 }
 
 /// `V` vectors of `count` columns each; returns how many columns that were.
@@ -142,8 +153,12 @@ impl<T: Terms> Columns for Sum<'_, T> {
         for (total, sum) in self.totals.iter_mut().zip(sums) {
             let mut lanes = [0f32; 16];
             save(simd, &mut lanes, 0, S::F32_LANES, sum);
-            for (total, lane) in total[column - self.first..].iter_mut().zip(&lanes[..columns]) {
-                *total += f64::from(*lane);
+            let total = &mut total[column - self.first..];
+            let add = |(total, lane): (&mut f64, &f32)| *total += f64::from(*lane);
+            // Of a constant number, vectors are made.
+            match columns == S::F32_LANES {
+                true => total[..S::F32_LANES].iter_mut().zip(&lanes[..S::F32_LANES]).for_each(add),
+                false => total.iter_mut().zip(&lanes[..columns]).for_each(add),
             }
         }
     }
@@ -157,12 +172,28 @@ pub(crate) fn sum_rows<T: Terms>(
     width: usize,
     range: std::ops::Range<usize>,
     terms: T,
-    [a, b]: [&mut [f64]; 2],
+    totals: [&mut [f64]; 2],
 ) {
-    for start in (0..rows).step_by(ROWS) {
-        let mut sum = Sum { terms, from: start * width, totals: [&mut *a, &mut *b], first: range.start };
-        for_each(kernels, ROWS.min(rows - start), width, range.clone(), &mut sum);
+    struct Blocks<'a, T> {
+        rows: usize,
+        width: usize,
+        range: std::ops::Range<usize>,
+        terms: T,
+        totals: [&'a mut [f64]; 2],
     }
+    impl<T: Terms> WithSimd for Blocks<'_, T> {
+        type Output = ();
+
+        #[inline(always)]
+        fn with_simd<S: Simd>(self, simd: S) {
+            let Self { rows, width, range, terms, totals: [a, b] } = self;
+            for start in (0..rows).step_by(ROWS) {
+                let mut sum = Sum { terms, from: start * width, totals: [&mut *a, &mut *b], first: range.start };
+                all_vectors(simd, ROWS.min(rows - start), width, range.clone(), &mut sum);
+            }
+        }
+    }
+    kernels.run(Blocks { rows, width, range, terms, totals });
 }
 
 /// Sums over all rows, all columns, on all threads; the blocks depend on the shape alone. `terms` gets the

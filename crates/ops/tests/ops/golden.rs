@@ -33,10 +33,12 @@ fn share(kernels: Kernels) -> f64 {
 #[test]
 fn golden_convolutions() {
     let vectors = open("layers.safetensors");
-    assert!(vectors.cases("conv").count() >= 8);
+    assert!(vectors.cases("conv").count() >= 10);
     on_each(|kernels| {
         let close = |name: &str, found: &Tensor| {
-            vectors.assert_near(&format!("{kernels:?}"), name, &values(found), share(kernels));
+            // Convolutions that are computed with fewer products round up to 2.5 times as much on average, see docs/benchmarks.md.
+            let share: f64 = if name.starts_with("conv/wide") { 1.5e-6 } else { 0.0 };
+            vectors.assert_near(&format!("{kernels:?}"), name, &values(found), share.max(self::share(kernels)));
         };
         for (case, settings) in vectors.cases("conv") {
             let get = |key: &str| settings[key].as_u64().unwrap() as usize;

@@ -2,7 +2,7 @@
 
 use super::tiles::odd_lines;
 use super::transform::{INPUTS, POINTS, filter_tile};
-use crate::cpu::columns::{load, save};
+use super::vectors::{TileMut, TileRef};
 use crate::cpu::conv::gather::{Lanes, Tap, WeightStrides};
 use crate::cpu::conv::packing::PackTile;
 use crate::cpu::memory::{HostBuffer, Scratch};
@@ -120,15 +120,8 @@ impl WithSimd for Transform<'_> {
         for source in 0..depth {
             for lane in (0..row).step_by(S::F32_LANES) {
                 let at = source * row + lane;
-                let mut vectors = [[simd.splat_f32s(0.0); 3]; 3];
-                for tap in 0..9 {
-                    vectors[tap / 3][tap % 3] = load(simd, taps, tap * depth * row + at, S::F32_LANES);
-                }
-                let points = filter_tile(simd, &vectors);
-                for point in 0..POINTS {
-                    let vector = points[point / INPUTS][point % INPUTS];
-                    save(simd, out, point * distance + at, S::F32_LANES, vector);
-                }
+                let from = TileRef::new(taps, at, 3 * depth * row, depth * row);
+                filter_tile(simd, &from, TileMut::new(out, at, INPUTS * distance, distance));
             }
         }
     }

@@ -24,6 +24,7 @@ mod pass;
 mod product;
 mod tiles;
 mod transform;
+mod vectors;
 mod weight;
 
 use super::gather::{Finish, Tap};

@@ -3,8 +3,9 @@
 
 use super::filter::{DEPTH, Filter, Filters, Transform, chunks, filter_len};
 use super::product::Product;
-use super::tiles::{Grid, Layout, aligned, read};
-use super::transform::{INPUTS, OUTPUTS, POINTS, input_tile, output_tile};
+use super::tiles::{Grid, Layout, aligned};
+use super::transform::{OUTPUTS, POINTS, input_tile, output_tile};
+use super::vectors::{TileMut, TileRef};
 use crate::cpu::conv::Affine;
 use crate::cpu::conv::gather::{Block, Finish, Lanes, Map, lanes, lanes_of};
 use crate::cpu::conv::tile::Store;
@@ -190,9 +191,9 @@ impl Item<'_> {
         for tile in 0..count {
             let place = grid.place(&self.block, first + tile);
             for channel in (0..map.c).step_by(S::F32_LANES) {
-                let pixels = read::<S, INPUTS>(simd, self.source, map, place, padding, channel);
-                let points = input_tile(simd, &pixels);
-                self.layouts[0].write(simd, self.values, tile, channel, &points);
+                let room = &mut None;
+                let source = TileRef::of_map(simd, self.source, map, place, padding, channel, room);
+                input_tile(simd, &source, self.layouts[0].target(self.values, tile, channel));
             }
         }
     }
@@ -239,13 +240,17 @@ impl Item<'_> {
         for tile in 0..count {
             let place = grid.place(&self.block, first + tile);
             let step = place.step;
+            let [rows, columns] =
+                [h - place.y, w - place.x].map(|left| if left > 3 * step { OUTPUTS } else { left.div_ceil(step) });
             for lane in (0..panel.count).step_by(S::F32_LANES) {
-                let pixels = output_tile(simd, &self.layouts[1].read(simd, self.sums, tile, lane));
+                let mut pixels = [[simd.splat_f32s(0.0); OUTPUTS]; OUTPUTS];
+                output_tile(simd, &self.layouts[1].source(self.sums, tile, lane), TileMut::of_tile(&mut pixels));
                 let channel = panel.start + lane;
                 let lanes = S::F32_LANES.min(panel.count - lane);
-                for (y, row) in pixels.iter().enumerate().take((h - place.y).div_ceil(step)) {
-                    for (x, pixel) in row.iter().enumerate().take((w - place.x).div_ceil(step)) {
-                        let at = ((place.image * h + place.y + y * step) * w + place.x + x * step) * c + channel;
+                for (y, row) in pixels[..rows].iter().enumerate() {
+                    let first = ((place.image * h + place.y + y * step) * w + place.x) * c + channel;
+                    for (x, pixel) in row[..columns].iter().enumerate() {
+                        let at = first + x * step * c;
                         debug_assert!(at + lanes <= self.target.len(), "a pixel outside the target");
                         // SAFETY: the pixel lies in the target, whose size `Pass::run` has checked, and so do `lanes`
                         // channels from `channel` on; an item has its pixels and panels for itself. Scales and the

@@ -1,7 +1,7 @@
 //! Tiles of maps, and their values at the points.
 
 use super::transform::{INPUTS, OUTPUTS, POINTS};
-use crate::cpu::columns::{load, save};
+use super::vectors::{TileMut, TileRef};
 use crate::cpu::conv::gather::{Block, Map};
 use crate::cpu::memory::Scratch;
 use candle_core::Result;
@@ -96,45 +96,6 @@ pub(super) struct Place {
     pub(super) step: usize,
 }
 
-/// A vector of channels of the `N`×`N` pixels of a map that begin `padding` above and left of `place`; zeros outside.
-#[allow(clippy::needless_range_loop, reason = "indices of registers, unrolled")]
-#[inline(always)]
-pub(super) fn read<S: Simd, const N: usize>(
-    simd: S,
-    values: &[f32],
-    map: Map,
-    place: Place,
-    padding: usize,
-    channel: usize,
-) -> [[S::f32s; N]; N] {
-    let mut tile = [[simd.splat_f32s(0.0); N]; N];
-    let count = S::F32_LANES.min(map.c - channel);
-    let (step, row) = (place.step, map.w * map.c);
-    let image = place.image * map.h * row + channel;
-    let last = (N - 1) * step;
-    if place.y >= padding && place.x >= padding && place.y - padding + last < map.h && place.x - padding + last < map.w
-    {
-        let first = image + (place.y - padding) * row + (place.x - padding) * map.c;
-        let (row, pixel) = (step * row, step * map.c);
-        for y in 0..N {
-            for x in 0..N {
-                tile[y][x] = load(simd, values, first + y * row + x * pixel, count);
-            }
-        }
-        return tile;
-    }
-    for y in 0..N {
-        for x in 0..N {
-            // Above and left of the image the subtractions wrap to numbers larger than any size.
-            let [at_y, at_x] = [place.y + y * step, place.x + x * step].map(|at| at.wrapping_sub(padding));
-            if at_y < map.h && at_x < map.w {
-                tile[y][x] = load(simd, values, image + at_y * row + at_x * map.c, count);
-            }
-        }
-    }
-    tile
-}
-
 /// `len` or a few more values: an odd number of lines of the cache. Neighbours that are so far apart do not fall on the
 /// same lines of a first-level cache.
 pub(super) fn odd_lines(len: usize) -> usize {
@@ -165,43 +126,16 @@ impl Layout {
         POINTS * self.point
     }
 
-    /// Stores a vector of each point.
-    #[allow(clippy::needless_range_loop, reason = "indices of registers, unrolled")]
+    /// A vector of each point.
     #[inline(always)]
-    pub(super) fn write<S: Simd>(
-        self,
-        simd: S,
-        values: &mut [f32],
-        tile: usize,
-        channel: usize,
-        vectors: &[[S::f32s; INPUTS]; INPUTS],
-    ) {
-        let at = tile * self.row + channel;
-        for y in 0..INPUTS {
-            for x in 0..INPUTS {
-                save(simd, values, (y * INPUTS + x) * self.point + at, S::F32_LANES, vectors[y][x]);
-            }
-        }
+    pub(super) fn source<S: Simd>(self, values: &[f32], tile: usize, channel: usize) -> TileRef<'_, S, INPUTS> {
+        TileRef::new(values, tile * self.row + channel, INPUTS * self.point, self.point)
     }
 
-    /// A vector of each point.
-    #[allow(clippy::needless_range_loop, reason = "indices of registers, unrolled")]
+    /// As [`Layout::source`], to be written.
     #[inline(always)]
-    pub(super) fn read<S: Simd>(
-        self,
-        simd: S,
-        values: &[f32],
-        tile: usize,
-        channel: usize,
-    ) -> [[S::f32s; INPUTS]; INPUTS] {
-        let at = tile * self.row + channel;
-        let mut vectors = [[simd.splat_f32s(0.0); INPUTS]; INPUTS];
-        for y in 0..INPUTS {
-            for x in 0..INPUTS {
-                vectors[y][x] = load(simd, values, (y * INPUTS + x) * self.point + at, S::F32_LANES);
-            }
-        }
-        vectors
+    pub(super) fn target<S: Simd>(self, values: &mut [f32], tile: usize, channel: usize) -> TileMut<'_, S, INPUTS> {
+        TileMut::new(values, tile * self.row + channel, INPUTS * self.point, self.point)
     }
 }
 

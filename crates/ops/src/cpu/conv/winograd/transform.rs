@@ -15,6 +15,7 @@
 //! and `Na = 2a²(a²−b²)`, `Nb = 2b²(b²−a²)`. Points of opposite signs share their even and their odd terms. Which
 //! products are fused is written below, so vectors of any width give the same bits.
 
+use super::vectors::{TileMut, TileRef};
 use crate::cpu::mul_add::mul_add;
 use pulp::Simd;
 
@@ -125,49 +126,45 @@ fn filter_gradient<S: Simd>(simd: S, u: [S::f32s; INPUTS]) -> [S::f32s; 3] {
     ]
 }
 
+/// An array of so many values, each computed with its index as a constant: what a loop keeps in memory, this keeps in registers.
+macro_rules! each {
+    ($index:ident in 3 => $value:expr) => { each!($index in 0, 1, 2 => $value) };
+    ($index:ident in 4 => $value:expr) => { each!($index in 0, 1, 2, 3 => $value) };
+    ($index:ident in 6 => $value:expr) => { each!($index in 0, 1, 2, 3, 4, 5 => $value) };
+    ($index:ident in $($number:literal),+ => $value:expr) => {
+        [$({ const $index: usize = $number; $value }),+]
+    };
+}
+
 /// Applies `along` to the columns of `from`, then to the rows of the result.
 macro_rules! both_ways {
-    ($(#[$doc:meta])* $name:ident, $along:ident, $from:expr, $to:expr) => {
+    ($(#[$doc:meta])* $name:ident, $along:ident, $from:tt, $to:tt) => {
         $(#[$doc])*
         #[inline(always)]
-        pub(super) fn $name<S: Simd>(simd: S, from: &[[S::f32s; $from]; $from]) -> [[S::f32s; $to]; $to] {
-            let mut columns = [[simd.splat_f32s(0.0); $from]; $to];
-            for x in 0..$from {
-                let mut column = [simd.splat_f32s(0.0); $from];
-                for y in 0..$from {
-                    column[y] = from[y][x];
-                }
-                let values = $along(simd, column);
-                for y in 0..$to {
-                    columns[y][x] = values[y];
-                }
-            }
-            let mut tile = [[simd.splat_f32s(0.0); $to]; $to];
-            for y in 0..$to {
-                tile[y] = $along(simd, columns[y]);
-            }
-            tile
+        pub(super) fn $name<S: Simd>(simd: S, from: &TileRef<'_, S, $from>, mut to: TileMut<'_, S, $to>) {
+            let columns = each!(X in $from => $along(simd, from.column(simd, X)));
+            each!(Y in $to => to.put(Y, $along(simd, each!(X in $from => columns[X][Y]))));
         }
     };
 }
 
 both_ways!(
     /// `Bᵀ·d·B`: values of an input tile at the points.
-    input_tile, input, INPUTS, INPUTS
+    input_tile, input, 6, 6
 );
 both_ways!(
     /// `Aᵀ·m·A`: the outputs of a tile.
-    output_tile, output, INPUTS, OUTPUTS
+    output_tile, output, 6, 4
 );
 both_ways!(
     /// `A·y·Aᵀ`: the transpose of [`output_tile`].
-    output_gradient_tile, output_gradient, OUTPUTS, INPUTS
+    output_gradient_tile, output_gradient, 4, 6
 );
 both_ways!(
     /// `G·g·Gᵀ`: values of a filter at the points.
-    filter_tile, filter, 3, INPUTS
+    filter_tile, filter, 3, 6
 );
 both_ways!(
     /// `Gᵀ·u·G`: the transpose of [`filter_tile`].
-    filter_gradient_tile, filter_gradient, INPUTS, 3
+    filter_gradient_tile, filter_gradient, 6, 3
 );

@@ -1,10 +1,10 @@
 //! The weight's gradient: at each point a sum over tiles.
 
 use super::product::Product;
-use super::tiles::{Grid, Layout, aligned, read};
-use super::transform::{INPUTS, OUTPUTS, POINTS, filter_gradient_tile, input_tile, output_gradient_tile};
+use super::tiles::{Grid, Layout, aligned};
+use super::transform::{POINTS, filter_gradient_tile, input_tile, output_gradient_tile};
+use super::vectors::{TileMut, TileRef};
 use crate::conv::{Conv2d, ConvSizes};
-use crate::cpu::columns::save;
 use crate::cpu::conv::gather::{Block, Map};
 use crate::cpu::conv::unpack::{LINE, Unpack};
 use crate::cpu::memory::{HostBuffer, Scratch};
@@ -151,15 +151,15 @@ impl Item<'_> {
         for (at, tile) in tiles.enumerate() {
             let place = grid.place(&all, tile);
             for channel in (0..self.count).step_by(S::F32_LANES) {
-                let pixels = read::<S, INPUTS>(simd, self.x, input, place, padding, self.first + channel);
-                let points = input_tile(simd, &pixels);
-                self.input.0.write(simd, self.input.1, at, channel, &points);
+                let (from, room) = (self.first + channel, &mut None);
+                let source = TileRef::of_map(simd, self.x, input, place, padding, from, room);
+                input_tile(simd, &source, self.input.0.target(self.input.1, at, channel));
             }
             let first = self.line * LINE;
             for channel in (0..row.min(output.c - first)).step_by(S::F32_LANES) {
-                let pixels = read::<S, OUTPUTS>(simd, self.dy, output, place, 0, first + channel);
-                let points = output_gradient_tile(simd, &pixels);
-                self.output.0.write(simd, self.output.1, at, channel, &points);
+                let (from, room) = (first + channel, &mut None);
+                let source = TileRef::of_map(simd, self.dy, output, place, 0, from, room);
+                output_gradient_tile(simd, &source, self.output.0.target(self.output.1, at, channel));
             }
         }
     }
@@ -193,13 +193,8 @@ impl Item<'_> {
         let (row, tap) = (self.plan.row, self.plan.chunk * self.plan.row);
         for channel in 0..self.count {
             for lane in (0..row).step_by(S::F32_LANES) {
-                let taps = filter_gradient_tile(simd, &self.sums.0.read(simd, self.sums.1, channel, lane));
-                for (y, taps) in taps.iter().enumerate() {
-                    for (x, vector) in taps.iter().enumerate() {
-                        let at = (y * 3 + x) * tap + channel * row + lane;
-                        save(simd, self.out, at, S::F32_LANES, *vector);
-                    }
-                }
+                let to = TileMut::new(self.out, channel * row + lane, 3 * tap, tap);
+                filter_gradient_tile(simd, &self.sums.0.source(self.sums.1, channel, lane), to);
             }
         }
     }
