@@ -34,7 +34,7 @@ pub use method::{
     Pbwn, Rate, Rotational, Scope, SoftWeightRescaling, Target, WeightDecay, WeightNormControl, WeightNormalization,
     WeightStandardization, Wrs,
 };
-pub use optimizer::Optimizer;
+pub use optimizer::{Group, Optimizer};
 pub use params::{Normalization, Parameter, Params, Role};
 pub use sam::Perturbed;
 pub use schedule::{Cosine, Polynomial, Schedule, Step, Warmup};

@@ -15,6 +15,10 @@ use candle_core::backprop::GradStore;
 use candle_core::{DType, Device, Tensor};
 use std::collections::HashMap;
 
+mod group;
+
+pub use group::Group;
+
 /// Trains [`Params`] with a base optimizer, under a [`Method`].
 ///
 /// On the CPU a step works in place and in parallel, in one pass over a parameter's memory unless all rows of a
@@ -22,6 +26,7 @@ use std::collections::HashMap;
 pub struct Optimizer {
     base: Base,
     method: Method,
+    rest_decay: f64,
     params: Params,
     slots: Vec<Slot>,
     steps: u64,
@@ -65,7 +70,7 @@ impl Optimizer {
         let fused = params.device().is_cpu();
         let params = params.clone();
         let (root_second_moment, updates) = (0.0, Vec::new());
-        Ok(Self { base, method, params, slots, steps: 0, epochs: 0, fused, root_second_moment, updates })
+        Ok(Self { base, method, rest_decay, params, slots, steps: 0, epochs: 0, fused, root_second_moment, updates })
     }
 
     /// This optimizer, working through tensor operations as on other devices than the CPU: slower there, for
@@ -172,17 +177,18 @@ impl Optimizer {
     }
 
     /// The angle per step, in radians, at which scale-invariant weights settle at learning rate `lr` under the
-    /// decay that they have; `None` where there is no decay or no formula. See [`crate::equilibrium`].
+    /// decay that they have; `None` where there is no decay or no formula. With groups, that of the first such weight. See
+    /// [`crate::equilibrium`].
     pub fn equilibrium_rotation(&self, lr: f64) -> Option<f64> {
         let mut slots = self.slots.iter();
         let slot = slots.find(|slot| matches!(slot.parameter.role, Role::ScaleInvariant(_)))?;
-        slot.plan.rotation(lr)
+        slot.plan.rotation(slot.lr(lr))
     }
 
     /// By how many e-foldings decay alone would have shrunk the fourth power of the norm of scale-invariant weights in the
     /// step that was taken at learning rate `lr`; `None` where the method does not decay them, or it depends on each
-    /// gradient. Summed over a training, it says how far weight decay can have come: see
-    /// [`crate::equilibrium::sgd_relaxation`].
+    /// gradient. With groups, that of the first such weight. Summed over a training, it says how far weight decay can
+    /// have come: see [`crate::equilibrium::sgd_relaxation`].
     pub fn decay_efolds(&self, lr: f64) -> Option<f64> {
         let mut slots = self.slots.iter().filter(|_| self.method.decays());
         let slot = slots.find(|slot| matches!(slot.parameter.role, Role::ScaleInvariant(_)))?;

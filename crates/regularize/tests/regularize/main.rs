@@ -5,6 +5,7 @@
 mod common;
 mod equilibrium;
 mod golden;
+mod groups;
 mod machines;
 mod model;
 mod optimizer;
