@@ -67,6 +67,7 @@ impl Optimizer {
         }
         let slot = |parameter| Slot::new(&base, &method, rest_decay, parameter);
         let slots = params.trainable().into_iter().map(slot).collect::<Result<_, _>>()?;
+        params.sync_half()?;
         let fused = params.device().is_cpu();
         let params = params.clone();
         let (root_second_moment, updates) = (0.0, Vec::new());
@@ -87,6 +88,8 @@ impl Optimizer {
     ///
     /// Where a gradient does not fit its parameter; then nothing is changed.
     pub fn step(&mut self, gradients: &GradStore, lr: f64) -> Result<(), Error> {
+        let full = self.params.full_gradients(gradients)?;
+        let gradients = full.as_ref().unwrap_or(gradients);
         for Slot { parameter: Parameter { name, var, .. }, .. } in &self.slots {
             let Some(gradient) = gradients.get(var) else { continue };
             if gradient.dims() != var.dims() {
@@ -120,7 +123,7 @@ impl Optimizer {
         for (slot, factors) in self.slots.iter().zip(scaled) {
             slot.rescale_statistics(factors)?;
         }
-        Ok(())
+        Ok(self.params.sync_half()?)
     }
 
     /// Moves the parameters to where sharpness-aware minimization takes its gradient, ρ along `gradients`;
@@ -145,7 +148,9 @@ impl Optimizer {
     ///
     /// Where a tensor operation fails.
     pub fn perturb(&self, gradients: &GradStore) -> Result<Option<Perturbed>, Error> {
-        self.base.sam_rho.map(|rho| Perturbed::new(&self.params, gradients, rho)).transpose()
+        let Some(rho) = self.base.sam_rho else { return Ok(None) };
+        let full = self.params.full_gradients(gradients)?;
+        Perturbed::new(&self.params, full.as_ref().unwrap_or(gradients), rho).map(Some)
     }
 
     /// Says that an epoch of training begins that is not the first: methods with an interval of epochs act
@@ -163,7 +168,7 @@ impl Optimizer {
                 slot.rescale_statistics(slot.rescale(&rescale, self.fused)?)?;
             }
         }
-        Ok(())
+        Ok(self.params.sync_half()?)
     }
 
     /// The rate at which a filter of norm `norm` of the parameter `name` turns per unit of its scale-free

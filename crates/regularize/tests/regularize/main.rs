@@ -6,6 +6,7 @@ mod common;
 mod equilibrium;
 mod golden;
 mod groups;
+mod half;
 mod machines;
 mod model;
 mod optimizer;
