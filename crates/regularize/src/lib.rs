@@ -8,6 +8,7 @@ pub mod equilibrium;
 mod error;
 mod fused;
 mod in_place;
+mod infer;
 mod list;
 mod method;
 #[doc = include_str!("../METHODS.md")]
@@ -28,6 +29,7 @@ pub use base::{Adam, AdamP, Base, Muon, Nero, OPTIMIZERS, OptimizerInfo, Rule, S
 pub use catalogue::catalogue;
 pub use diagnostics::{Before, LayerNorms};
 pub use error::Error;
+pub use infer::{Inference, InferredWeight, Verdict};
 pub use list::{Choices, Info};
 pub use method::{
     Filter, Form, GradientCentralization, Granularity, Interval, METHODS, Method, MethodInfo, MomentumState, NormRule,

@@ -11,6 +11,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 mod half;
+mod var_map;
 
 /// The parameters and buffers of a network, by name.
 ///
@@ -110,6 +111,11 @@ impl Params {
     /// A handle to the same parameters that puts `name.` before every name, as candle's `VarBuilder`.
     pub fn pp(&self, name: impl std::fmt::Display) -> Self {
         Self { prefix: format!("{}{name}.", self.prefix), ..self.clone() }
+    }
+
+    /// The handle without a prefix, through which a network sees `f32`.
+    pub(crate) fn root(&self) -> Self {
+        Self { prefix: String::new(), dtype: DType::F32, ..self.clone() }
     }
 
     /// Where the parameters live.

@@ -82,7 +82,7 @@ impl Parameter {
     }
 
     /// Whether it is a buffer, or by its name a running statistic that a layer of candle-nn made.
-    fn is_statistic(&self) -> bool {
+    pub(crate) fn is_statistic(&self) -> bool {
         matches!(self.role, Role::Buffer) || self.name.ends_with("running_mean") || self.name.ends_with("running_var")
     }
 

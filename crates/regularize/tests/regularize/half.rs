@@ -124,6 +124,32 @@ impl Mixed {
 }
 
 #[test]
+fn a_network_in_half_precision_trains_as_in_f32() {
+    let trained = |dtype: DType, convolves: bool| {
+        let params = Params::new(0, &Device::Cpu).with_method(Method::Wrs(Wrs::default()));
+        let network = Mixed::new(&params, dtype, convolves);
+        let inference = params.infer_roles(|round| network.loss(round)).unwrap();
+        assert!(matches!(inference.weights[0].verdict, Verdict::ScaleInvariant(_)), "{dtype:?}: {inference}");
+        let mut optimizer = Optimizer::new(&params, Sgd::default(), 0.0).unwrap();
+        let mut losses = Vec::new();
+        for step in 0..40 {
+            let loss = network.loss(step).unwrap();
+            let scale = if dtype == DType::F16 { 1024.0 } else { 1.0 };
+            let gradients = (&loss * scale).unwrap().backward().unwrap();
+            optimizer.step(&params.unscale(&gradients, scale).unwrap(), 0.02).unwrap();
+            losses.push(f64::from(loss.to_scalar::<f32>().unwrap()));
+        }
+        [losses[..4].iter().sum::<f64>() / 4.0, losses[36..].iter().sum::<f64>() / 4.0]
+    };
+    for (dtype, convolves) in [(DType::F16, true), (DType::F16, false), (DType::BF16, false)] {
+        let ([start, end], [half_start, half_end]) = (trained(DType::F32, convolves), trained(dtype, convolves));
+        assert!(end < 0.9 * start, "{start} {end}");
+        assert!((half_start / start - 1.0).abs() < 0.02, "{dtype:?} {half_start} {start}");
+        assert!((half_end / end - 1.0).abs() < 0.05, "{dtype:?} {half_end} {end}");
+    }
+}
+
+#[test]
 fn training_goes_on_bit_for_bit() {
     let make = || {
         let params = Params::new(0, &Device::Cpu);

@@ -7,6 +7,7 @@ mod equilibrium;
 mod golden;
 mod groups;
 mod half;
+mod infer;
 mod machines;
 mod model;
 mod optimizer;
