@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod base;
+mod candle_nn_optimizer;
 mod catalogue;
 mod combination;
 mod diagnostics;
@@ -26,6 +27,7 @@ mod tensors;
 mod weight;
 
 pub use base::{Adam, AdamP, Base, Muon, Nero, OPTIMIZERS, OptimizerInfo, Rule, Sgd, Sgdp};
+pub use candle_nn_optimizer::{CandleConfig, CandleOptimizer};
 pub use catalogue::catalogue;
 pub use diagnostics::{Before, LayerNorms};
 pub use error::Error;

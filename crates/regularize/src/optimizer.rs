@@ -49,24 +49,29 @@ impl Optimizer {
     /// Where a setting is out of range, `base` and `method` make no sense together, or the method needs
     /// parameters made [`Params::with_method`].
     pub fn new(params: &Params, base: impl Into<Base>, rest_decay: f64) -> Result<Self, Error> {
-        let (base, method) = (base.into(), params.method());
+        Self::of(params, params.trainable(), base.into(), rest_decay)
+    }
+
+    /// The same, but trains only `trained`, which are parameters of `params`.
+    pub(crate) fn of(params: &Params, trained: Vec<Parameter>, base: Base, rest_decay: f64) -> Result<Self, Error> {
+        let method = params.method();
         base.check()?;
         method.check()?;
         method.check_with(&base)?;
         let decays = settings::at_least("rest_decay", rest_decay, 0.0);
         decays.map_err(|mistake| Error::settings("optimizer", mistake))?;
-        for Parameter { name, role, seen, .. } in params.trainable() {
-            if matches!(role, Role::ScaleInvariant(_)) && seen != method.reparametrization() {
+        for Parameter { name, role, seen, .. } in &trained {
+            if matches!(role, Role::ScaleInvariant(_)) && *seen != method.reparametrization() {
                 let message = format!(
                     "the network does not see it as method `{}` needs it; make it with `Params::scale_invariant`, from \
                      parameters `with_method` this one",
                     method.name()
                 );
-                return Err(Error::parameter(&name, message));
+                return Err(Error::parameter(name, message));
             }
         }
         let slot = |parameter| Slot::new(&base, &method, rest_decay, parameter);
-        let slots = params.trainable().into_iter().map(slot).collect::<Result<_, _>>()?;
+        let slots = trained.into_iter().map(slot).collect::<Result<_, _>>()?;
         params.sync_half()?;
         let fused = params.device().is_cpu();
         let params = params.clone();
@@ -79,6 +84,10 @@ impl Optimizer {
     #[must_use]
     pub fn with_tensor_operations(self) -> Self {
         Self { fused: false, ..self }
+    }
+
+    pub(crate) fn base(&self) -> &Base {
+        &self.base
     }
 
     /// Takes a step at learning rate `lr`, which is the base optimizer's own times [`crate::Schedule::factor`], and

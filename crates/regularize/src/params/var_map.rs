@@ -35,4 +35,9 @@ impl Params {
         drop(store);
         Ok(params)
     }
+
+    /// The variables of the trainable parameters.
+    pub fn trainable_vars(&self) -> Vec<Var> {
+        self.trainable().into_iter().map(|parameter| parameter.var).collect()
+    }
 }

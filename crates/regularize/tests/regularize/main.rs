@@ -2,6 +2,7 @@
 //! the equilibria of scale-invariant weights.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
+mod candle_nn_optimizer;
 mod common;
 mod equilibrium;
 mod golden;
