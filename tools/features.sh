@@ -7,7 +7,7 @@ cd "$(dirname "$0")/.."
 
 # Libraries for others depend on nothing that only this workspace wants: their tests, examples and benchmarks are
 # compiled as the workspace is, but not the libraries alone.
-libraries=" cuda kernels ops random regularize settings "
+libraries=" cuda regularize regularize-kernels regularize-ops regularize-random regularize-settings "
 
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT

@@ -195,3 +195,31 @@ settings = {
 vectors = Vectors()
 vectors.add("relatives", settings, draw, relatives)
 vectors.save(out, "regularize", "relatives.safetensors")
+
+
+# Groups of parameters: each has a learning rate over that of all, and a decay.
+GROUPS = {"conv": (0.1, 5e-3), "bn": (1.0, 0.0), "fc": (2.0, 5e-2)}
+GROUPED = {"sgd_groups": (torch.optim.SGD, SGD), "adamw_groups": (torch.optim.AdamW, ADAM)}
+
+
+def grouped(inputs, _):
+    outputs = {}
+    for case, (make, settings) in GROUPED.items():
+        params = {name: nn.Parameter(inputs[f"init/{name}"].clone()) for name in SHAPES}
+        of_prefix = lambda prefix: [value for name, value in params.items() if name.startswith(prefix + ".")]
+        groups = [
+            dict(params=of_prefix(prefix), lr=settings["lr"] * factor, weight_decay=decay) for prefix, (factor, decay) in GROUPS.items()
+        ]
+        optimizer = make(groups, **settings)
+        for step in range(STEPS):
+            for param, value in params.items():
+                value.grad = inputs[f"grad/{step:02}/{param}"].clone()
+            optimizer.step()
+            outputs |= {f"{case}/{step:02}/{param}": value.detach().clone() for param, value in params.items()}
+    return outputs
+
+
+settings = {name: {"class": make.__name__, "steps": STEPS, **of_class, "groups": GROUPS} for name, (make, of_class) in GROUPED.items()}
+vectors = Vectors()
+vectors.add("groups", settings, draw, grouped)
+vectors.save(out, "regularize", "groups.safetensors")

@@ -10,12 +10,12 @@ target=$(rustc -vV | sed -n 's/^host: //p')
 # Tests ask for more memory than there is, and expect an error.
 export ASAN_OPTIONS=allocator_may_return_null=1
 RUSTC_BOOTSTRAP=1 RUSTFLAGS="-Zsanitizer=address" CARGO_INCREMENTAL=0 PROPTEST_CASES="${PROPTEST_CASES:-16}" \
-    cargo test -p ops --lib --tests --target "$target" --target-dir target/sanitize
+    cargo test -p regularize-ops --lib --tests --target "$target" --target-dir target/sanitize
 
 if cargo +nightly miri --version >/dev/null 2>&1; then
     # Miri knows no AVX-512, and is slow: a few cases of the convolution say most.
     OPS_KERNELS=portable PROPTEST_CASES=4 MIRIFLAGS="-Zmiri-disable-isolation -Zmiri-ignore-leaks" \
-        cargo +nightly miri test -p ops --lib
+        cargo +nightly miri test -p regularize-ops --lib
 else
     echo "no nightly toolchain with Miri: left out" >&2
 fi

@@ -1,4 +1,4 @@
-//! Speed of the operations on the layers of a ResNet-18 and a ResNet-20: `cargo bench -p ops`.
+//! Speed of the operations on the layers of a ResNet-18 and a ResNet-20: `cargo bench -p regularize-ops`.
 //!
 //! Rates are in arithmetic operations, an addition and a multiplication being two: `Gelem/s` reads as GFLOP/s.
 //! A backward pass of a convolution (two gradients) is counted as twice its forward pass. `RAYON_NUM_THREADS`

@@ -1,4 +1,4 @@
-//! The network of `before.rs` with the operations of this crate: `cargo run --release -p ops --example after`.
+//! The network of `before.rs` with the operations of this crate: `cargo run --release -p regularize-ops --example after`.
 
 mod synthetic;
 

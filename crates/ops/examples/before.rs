@@ -1,4 +1,4 @@
-//! A small network trained with candle alone: `cargo run --release -p ops --example before`.
+//! A small network trained with candle alone: `cargo run --release -p regularize-ops --example before`.
 //!
 //! `after.rs` is the same network with the operations of this crate.
 

@@ -1,6 +1,6 @@
 //! What training with candle 0.11.1 gives, beside what is right: the reproductions of `docs/candle.md`.
 //!
-//! `cargo run --release -p ops --example candle_bugs` prints for each what candle gives and what is expected (values of
+//! `cargo run --release -p regularize-ops --example candle_bugs` prints for each what candle gives and what is expected (values of
 //! torch 2.13), and how many still differ: a way to see after an upgrade of candle what it has fixed.
 
 use candle_core::{CpuStorage, CustomOp1, DType, Device::Cpu, Layout, Module, Result, Shape, Tensor, Var};

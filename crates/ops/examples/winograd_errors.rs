@@ -1,5 +1,5 @@
 //! Rounding errors of a convolution of 3×3 taps and of its gradients, computed directly and by Winograd's minimal
-//! filtering: `cargo run --release -p ops --example winograd_errors`.
+//! filtering: `cargo run --release -p regularize-ops --example winograd_errors`.
 //!
 //! Of the distance from `f64` the root mean square, relative to that of the result, and the largest, relative to the
 //! largest value; those of the variants as multiples of the direct one's. All are models, whose sums are chains of fused

@@ -43,6 +43,8 @@ impl Before {
     ///
     /// Where a tensor operation fails.
     pub fn new(params: &Params, gradients: &GradStore) -> Result<Self, Error> {
+        let full = params.full_gradients(gradients)?;
+        let gradients = full.as_ref().unwrap_or(gradients);
         let invariant = params.trainable().into_iter().filter(|p| matches!(p.role, Role::ScaleInvariant(_)));
         let layer = |parameter: Parameter| {
             let cpu = parameter.var.to_device(&Device::Cpu)?;

@@ -15,6 +15,10 @@ use candle_core::backprop::GradStore;
 use candle_core::{DType, Device, Tensor};
 use std::collections::HashMap;
 
+mod group;
+
+pub use group::Group;
+
 /// Trains [`Params`] with a base optimizer, under a [`Method`].
 ///
 /// On the CPU a step works in place and in parallel, in one pass over a parameter's memory unless all rows of a
@@ -22,6 +26,7 @@ use std::collections::HashMap;
 pub struct Optimizer {
     base: Base,
     method: Method,
+    rest_decay: f64,
     params: Params,
     slots: Vec<Slot>,
     steps: u64,
@@ -44,28 +49,34 @@ impl Optimizer {
     /// Where a setting is out of range, `base` and `method` make no sense together, or the method needs
     /// parameters made [`Params::with_method`].
     pub fn new(params: &Params, base: impl Into<Base>, rest_decay: f64) -> Result<Self, Error> {
-        let (base, method) = (base.into(), params.method());
+        Self::of(params, params.trainable(), base.into(), rest_decay)
+    }
+
+    /// The same, but trains only `trained`, which are parameters of `params`.
+    pub(crate) fn of(params: &Params, trained: Vec<Parameter>, base: Base, rest_decay: f64) -> Result<Self, Error> {
+        let method = params.method();
         base.check()?;
         method.check()?;
         method.check_with(&base)?;
         let decays = settings::at_least("rest_decay", rest_decay, 0.0);
         decays.map_err(|mistake| Error::settings("optimizer", mistake))?;
-        for Parameter { name, role, seen, .. } in params.trainable() {
-            if matches!(role, Role::ScaleInvariant(_)) && seen != method.reparametrization() {
+        for Parameter { name, role, seen, .. } in &trained {
+            if matches!(role, Role::ScaleInvariant(_)) && *seen != method.reparametrization() {
                 let message = format!(
                     "the network does not see it as method `{}` needs it; make it with `Params::scale_invariant`, from \
                      parameters `with_method` this one",
                     method.name()
                 );
-                return Err(Error::parameter(&name, message));
+                return Err(Error::parameter(name, message));
             }
         }
         let slot = |parameter| Slot::new(&base, &method, rest_decay, parameter);
-        let slots = params.trainable().into_iter().map(slot).collect::<Result<_, _>>()?;
+        let slots = trained.into_iter().map(slot).collect::<Result<_, _>>()?;
+        params.sync_half()?;
         let fused = params.device().is_cpu();
         let params = params.clone();
         let (root_second_moment, updates) = (0.0, Vec::new());
-        Ok(Self { base, method, params, slots, steps: 0, epochs: 0, fused, root_second_moment, updates })
+        Ok(Self { base, method, rest_decay, params, slots, steps: 0, epochs: 0, fused, root_second_moment, updates })
     }
 
     /// This optimizer, working through tensor operations as on other devices than the CPU: slower there, for
@@ -75,6 +86,10 @@ impl Optimizer {
         Self { fused: false, ..self }
     }
 
+    pub(crate) fn base(&self) -> &Base {
+        &self.base
+    }
+
     /// Takes a step at learning rate `lr`, which is the base optimizer's own times [`crate::Schedule::factor`], and
     /// rescales where the method does.
     ///
@@ -82,6 +97,8 @@ impl Optimizer {
     ///
     /// Where a gradient does not fit its parameter; then nothing is changed.
     pub fn step(&mut self, gradients: &GradStore, lr: f64) -> Result<(), Error> {
+        let full = self.params.full_gradients(gradients)?;
+        let gradients = full.as_ref().unwrap_or(gradients);
         for Slot { parameter: Parameter { name, var, .. }, .. } in &self.slots {
             let Some(gradient) = gradients.get(var) else { continue };
             if gradient.dims() != var.dims() {
@@ -115,7 +132,7 @@ impl Optimizer {
         for (slot, factors) in self.slots.iter().zip(scaled) {
             slot.rescale_statistics(factors)?;
         }
-        Ok(())
+        Ok(self.params.sync_half()?)
     }
 
     /// Moves the parameters to where sharpness-aware minimization takes its gradient, ρ along `gradients`;
@@ -140,7 +157,9 @@ impl Optimizer {
     ///
     /// Where a tensor operation fails.
     pub fn perturb(&self, gradients: &GradStore) -> Result<Option<Perturbed>, Error> {
-        self.base.sam_rho.map(|rho| Perturbed::new(&self.params, gradients, rho)).transpose()
+        let Some(rho) = self.base.sam_rho else { return Ok(None) };
+        let full = self.params.full_gradients(gradients)?;
+        Perturbed::new(&self.params, full.as_ref().unwrap_or(gradients), rho).map(Some)
     }
 
     /// Says that an epoch of training begins that is not the first: methods with an interval of epochs act
@@ -158,7 +177,7 @@ impl Optimizer {
                 slot.rescale_statistics(slot.rescale(&rescale, self.fused)?)?;
             }
         }
-        Ok(())
+        Ok(self.params.sync_half()?)
     }
 
     /// The rate at which a filter of norm `norm` of the parameter `name` turns per unit of its scale-free
@@ -172,17 +191,18 @@ impl Optimizer {
     }
 
     /// The angle per step, in radians, at which scale-invariant weights settle at learning rate `lr` under the
-    /// decay that they have; `None` where there is no decay or no formula. See [`crate::equilibrium`].
+    /// decay that they have; `None` where there is no decay or no formula. With groups, that of the first such weight. See
+    /// [`crate::equilibrium`].
     pub fn equilibrium_rotation(&self, lr: f64) -> Option<f64> {
         let mut slots = self.slots.iter();
         let slot = slots.find(|slot| matches!(slot.parameter.role, Role::ScaleInvariant(_)))?;
-        slot.plan.rotation(lr)
+        slot.plan.rotation(slot.lr(lr))
     }
 
     /// By how many e-foldings decay alone would have shrunk the fourth power of the norm of scale-invariant weights in the
     /// step that was taken at learning rate `lr`; `None` where the method does not decay them, or it depends on each
-    /// gradient. Summed over a training, it says how far weight decay can have come: see
-    /// [`crate::equilibrium::sgd_relaxation`].
+    /// gradient. With groups, that of the first such weight. Summed over a training, it says how far weight decay can
+    /// have come: see [`crate::equilibrium::sgd_relaxation`].
     pub fn decay_efolds(&self, lr: f64) -> Option<f64> {
         let mut slots = self.slots.iter().filter(|_| self.method.decays());
         let slot = slots.find(|slot| matches!(slot.parameter.role, Role::ScaleInvariant(_)))?;

@@ -10,16 +10,21 @@ use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+mod half;
+mod var_map;
+
 /// The parameters and buffers of a network, by name.
 ///
 /// A handle: clones share the parameters, and [`Params::pp`] gives a handle whose names are prefixed.
 /// Names are torch's (`layer1.0.conv1.weight`). Parameters keep the order in which layers made them.
 /// Initial values are drawn from a hash of seed and name, so they depend neither on that order nor on
-/// what else a network holds. All are `f32`.
+/// what else a network holds. All are `f32`; the network may see them in half precision, see [`Params::to_dtype`].
 #[derive(Clone)]
 pub struct Params {
     store: Arc<Mutex<Store>>,
     prefix: String,
+    /// Type in which the network sees what it asks for.
+    dtype: DType,
 }
 
 struct Store {
@@ -42,6 +47,8 @@ pub struct Parameter {
     pub role: Role,
     /// Which weight the network sees in place of it.
     pub(crate) seen: Reparametrization,
+    /// The rounded copy that the network sees in half precision, if any.
+    half: Option<Var>,
 }
 
 /// What a parameter is to the network, told by the layer that makes it.
@@ -73,12 +80,18 @@ pub struct Normalization {
     pub bias: Option<Var>,
 }
 
+impl Parameter {
+    fn new(name: String, var: Var, role: Role) -> Self {
+        Self { name, var, role, seen: Reparametrization::None, half: None }
+    }
+}
+
 impl Params {
     /// No parameters yet; initial values will be drawn from `seed`.
     pub fn new(seed: u64, device: &Device) -> Self {
         let store =
             Store { seed, device: device.clone(), method: Method::None, entries: Vec::new(), index: HashMap::new() };
-        Self { store: Arc::new(Mutex::new(store)), prefix: String::new() }
+        Self { store: Arc::new(Mutex::new(store)), prefix: String::new(), dtype: DType::F32 }
     }
 
     /// These parameters, for training with `method`, which is [`Method::None`] where nothing is said. Weights made later
@@ -97,7 +110,12 @@ impl Params {
 
     /// A handle to the same parameters that puts `name.` before every name, as candle's `VarBuilder`.
     pub fn pp(&self, name: impl std::fmt::Display) -> Self {
-        Self { store: self.store.clone(), prefix: format!("{}{name}.", self.prefix) }
+        Self { prefix: format!("{}{name}.", self.prefix), ..self.clone() }
+    }
+
+    /// The handle without a prefix, through which a network sees `f32`.
+    pub(crate) fn root(&self) -> Self {
+        Self { prefix: String::new(), dtype: DType::F32, ..self.clone() }
     }
 
     /// Where the parameters live.
@@ -112,7 +130,8 @@ impl Params {
     /// Where `name` exists with another shape.
     pub fn get(&self, name: &str, shape: impl Into<Shape>, init: Init) -> Result<Tensor> {
         let full = format!("{}{name}", self.prefix);
-        Ok(self.get_or_make(&full, shape.into(), init, Role::Other)?.as_tensor().clone())
+        self.get_or_make(&full, shape.into(), init, Role::Other)?;
+        self.seen_by_network(&full)
     }
 
     /// The scale-invariant weight `name` of `shape` `[out, …]`, made with `init` where there is none yet; see
@@ -151,6 +170,7 @@ impl Params {
         if !exists {
             gains.set(&norms)?;
         }
+        let stored = self.seen_by_network(&direction)?;
         Ok(Weight::new(stored, Some(gains.as_tensor().clone()), reparametrization))
     }
 
@@ -165,7 +185,11 @@ impl Params {
         let var = self.get_or_make(&full, shape.into(), Init::Const(value), Role::Buffer)?;
         let mut store = self.lock();
         if let Some(&at) = store.index.get(&full) {
-            store.entries[at].role = Role::Buffer;
+            let entry = &mut store.entries[at];
+            if let Some(half) = &entry.half {
+                candle_core::bail!("parameter `{full}`: expected a buffer to be f32, found {:?}", half.dtype());
+            }
+            entry.role = Role::Buffer;
         }
         Ok(var)
     }
@@ -218,7 +242,7 @@ impl Params {
     /// Running statistics made by candle-nn become parameters, until [`Params::buffer`] asks for them;
     /// [`Params::set_role`] tells which weights are scale-invariant.
     pub fn var_builder(&self) -> candle_nn::VarBuilder<'static> {
-        candle_nn::VarBuilder::from_backend(Box::new(self.clone()), DType::F32, self.device())
+        candle_nn::VarBuilder::from_backend(Box::new(self.clone()), self.dtype, self.device())
     }
 
     /// All parameters and buffers, in the order in which layers made them.
@@ -256,7 +280,7 @@ impl Params {
         for entry in &entries {
             entry.var.set(&tensors[&entry.name].to_dtype(DType::F32)?.to_device(entry.var.device())?.contiguous()?)?;
         }
-        Ok(())
+        Ok(self.sync_half()?)
     }
 
     /// SHA-256, in hexadecimal, over name, shape and bits of every parameter and buffer in order of name. All values that
@@ -284,6 +308,15 @@ impl Params {
     pub fn reparametrized(&self) -> BTreeMap<String, &'static str> {
         let store = self.lock();
         store.entries.iter().filter_map(|entry| Some((entry.name.clone(), entry.seen.formula()?))).collect()
+    }
+
+    /// What the network sees of the existing parameter of the full name `name`.
+    fn seen_by_network(&self, name: &str) -> Result<Tensor> {
+        let mut store = self.lock();
+        match store.index.get(name) {
+            Some(&at) => store.entries[at].seen_as(self.dtype),
+            None => candle_core::bail!("parameter `{name}`: expected an existing parameter, found none"),
+        }
     }
 
     fn set_seen(&self, name: &str, reparametrization: Reparametrization) {
@@ -316,24 +349,18 @@ impl Params {
         let var = Var::from_tensor(&Tensor::from_vec(values, shape, &store.device)?)?;
         let at = store.entries.len();
         store.index.insert(name.to_owned(), at);
-        let seen = Reparametrization::None;
-        store.entries.push(Parameter { name: name.to_owned(), var: var.clone(), role, seen });
+        store.entries.push(Parameter::new(name.to_owned(), var.clone(), role));
         Ok(var)
     }
 }
 
 impl candle_nn::var_builder::SimpleBackend for Params {
     fn get(&self, shape: Shape, name: &str, init: Init, dtype: DType, device: &Device) -> Result<Tensor> {
-        Params::get(self, name, shape, init)?.to_device(device)?.to_dtype(dtype)
+        Params::get(&self.to_dtype(dtype), name, shape, init)?.to_device(device)
     }
 
     fn get_unchecked(&self, name: &str, dtype: DType, device: &Device) -> Result<Tensor> {
-        let full = format!("{}{name}", self.prefix);
-        let store = self.lock();
-        match store.index.get(&full) {
-            Some(&at) => store.entries[at].var.to_device(device)?.to_dtype(dtype),
-            None => candle_core::bail!("parameter `{full}`: expected an existing parameter, found none"),
-        }
+        self.to_dtype(dtype).seen_by_network(&format!("{}{name}", self.prefix))?.to_device(device)
     }
 
     fn contains_tensor(&self, name: &str) -> bool {

@@ -25,7 +25,7 @@ pub(crate) struct UpdatePlan {
     centered: bool,
     turn: Turn,
     rate: Rate,
-    /// Learning rate over that of the base optimizer.
+    /// Learning rate over that of the base optimizer, by the rule and by the parameter's group.
     lr_ratio: f64,
     rescale: Option<(Rescale, Interval)>,
     target: Target,
@@ -107,6 +107,11 @@ impl UpdatePlan {
             plan.constrain(&Method::None);
         }
         plan
+    }
+
+    /// This plan, in a group whose learning rate is multiplied by `lr_factor`.
+    pub(crate) fn in_group(self, lr_factor: f64) -> Self {
+        Self { lr_ratio: self.lr_ratio * lr_factor, ..self }
     }
 
     /// Adds what `method` does to a scale-invariant weight.
@@ -274,7 +279,11 @@ impl UpdatePlan {
 
     /// The learning rate of this parameter where that of the base optimizer is `lr`; see [`Rate`].
     pub(crate) fn lr(&self, lr: f64, gradient_square: f64) -> f64 {
-        let Rate::Matched { lr: matched, decay } = self.rate else { return lr * self.lr_ratio };
+        self.lr_ratio * self.lr_before_ratio(lr, gradient_square)
+    }
+
+    fn lr_before_ratio(&self, lr: f64, gradient_square: f64) -> f64 {
+        let Rate::Matched { lr: matched, decay } = self.rate else { return lr };
         let len = self.norm_len();
         // A matched rate does not go with targets that depend on the norm.
         let target = self.target(1.0);
@@ -296,7 +305,7 @@ impl UpdatePlan {
     fn shrink(&self, lr: f64, root_second_moment: f64) -> f64 {
         let shrink = lr * self.decay;
         match (self.form, &self.rule) {
-            (Form::Corrected, _) => lr * lr / self.rule.lr().max(f64::MIN_POSITIVE) * self.decay,
+            (Form::Corrected, _) => lr * lr / self.largest_lr() * self.decay,
             (Form::Coupled | Form::Stable, Rule::Sgd(Sgd { momentum, dampening, .. })) => {
                 (1.0 - dampening) / (1.0 - momentum) * shrink
             }
@@ -305,6 +314,11 @@ impl UpdatePlan {
             (_, Rule::Sgdp(Sgdp { momentum, .. })) => shrink / (1.0 - momentum),
             _ => shrink,
         }
+    }
+
+    /// The learning rate that corrected decay relates others to: the one before any schedule.
+    fn largest_lr(&self) -> f64 {
+        (self.lr_ratio * self.rule.lr()).max(f64::MIN_POSITIVE)
     }
 
     /// By how many e-foldings decay alone shrinks `‖w‖⁴` in a step at learning rate `lr`; `None` where that depends on
@@ -355,7 +369,7 @@ impl UpdatePlan {
             _ => (self.decay, Some(self.form)),
         };
         let decay = match form {
-            Some(Form::Corrected) => decay * lr / self.rule.lr().max(f64::MIN_POSITIVE),
+            Some(Form::Corrected) => decay * lr / self.largest_lr(),
             _ => decay,
         };
         match (self.rule, form) {

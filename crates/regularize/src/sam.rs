@@ -12,7 +12,10 @@ use candle_core::{Tensor, Var};
 /// `w + ρ·g/‖g‖`, with the global norm of all gradients. Running statistics are put back too, so that the
 /// second forward pass leaves no trace in them.
 #[must_use = "the parameters stay moved until `restore`"]
-pub struct Perturbed(Vec<(Var, Tensor)>);
+pub struct Perturbed {
+    params: Params,
+    before: Vec<(Var, Tensor)>,
+}
 
 impl Perturbed {
     pub(crate) fn new(params: &Params, gradients: &GradStore, rho: f64) -> Result<Self, Error> {
@@ -31,7 +34,8 @@ impl Perturbed {
                 var.set(&(var.as_tensor() + (gradient * scale)?)?)?;
             }
         }
-        Ok(Self(before))
+        params.sync_half()?;
+        Ok(Self { params: params.clone(), before })
     }
 
     /// Puts parameters and buffers back, bit for bit.
@@ -40,9 +44,9 @@ impl Perturbed {
     ///
     /// Where a tensor operation fails.
     pub fn restore(self) -> Result<(), Error> {
-        for (var, before) in self.0 {
+        for (var, before) in self.before {
             var.set(&before)?;
         }
-        Ok(())
+        Ok(self.params.sync_half()?)
     }
 }

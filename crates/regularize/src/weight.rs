@@ -36,7 +36,9 @@ impl Weight {
             return Ok(self.stored.clone());
         }
         let root = (len as f64).sqrt();
-        let normalized = |scaling, gain| normalize_rows(&self.stored, scaling, gain);
+        // A weight in half precision is normalized in f32.
+        let stored = self.stored.to_dtype(DType::F32)?;
+        let normalized = |scaling, gain| normalize_rows(&stored, scaling, gain)?.to_dtype(self.stored.dtype());
         match (self.reparametrization, &self.gain) {
             (Reparametrization::Standardized, _) => {
                 // A filter of one value has no deviation; it is standardized to 0.
