@@ -89,11 +89,11 @@ pub struct Conv {
     pub k: usize,
     /// Side of a filter.
     pub size: usize,
-    /// Pixels between neighbouring windows.
+    /// Pixels between neighboring windows.
     pub stride: usize,
     /// Zeros on each side.
     pub padding: usize,
-    /// Pixels between neighbouring taps.
+    /// Pixels between neighboring taps.
     pub dilation: usize,
 }
 
@@ -313,7 +313,7 @@ impl Candidate {
         let index: Vec<i64> = engine.get(Name::CUDNN_ATTR_ENGINE_GLOBAL_INDEX, Kind::CUDNN_TYPE_INT64, 1)?;
         let notes: Vec<u32> =
             engine.get(Name::CUDNN_ATTR_ENGINE_NUMERICAL_NOTE, Kind::CUDNN_TYPE_NUMERICAL_NOTE, 32)?;
-        let behaviour: Vec<u32> =
+        let behavior: Vec<u32> =
             engine.get(Name::CUDNN_ATTR_ENGINE_BEHAVIOR_NOTE, Kind::CUDNN_TYPE_BEHAVIOR_NOTE, 32)?;
         let compiles = sys::cudnnBackendBehaviorNote_t::CUDNN_BEHAVIOR_NOTE_RUNTIME_COMPILATION as u32;
         let (name, of) = (Name::CUDNN_ATTR_ENGINECFG_KNOB_CHOICES, Type::CUDNN_BACKEND_KNOB_CHOICE_DESCRIPTOR);
@@ -326,7 +326,7 @@ impl Candidate {
             engine: index.first().copied().unwrap_or(-1),
             knobs: config.get_descriptors(name, of, 64)?.iter().map(knob).collect::<Result<_>>()?,
             notes,
-            compiles: behaviour.contains(&compiles),
+            compiles: behavior.contains(&compiles),
         })
     }
 

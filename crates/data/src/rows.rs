@@ -265,7 +265,7 @@ fn settle_channels<L: Label>(
     for row in rows.iter_mut().flatten() {
         if channels.is_none() && row.channels != expected {
             let place = reading.cell(row, reading.manifest.columns.image());
-            return Err(Error::Colour { place, expected, found: row.channels });
+            return Err(Error::Color { place, expected, found: row.channels });
         }
         row.channels = expected;
     }

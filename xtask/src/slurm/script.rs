@@ -15,7 +15,7 @@ pub(super) struct Script<'a> {
 }
 
 /// The binary runs beside the shell, which hands it the signals and queues the run again: only where it was interrupted by
-/// USR1, which announces the end of the time limit. TERM means that somebody cancelled the job, or that Slurm preempts it
+/// USR1, which announces the end of the time limit. TERM means that somebody canceled the job, or that Slurm preempts it
 /// and queues it again itself.
 const BODY: &str = r#"
 plan=runs/slurm/$SLURM_JOB_NAME.plan

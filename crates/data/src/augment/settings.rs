@@ -11,7 +11,7 @@ use std::fmt;
 /// The longest side that is asked for, in pixels: that of the largest JPEG.
 const LONGEST: usize = 65_535;
 
-/// What may happen to a training example: it is resized, a window is cut out at random, mirrored, and its colours are
+/// What may happen to a training example: it is resized, a window is cut out at random, mirrored, and its colors are
 /// changed. By default nothing happens. What cannot vary is not drawn.
 ///
 /// ```toml
@@ -41,7 +41,7 @@ pub struct Augmentation {
     pub padding: usize,
     /// Whether every second image is mirrored left to right.
     pub flip: bool,
-    /// How much the colours change.
+    /// How much the colors change.
     pub jitter: Jitter,
 }
 

@@ -66,7 +66,7 @@ pub(super) struct Gather {
     pub(super) source_stride: usize,
     pub(super) target_stride: usize,
     pub(super) phases: Vec<Phase>,
-    /// Distance in the weight of neighbouring target channels, source channels and taps of a group, and
+    /// Distance in the weight of neighboring target channels, source channels and taps of a group, and
     /// of groups.
     pub(super) weight_strides: WeightStrides,
 }
@@ -392,7 +392,7 @@ struct Item<'a> {
 /// The source of a block: what tiles read.
 struct Window<'a> {
     values: &'a [f32],
-    /// Distance of neighbouring pixels, rows and images.
+    /// Distance of neighboring pixels, rows and images.
     pixel: usize,
     row: usize,
     image: usize,
