@@ -6,7 +6,7 @@
 //! are added up in their order, so the result depends on shapes alone.
 #![allow(unsafe_code, reason = "the register tile reads through pointers; bounds are argued at each block")]
 
-use super::gather::{Block, Lanes, blocks, lanes, lanes_of};
+use super::blocks::{Block, Lanes, blocks, lanes, lanes_of};
 use super::unpack::{LINE, Unpack};
 use crate::conv::ConvSizes;
 use crate::cpu::memory::{HostBuffer, Scratch};
