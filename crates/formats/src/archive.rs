@@ -9,7 +9,7 @@ use std::sync::{Mutex, PoisonError};
 use flate2::read::MultiGzDecoder;
 use zip::ZipArchive;
 
-use crate::error::Malformed;
+use data::Malformed;
 
 /// The largest member that is read, in bytes: above the largest annotations of COCO.
 pub const MEMBER_LIMIT: u64 = 1 << 29;

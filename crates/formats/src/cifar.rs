@@ -1,6 +1,6 @@
 //! The binary version of CIFAR-10 and CIFAR-100.
 
-use crate::error::Malformed;
+use data::Malformed;
 
 /// Rows and columns of an image.
 pub const SIDE: usize = 32;

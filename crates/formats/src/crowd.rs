@@ -4,8 +4,8 @@
 //! pixels from 1 and puts the number on the pixel's middle, so they may be half a pixel too far
 //! right and down; nothing in the releases says whether the annotators' tool did the same.
 
-use crate::error::Malformed;
 use crate::mat::{self, Variable};
+use data::Malformed;
 
 /// The points of a file of ShanghaiTech: `image_info{1,1}.location`, as many as `.number` says.
 ///

@@ -1,6 +1,6 @@
 //! IDX files of bytes, as MNIST's.
 
-use crate::error::Malformed;
+use data::Malformed;
 
 /// An array of bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]

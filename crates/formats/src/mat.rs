@@ -9,7 +9,7 @@ use std::io::Read;
 
 use flate2::read::ZlibDecoder;
 
-use crate::error::Malformed;
+use data::Malformed;
 
 /// The most that the compressed elements of a file may hold together, in bytes: a hundred times the
 /// largest annotation of a crowd.

@@ -2,7 +2,7 @@
 
 use roxmltree::{Document, Node, ParsingOptions};
 
-use crate::error::Malformed;
+use data::Malformed;
 
 /// The most attributes that a file may have.
 const ATTRIBUTE_LIMIT: usize = 4096;

@@ -1,6 +1,6 @@
 //! Labels of YOLO: a text file an image, and `data.yaml` with the classes.
 
-use crate::error::Malformed;
+use data::Malformed;
 
 /// An object, a line of a label file.
 #[derive(Debug, Clone, Copy, PartialEq)]
