@@ -154,6 +154,3 @@ pub fn table(entries: &[Entry], protocol: &Protocol) -> String {
     let notes: Vec<String> = summary::notes(&ranking).iter().map(|note| words::unmarked(note)).collect();
     format!("{}\n{}\n", ranking.table().plain(), summary::bullets(&notes))
 }
-
-#[cfg(test)]
-mod tests;
