@@ -13,7 +13,6 @@ mod machine;
 mod methods;
 mod new;
 mod partition;
-mod progress;
 mod report;
 mod schedule;
 mod show;

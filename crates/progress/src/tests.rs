@@ -1,9 +1,10 @@
 use super::Ended;
 use super::runs::Runs;
-use super::table::{duration, lines, number};
-use crate::task::Planned;
+use super::table::lines;
+use super::words::{duration, number};
 use record::{RunId, Spec};
 use serde_json::{Value, json};
+use study::Planned;
 
 fn planned(id: usize, setting: &str, seed: u64) -> Planned {
     let mut words = setting.split(' ');

@@ -1,26 +1,25 @@
-//! How training goes: a table on a terminal, plain lines off it, events for programs.
+//! How the runs of a comparison go: a table on a terminal, plain lines off it, events for programs.
 
 mod runs;
 mod screen;
 mod table;
 #[cfg(test)]
 mod tests;
+mod words;
 
-use crate::say;
-use crate::task::Planned;
-use crate::workspace::Workspace;
-use anyhow::Result;
-use record::{Outcome, Record};
+use record::{Outcome, Record, RunFolder, RunId, StoreError};
 use runs::{Runs, State};
 use screen::Screen;
 use serde_json::{Value, json};
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
+use study::Planned;
+use words::duration;
 
 /// Shows how the runs of a comparison go, from the first to what is done with them afterwards.
-pub(crate) struct Progress {
+pub struct Progress {
     runs: Arc<Mutex<Runs>>,
     began: Instant,
     json: bool,
@@ -34,7 +33,7 @@ pub(crate) struct Progress {
 }
 
 /// Shows one run.
-pub(crate) struct RunProgress<'a> {
+pub struct RunProgress<'a> {
     progress: &'a Progress,
     run: &'a Planned,
     index: usize,
@@ -43,15 +42,18 @@ pub(crate) struct RunProgress<'a> {
 }
 
 /// How a run ended that was started here.
-pub(crate) enum Ended {
+pub enum Ended {
+    /// With a record.
     Recorded(Box<Record>),
+    /// With a checkpoint.
     Interrupted,
+    /// With an error, and what it says.
     Failed(String),
 }
 
 impl Progress {
     /// Of runs of which `jobs` are trained at a time; `json` prints events.
-    pub(crate) fn new(jobs: usize, json: bool) -> Self {
+    pub fn new(jobs: usize, json: bool) -> Self {
         // Events on the same terminal would tear the table.
         let terminal = std::io::stderr().is_terminal() && !(json && std::io::stdout().is_terminal());
         Self {
@@ -65,19 +67,24 @@ impl Progress {
         }
     }
 
-    /// Takes in `runs`, trained or to be trained; more may follow, those that are known already are not taken twice.
-    pub(crate) fn add(&self, workspace: &Workspace, runs: &[Planned]) -> Result<()> {
+    /// Takes in `runs`, trained or to be trained, each in its `folder`; more may follow, those that are known already are not
+    /// taken twice.
+    ///
+    /// # Errors
+    ///
+    /// Where a record cannot be read.
+    pub fn add(&self, runs: &[Planned], folder: impl Fn(&RunId) -> RunFolder) -> Result<(), StoreError> {
         let known = |run: &Planned| {
-            let folder = workspace.run(&run.id);
+            let folder = folder(&run.id);
             Ok((folder.state()?, folder.read_record()?))
         };
-        let known = runs.iter().map(known).collect::<Result<Vec<_>>>()?;
+        let known = runs.iter().map(known).collect::<Result<Vec<_>, StoreError>>()?;
         self.take_in(runs.iter().zip(known));
         Ok(())
     }
 
     /// Takes in `runs`, all of which are to be trained, whatever is known of them.
-    pub(crate) fn add_again(&self, runs: &[Planned]) {
+    pub fn add_again(&self, runs: &[Planned]) {
         self.take_in(runs.iter().map(|run| (run, (record::State::Missing, None))));
     }
 
@@ -98,28 +105,31 @@ impl Progress {
         }
     }
 
-    pub(crate) fn start<'a>(&'a self, run: &'a Planned) -> RunProgress<'a> {
+    /// Begins to show `run`.
+    pub fn start<'a>(&'a self, run: &'a Planned) -> RunProgress<'a> {
         let (index, place) = self.runs().start(run, self.now());
         self.event(&json!({"event": "run_start", "id": run.id, "spec": run.spec}));
         RunProgress { progress: self, run, index, place }
     }
 
     /// Says a line, above the table.
-    pub(crate) fn note(&self, line: &str) {
+    pub fn note(&self, line: &str) {
         match lock(&self.screen).as_ref() {
             Some(screen) => screen.note(line),
             None => eprintln!("{line}"),
         }
     }
 
-    pub(crate) fn event(&self, event: &Value) {
+    /// Prints an event, where events are wanted.
+    pub fn event(&self, event: &Value) {
         if self.json {
-            say(&event.to_string());
+            // A pipe may be closed.
+            let _ = writeln!(std::io::stdout(), "{event}");
         }
     }
 
     /// Ends the table, whose last state stays, and the events. What is printed afterwards stands below it.
-    pub(crate) fn finish(&self) {
+    pub fn finish(&self) {
         if self.finished.swap(true, Ordering::Relaxed) {
             return;
         }
@@ -154,7 +164,7 @@ impl Drop for Progress {
 
 impl RunProgress<'_> {
     /// Takes a line that the task's binary printed: an event, or something that it wants to say.
-    pub(crate) fn line(&self, line: &str) {
+    pub fn line(&self, line: &str) {
         match serde_json::from_str::<Value>(line) {
             Ok(mut event) if event["event"].is_string() => {
                 self.progress.runs().update(self.index, &event, self.progress.now());
@@ -169,11 +179,12 @@ impl RunProgress<'_> {
     }
 
     /// Whether the run has come to its steps.
-    pub(crate) fn has_begun(&self) -> bool {
+    pub fn has_begun(&self) -> bool {
         self.progress.runs().has_begun(self.index)
     }
 
-    pub(crate) fn end(self, ended: &Ended) {
+    /// Shows how the run ended.
+    pub fn end(self, ended: &Ended) {
         let now = self.progress.now();
         self.progress.runs().end(self.index, ended, now);
         let (seconds, score, left) = {
@@ -196,7 +207,7 @@ impl RunProgress<'_> {
                 Ended::Failed(why) if new => format!(", {why}"),
                 Ended::Failed(_) => " for the same reason".to_owned(),
             };
-            self.note(&format!("{}{what}, {}{left}", state.name(), table::duration(seconds)));
+            self.note(&format!("{}{what}, {}{left}", state.name(), duration(seconds)));
         }
         let mut event = json!({"event": "run_end", "id": self.run.id, "state": state.name(), "seconds": seconds});
         event["validation"] = json!(validation);
@@ -253,7 +264,7 @@ impl RunProgress<'_> {
     /// The time left of all runs, as the end of a line.
     fn left(&self, runs: &Runs) -> String {
         let left = runs.left(self.progress.now());
-        left.map(|left| format!("; about {} left", table::duration(left))).unwrap_or_default()
+        left.map(|left| format!("; about {} left", duration(left))).unwrap_or_default()
     }
 }
 

@@ -1,10 +1,11 @@
 //! What is known of the runs of a comparison while they are trained. Times are seconds since it began.
 
 use super::Ended;
-use crate::task::Planned;
+use super::words::number;
 use record::{Headline, Outcome, Record, RunId, Scores, Spec};
 use serde::Deserialize;
 use serde_json::Value;
+use study::Planned;
 
 /// The state of a run, as far as it is known here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -309,7 +310,7 @@ impl Runs {
     /// The last score on validation of a run, with what it is called.
     pub(super) fn shown_score(&self, index: usize) -> Option<String> {
         let score = self.score(&self.runs[index])?;
-        Some(format!("{} {}", self.headline.as_ref()?.title, super::table::number(score)))
+        Some(format!("{} {}", self.headline.as_ref()?.title, number(score)))
     }
 
     /// Images a step, where all runs say so.

@@ -1,6 +1,7 @@
 //! The table of a terminal: a row a setting, and a line for all of them.
 
 use super::runs::{Run, Runs, State};
+use super::words::{duration, number};
 use console::{Alignment, measure_text_width, pad_str, truncate_str};
 
 /// Columns of the table.
@@ -52,26 +53,6 @@ pub(super) fn lines(runs: &Runs, now: f64, width: usize, height: usize) -> Vec<S
     }
     lines.push(total(runs, now, width));
     lines.iter().map(|line| truncate_str(line, width, "…").into_owned()).collect()
-}
-
-/// A time in words: 95 s, 12 min, 2 h 05 min.
-pub(super) fn duration(seconds: f64) -> String {
-    let minutes = (seconds / 60.0).round() as u64;
-    match minutes {
-        _ if seconds < 100.0 => format!("{seconds:.0} s"),
-        0..100 => format!("{minutes} min"),
-        _ => format!("{} h {:02} min", minutes / 60, minutes % 60),
-    }
-}
-
-/// A number in about four digits.
-pub(super) fn number(value: f64) -> String {
-    match value.abs() {
-        1000.0.. => format!("{value:.0}"),
-        100.0.. => format!("{value:.1}"),
-        10.0.. => format!("{value:.2}"),
-        _ => format!("{value:.3}"),
-    }
 }
 
 fn head(runs: &Runs) -> [String; COLUMNS] {
