@@ -4,7 +4,6 @@ use crate::child::{INTERRUPTED, Stop, TaskBinary};
 use crate::machine;
 use crate::partition::Partition;
 use crate::schedule::{Estimates, Waiting, shares};
-use crate::slurm::{self, Work};
 use crate::task::{Plan, plan, untested};
 use crate::workspace::Workspace;
 use crate::{Which, say};
@@ -12,6 +11,7 @@ use anyhow::{Context, Result, bail};
 use progress::{Ended, Progress};
 use record::Entry;
 use serde_json::json;
+use slurm::Work;
 use std::collections::BTreeSet;
 use std::num::NonZeroUsize;
 use std::process::ExitCode;
@@ -171,7 +171,7 @@ fn submit(workspace: &Workspace, plan: &mut Plan) -> Result<bool> {
     if work.is_empty() {
         return Ok(false);
     }
-    slurm::submit(workspace, &plan.binary, work)?;
+    slurm::submit(&workspace.root, &plan.binary, work)?;
     eprintln!("the same command goes on when they have ended");
     Ok(true)
 }

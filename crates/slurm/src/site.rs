@@ -1,10 +1,20 @@
 //! `slurm.toml`, in the project's folder: what a site wants to be told. It is the user's, and of no comparison.
 
-use crate::mistake;
-use anyhow::Result;
+use files::FileError;
 use serde::Deserialize;
 use settings::Mistake;
 use std::path::Path;
+
+/// Why `slurm.toml` is not used.
+#[derive(Debug, thiserror::Error)]
+pub enum SettingsError {
+    /// What is wrong in it.
+    #[error("slurm.toml: {0}")]
+    Wrong(String),
+    /// It cannot be read.
+    #[error(transparent)]
+    File(#[from] FileError),
+}
 
 /// All keys may be left out; the site's defaults hold then.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -46,12 +56,12 @@ impl Default for Settings {
 
 impl Settings {
     /// Reads `slurm.toml` in `root`; the site's defaults where there is none.
-    pub(super) fn read(root: &Path) -> Result<Self> {
+    pub(super) fn read(root: &Path) -> Result<Self, SettingsError> {
         let text = files::read_text_if_present(&root.join("slurm.toml"))?.unwrap_or_default();
-        Self::parse(&text).map_err(|problem| mistake(format!("slurm.toml: {problem}")))
+        Self::parse(&text).map_err(SettingsError::Wrong)
     }
 
-    fn parse(text: &str) -> std::result::Result<Self, String> {
+    fn parse(text: &str) -> Result<Self, String> {
         let settings: Self = toml::from_str(text).map_err(|error| error.to_string())?;
         for (key, value) in settings.texts() {
             if value.is_empty() || value.contains(|c: char| c.is_whitespace() || c.is_control()) {

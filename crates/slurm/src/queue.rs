@@ -1,18 +1,18 @@
 //! What of ours is queued. Only display, and to submit nothing twice: a queue forgets.
 
 use super::{PREFIX, Work, folder, program};
-use crate::workspace::Workspace;
 use anyhow::Result;
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use std::process::Command;
 
 /// An element of an array that waits or runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Queued {
+pub struct Queued {
     /// As Slurm calls it: `PENDING`, `RUNNING`, `COMPLETING`, …
-    pub(crate) state: String,
+    pub state: String,
     /// Why it waits; `None` where it does not.
-    pub(crate) reason: Option<String>,
+    pub reason: Option<String>,
 }
 
 impl std::fmt::Display for Queued {
@@ -24,31 +24,31 @@ impl std::fmt::Display for Queued {
 
 /// What of this store is queued.
 #[derive(Debug, Default)]
-pub(crate) struct Queue {
+pub struct Queue {
     work: BTreeMap<Work, Queued>,
     plans: BTreeSet<String>,
 }
 
 impl Queue {
-    /// Asks `squeue`.
+    /// Asks `squeue` for what is of the store in the project's folder `root`.
     ///
     /// # Errors
     ///
     /// Where it does not answer.
-    pub(crate) fn ask(workspace: &Workspace) -> Result<Self> {
+    pub fn ask(root: &Path) -> Result<Self> {
         let mut squeue = Command::new("squeue");
         squeue.args(["--me", "--noheader", "--array", "--format=%j|%K|%T|%r"]);
-        Ok(Self::of_answer(workspace, &program::ask(&mut squeue)?))
+        Ok(Self::of_answer(root, &program::ask(&mut squeue)?))
     }
 
-    fn of_answer(workspace: &Workspace, answer: &str) -> Self {
+    fn of_answer(root: &Path, answer: &str) -> Self {
         let mut plans = BTreeMap::<String, Vec<Work>>::new();
         let mut queue = BTreeMap::new();
         for line in answer.lines() {
             let [name, element, state, reason] = line.trim().splitn(4, '|').collect::<Vec<_>>()[..] else { continue };
             let (true, Ok(element)) = (name.starts_with(PREFIX), element.parse::<usize>()) else { continue };
             let plan = plans.entry(name.to_owned()).or_insert_with(|| {
-                let path = folder(workspace).join(format!("{name}.plan"));
+                let path = folder(root).join(format!("{name}.plan"));
                 let text = std::fs::read_to_string(path).unwrap_or_default();
                 text.lines().filter_map(Work::parse).collect()
             });
@@ -66,12 +66,12 @@ impl Queue {
     }
 
     /// The plans of which something is queued.
-    pub(crate) fn plans(&self) -> impl Iterator<Item = &str> {
+    pub fn plans(&self) -> impl Iterator<Item = &str> {
         self.plans.iter().map(String::as_str)
     }
 
     /// Where training, or else testing, of `id` is in the queue.
-    pub(crate) fn of_run(&self, id: &record::RunId) -> Option<&Queued> {
+    pub fn of_run(&self, id: &record::RunId) -> Option<&Queued> {
         self.of(&Work::run(id)).or_else(|| self.of(&Work::test(id)))
     }
 }

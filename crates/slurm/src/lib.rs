@@ -4,31 +4,31 @@
 mod program;
 mod queue;
 mod script;
-mod settings;
+mod site;
 
-pub(crate) use queue::Queue;
+pub use queue::{Queue, Queued};
+pub use site::SettingsError;
 
-use self::settings::Settings;
-use crate::say;
-use crate::workspace::Workspace;
 use anyhow::{Context, Result};
 use script::Script;
 use sha2::{Digest, Sha256};
+use site::Settings;
+use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Of the jobs and plans that are ours.
-pub(crate) const PREFIX: &str = "wrs-bench-";
+pub const PREFIX: &str = "wrs-bench-";
 
-/// The folder of plans, scripts and outputs.
-pub(crate) fn folder(workspace: &Workspace) -> PathBuf {
-    workspace.root.join("runs/slurm")
+/// The folder of plans, scripts and outputs in the project's folder `root`.
+pub fn folder(root: &Path) -> PathBuf {
+    root.join("runs/slurm")
 }
 
 /// What an element of an array does: a verb of the task's binary, and the run.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Work {
+pub struct Work {
     verb: Verb,
     id: String,
 }
@@ -41,12 +41,12 @@ enum Verb {
 
 impl Work {
     /// Training of `id`.
-    pub(crate) fn run(id: &record::RunId) -> Self {
+    pub fn run(id: &record::RunId) -> Self {
         Self { verb: Verb::Run, id: id.to_string() }
     }
 
     /// Scoring of `id` on the test split.
-    pub(crate) fn test(id: &record::RunId) -> Self {
+    pub fn test(id: &record::RunId) -> Self {
         Self { verb: Verb::Test, id: id.to_string() }
     }
 
@@ -70,10 +70,15 @@ impl Work {
     }
 }
 
-/// Submits of `work`, the longest first, what is not queued yet, and prints a line for each array: its job, and its plan.
-pub(crate) fn submit(workspace: &Workspace, binary: &Path, work: Vec<Work>) -> Result<()> {
-    let settings = Settings::read(&workspace.root)?;
-    let queue = Queue::ask(workspace);
+/// Submits of `work`, the longest first, what is not queued yet, and prints a line for each array: its job, and its plan. The
+/// project's folder is `root`.
+///
+/// # Errors
+///
+/// A [`SettingsError`] where the site's settings are wrong; others where Slurm does not answer or refuses.
+pub fn submit(root: &Path, binary: &Path, work: Vec<Work>) -> Result<()> {
+    let settings = Settings::read(root)?;
+    let queue = Queue::ask(root);
     if let Err(why) = &queue {
         eprintln!(
             "warning: what is queued is not known: {why:#}\n  what is queued already is submitted again, which trains nothing \
@@ -92,18 +97,18 @@ pub(crate) fn submit(workspace: &Workspace, binary: &Path, work: Vec<Work>) -> R
         eprintln!("nothing to submit");
         return Ok(());
     }
-    let binary = keep(workspace, binary)?;
+    let binary = keep(root, binary)?;
     let (most, commit) = (program::max_array_size()?, record::commit::of_folder());
     let arrays = new.len().div_ceil(most);
     let (mut jobs, mut submitted) = (Vec::new(), 0);
     for part in new.chunks(most) {
-        let plan = write_plan(workspace, part)?;
+        let plan = write_plan(root, part)?;
         let script =
             Script { settings: &settings, plan: &plan, elements: part.len(), arrays, binary: &binary, commit: &commit };
-        let path = folder(workspace).join(format!("{plan}.sh"));
+        let path = folder(root).join(format!("{plan}.sh"));
         files::write_atomic(&path, script.text().as_bytes())?;
         let mut sbatch = Command::new("sbatch");
-        sbatch.arg("--parsable").arg(&path).current_dir(&workspace.root);
+        sbatch.arg("--parsable").arg(&path).current_dir(root);
         let answer = program::ask(&mut sbatch).with_context(|| {
             format!(
                 "submitted {submitted} of {} in {} of {arrays} arrays; not the next\n  hint: the same command submits what is \
@@ -115,7 +120,8 @@ pub(crate) fn submit(workspace: &Workspace, binary: &Path, work: Vec<Work>) -> R
         })?;
         // With several clusters, the job's is behind a semicolon.
         let job = answer.trim().split(';').next().unwrap_or_default().to_owned();
-        say(&format!("{job}  {} elements  runs/slurm/{plan}.sh", part.len()));
+        // A pipe may be closed.
+        let _ = writeln!(std::io::stdout(), "{job}  {} elements  runs/slurm/{plan}.sh", part.len());
         submitted += part.len();
         jobs.push(job);
     }
@@ -131,21 +137,21 @@ pub(crate) fn submit(workspace: &Workspace, binary: &Path, work: Vec<Work>) -> R
 
 /// Writes the plan of an array, a line for each element, and gives its name: that of its content, and of the store, so
 /// that two clones of a user do not take each other's jobs for their own.
-fn write_plan(workspace: &Workspace, work: &[Work]) -> Result<String> {
+fn write_plan(root: &Path, work: &[Work]) -> Result<String> {
     let text: String = work.iter().map(Work::line).collect();
     let mut hash = Sha256::new();
-    hash.update(workspace.root.as_os_str().as_encoded_bytes());
+    hash.update(root.as_os_str().as_encoded_bytes());
     hash.update(&text);
     let plan = format!("{PREFIX}{}", files::hex(&hash.finalize()[..6]));
-    files::write_atomic(&folder(workspace).join(format!("{plan}.plan")), text.as_bytes())?;
+    files::write_atomic(&folder(root).join(format!("{plan}.plan")), text.as_bytes())?;
     Ok(plan)
 }
 
 /// Copies the task's binary to where no build replaces it: jobs may wait for days.
-fn keep(workspace: &Workspace, binary: &Path) -> Result<PathBuf> {
+fn keep(root: &Path, binary: &Path) -> Result<PathBuf> {
     let bytes = std::fs::read(binary).with_context(|| format!("cannot read {}", binary.display()))?;
     let name = binary.file_name().unwrap_or_default().to_string_lossy();
-    let kept = folder(workspace).join(format!("{name}-{}", files::hex(&Sha256::digest(&bytes)[..6])));
+    let kept = folder(root).join(format!("{name}-{}", files::hex(&Sha256::digest(&bytes)[..6])));
     if !kept.is_file() {
         files::write_atomic(&kept, &bytes)?;
     }

@@ -1,6 +1,6 @@
 //! The script of an array: plain shell that anybody can read, change and submit.
 
-use super::settings::Settings;
+use super::site::Settings;
 use std::path::Path;
 
 /// What a script depends on.
