@@ -25,6 +25,7 @@
 //! ```
 
 mod color;
+mod draw;
 mod follow;
 mod normalize;
 mod settings;

@@ -1,6 +1,6 @@
 //! Changes of colors, as torchvision's `ColorJitter` makes them to images of 8 bits.
 
-use super::settings::between;
+use super::draw::between;
 use rand::seq::SliceRandom;
 use random::Rng;
 use serde::{Deserialize, Serialize};

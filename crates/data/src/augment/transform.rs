@@ -1,7 +1,8 @@
 //! From the pixels of an image to those that a network sees.
 
-use super::view::Overlap;
-use super::{Adjustment, Normalize, View};
+use super::color::Adjustment;
+use super::normalize::Normalize;
+use super::view::{Overlap, View};
 use crate::Image;
 use fast_image_resize::images::{TypedImage, TypedImageRef};
 use fast_image_resize::pixels::{U8, U8x3};

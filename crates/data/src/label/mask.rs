@@ -95,7 +95,7 @@ impl Label for Mask {
     }
 
     fn read(
-        reading: &Reading<'_, Self>,
+        reading: &Reading<'_, MaskColumns>,
         batch: &Batch<'_>,
         wanted: &dyn Fn(usize) -> bool,
         spool: &mut Spool,
@@ -109,7 +109,7 @@ impl Label for Mask {
         (0..batch.rows.num_rows()).map(|index| wanted(index).then(|| row(index)).transpose()).collect()
     }
 
-    fn decode(reading: &Reading<'_, Self>, row: &Row<Span>, spool: &Spool) -> Result<Self> {
+    fn decode(reading: &Reading<'_, MaskColumns>, row: &Row<Span>, spool: &Spool) -> Result<Self> {
         let MaskColumns { mask: column, values, void, colours, void_colours, .. } = reading.columns;
         let place = || reading.cell(row, column);
         let MaskPixels { height, width, channels, pixels } = decode::mask(&spool.get(row.raw)?)
