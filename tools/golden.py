@@ -71,8 +71,8 @@ def most(a, b):
 
 def nudged(tensor):
     """`tensor` with each value as it was, or the next one up or down."""
-    towards = torch.tensor([-torch.inf, torch.inf])[torch.randint(0, 2, tensor.shape)]
-    return torch.where(torch.rand(tensor.shape) < 1 / 3, tensor, tensor.nextafter(towards))
+    toward = torch.tensor([-torch.inf, torch.inf])[torch.randint(0, 2, tensor.shape)]
+    return torch.where(torch.rand(tensor.shape) < 1 / 3, tensor, tensor.nextafter(toward))
 
 
 def judge(compute, inputs, nudge):

@@ -62,7 +62,7 @@ FACTORS = {"hue": (-0.5, -0.37, -0.1, 0.0, 0.04, 0.25, 0.5)}
 for channels in (1, 3):
     x = image(channels, 14, 19)
     if channels == 3:
-        # Greys, and colours with two equal channels.
+        # Grays, and colors with two equal channels.
         x[:, 0] = x[:1, 0]
         x[1, 1] = x[0, 1]
         x[2, 2] = x[1, 2]

@@ -20,9 +20,9 @@ HEIGHT, WIDTH, CLASSES = 96, 128, 4
 
 def objects(count, ignored):
     """Boxes of all sizes, in whole quarters of a pixel so that no two programs round them otherwise."""
-    centre = torch.rand(count, 2) * torch.tensor([WIDTH, HEIGHT])
+    center = torch.rand(count, 2) * torch.tensor([WIDTH, HEIGHT])
     half = torch.exp(torch.rand(count, 2) * 3.2 + 0.5) / 2
-    boxes = torch.cat([centre - half, centre + half], 1).clamp(min=0)
+    boxes = torch.cat([center - half, center + half], 1).clamp(min=0)
     boxes = torch.minimum(boxes, torch.tensor([WIDTH, HEIGHT, WIDTH, HEIGHT])).mul(4).round().div(4)
     return boxes, torch.randint(0, CLASSES, (count,)), torch.rand(count) < ignored
 

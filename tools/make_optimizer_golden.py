@@ -83,8 +83,8 @@ vectors.save(out, "regularize", "optimizers.safetensors")
 
 def weight_standardization(w, eps=1e-5):
     """joe-siyuan-qiao/WeightStandardization: less the mean of each filter, by its (unbiased) standard deviation and eps."""
-    centred = w - w.mean(dim=(1, 2, 3), keepdim=True)
-    return centred / (centred.flatten(1).std(dim=1).view(-1, 1, 1, 1) + eps)
+    centered = w - w.mean(dim=(1, 2, 3), keepdim=True)
+    return centered / (centered.flatten(1).std(dim=1).view(-1, 1, 1, 1) + eps)
 
 
 def reparametrization(weight_of, names):

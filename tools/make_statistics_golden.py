@@ -48,7 +48,7 @@ for m, df, t in ((1, 2, 4.3), (2, 3, 1.0), (3, 2, 6.0), (3, 8, 2.9), (5, 4.5, 0.
 
 
 def contrasts(rows, prior=2.0):
-    """Rows and seeds, a variance for each row drawn towards that of all, degrees after Satterthwaite; with matrices."""
+    """Rows and seeds, a variance for each row drawn toward that of all, degrees after Satterthwaite; with matrices."""
     k, n = rows.shape
     center = np.eye(k) - 1 / k
     residuals = center @ rows @ (np.eye(n) - 1 / n)

@@ -70,7 +70,7 @@ def empirical_bayes(y):
 
 
 def fixed_weight(y, prior=2.0):
-    """Rows + seeds, the variance of each row drawn towards that of all, Satterthwaite, Dunnett."""
+    """Rows + seeds, the variance of each row drawn toward that of all, Satterthwaite, Dunnett."""
     tables, k, n = y.shape
     r, all_rows = residuals(y)
     if k == 2:

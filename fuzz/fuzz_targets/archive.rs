@@ -2,10 +2,10 @@
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|file: &[u8]| {
-    if let Ok(Some(name)) = import::archive::member_name(file) {
+    if let Ok(Some(name)) = formats::archive::member_name(file) {
         assert!(!name.starts_with('/') && !name.split('/').any(|part| part == ".." || part.is_empty()), "{name:?}");
     }
-    let Ok(archive) = import::archive::Archive::open(Box::new(std::io::Cursor::new(file.to_vec())), &std::env::temp_dir())
+    let Ok(archive) = formats::archive::Archive::open(Box::new(std::io::Cursor::new(file.to_vec())), &std::env::temp_dir())
     else {
         return;
     };

@@ -12,7 +12,7 @@ static QUIET: LazyLock<()> = LazyLock::new(|| std::panic::set_hook(Box::new(|_| 
 libfuzzer_sys::fuzz_target!(|file: &[u8]| {
     *QUIET;
     if let Ok((height, width, _)) = decode::header(file) {
-        for channels in [Channels::Grey, Channels::Rgb] {
+        for channels in [Channels::Gray, Channels::Rgb] {
             if let Ok(image) = decode::image(file, channels) {
                 assert_eq!((image.height, image.width), (height, width));
                 assert_eq!(image.pixels.len(), height * width * channels.count());

@@ -2,7 +2,7 @@
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|file: &[u8]| {
-    let _ = import::mat::parse(file);
-    let _ = import::crowd::shanghaitech(file);
-    let _ = import::crowd::ucf_qnrf(file);
+    let _ = formats::mat::parse(file);
+    let _ = formats::crowd::shanghaitech(file);
+    let _ = formats::crowd::ucf_qnrf(file);
 });

@@ -2,13 +2,13 @@
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|file: &[u8]| {
-    let unpacked = import::archive::gunzip(file);
+    let unpacked = formats::archive::gunzip(file);
     for file in [Some(file), unpacked.as_deref().ok()].into_iter().flatten() {
         for labels in [1, 2] {
-            let _ = import::cifar::parse(file, labels);
+            let _ = formats::cifar::parse(file, labels);
         }
         for dimensions in [1, 3] {
-            let _ = import::idx::parse(file, dimensions);
+            let _ = formats::idx::parse(file, dimensions);
         }
     }
 });

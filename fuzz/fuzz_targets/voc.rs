@@ -2,6 +2,6 @@
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|text: &str| {
-    let _ = import::voc::parse(text);
-    let _ = import::voc::parse_list(text);
+    let _ = formats::voc::parse(text);
+    let _ = formats::voc::parse_list(text);
 });

@@ -2,6 +2,6 @@
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|text: &str| {
-    let _ = import::yolo::parse_labels(text);
-    let _ = import::yolo::parse_yaml(text);
+    let _ = formats::yolo::parse_labels(text);
+    let _ = formats::yolo::parse_yaml(text);
 });

@@ -267,7 +267,7 @@ def yolo(shape: str = "images/{}/{}.jpg labels/{}/{}.txt", splits: tuple = ("tra
     return files | {"data.yaml": YAML}
 
 
-def labelled(label: bytes) -> dict[str, bytes]:
+def labeled(label: bytes) -> dict[str, bytes]:
     """A release with this label of the first training image."""
     return yolo() | {"labels/train/0.txt": label}
 
@@ -306,12 +306,12 @@ def yolo_cases() -> list[Case]:
         case("yolo/classes-bom", listed(bom(b"cat\ndog\n")), *FOUR, PETS),
         case("yolo/classes-utf-16", listed(utf16("cat\r\ndog\r\n")), *FOUR, PETS),
         case("yolo/classes-in-labels", listed(b"cat\ndog\n", "labels/classes.txt"), *FOUR, PETS),
-        case("yolo/label-bom", labelled(bom(LABEL)), *FOUR),
-        case("yolo/label-utf-16", labelled(utf16(LABEL.decode())), *FOUR),
-        case("yolo/label-crlf", labelled(LABEL.replace(b"\n", b"\r\n")), *FOUR),
-        case("yolo/label-tabs", labelled(LABEL.replace(b" ", b"\t") + b"\n\n"), *FOUR),
-        case("yolo/label-class-float", labelled(b"0.0 0.25 0.25 0.3 0.3\n1.0 0.5 0.5 0.9 0.9\n"), *FOUR),
-        case("yolo/label-empty", labelled(b""), "train: 2 images, 2 boxes"),
+        case("yolo/label-bom", labeled(bom(LABEL)), *FOUR),
+        case("yolo/label-utf-16", labeled(utf16(LABEL.decode())), *FOUR),
+        case("yolo/label-crlf", labeled(LABEL.replace(b"\n", b"\r\n")), *FOUR),
+        case("yolo/label-tabs", labeled(LABEL.replace(b" ", b"\t") + b"\n\n"), *FOUR),
+        case("yolo/label-class-float", labeled(b"0.0 0.25 0.25 0.3 0.3\n1.0 0.5 0.5 0.9 0.9\n"), *FOUR),
+        case("yolo/label-empty", labeled(b""), "train: 2 images, 2 boxes"),
         case(
             "yolo/label-missing",
             {name: content for name, content in yolo().items() if name != "labels/train/0.txt"},
@@ -324,8 +324,8 @@ def yolo_cases() -> list[Case]:
             *FOUR,
             "4 images are neither JPEG nor PNG",
         ),
-        case("yolo/label-exponents", labelled(b"0 2.5e-1 2.5E-1 3e-01 .3\n1 0.5 0.5 0.9 0.9\n"), *FOUR),
-        case("yolo/label-signs", labelled(b"0 +0.25 +0.25 0.3 0.3\n"), "train: 2 images, 3 boxes"),
+        case("yolo/label-exponents", labeled(b"0 2.5e-1 2.5E-1 3e-01 .3\n1 0.5 0.5 0.9 0.9\n"), *FOUR),
+        case("yolo/label-signs", labeled(b"0 +0.25 +0.25 0.3 0.3\n"), "train: 2 images, 3 boxes"),
         case("yolo/yaml-braces", named(b"names: {0: cat, 1: 'dog'}\nnc: 2\n"), *FOUR, PETS),
         case("yolo/yaml-trailing-comma", named(b"names: [cat, dog,]\n"), *FOUR, PETS),
         case("yolo/yaml-of-several-lines", named(b"names: [\n  'cat',\n  'dog'\n]\nnc: 2\n"), *FOUR, PETS),
@@ -342,19 +342,19 @@ def yolo_cases() -> list[Case]:
         fails("yolo/yaml-key-missing", named(b"names:\n  0: cat\n  2: dog\n"), "line 3", "the key 1"),
         fails("yolo/yaml-without-names", named(b"nc: 2\ntrain: a\n"), "data.yaml", "names"),
         fails("yolo/yaml-is-html", named(PAGE), "data.yaml", "HTML"),
-        fails("yolo/label-short", labelled(b"0 0.5 0.5 0.4\n"), "line 1", "3 numbers"),
-        fails("yolo/label-outside", labelled(b"0 0.9 0.5 0.4 0.1\n"), "labels/train/0.txt", "--tolerate box"),
-        fails("yolo/label-without-width", labelled(b"0 0.9 0.5 0 0.1\n"), "labels/train/0.txt", "--tolerate box"),
-        fails("yolo/class-negative", labelled(b"-1 0.5 0.5 0.4 0.1\n"), "line 1", "-1"),
+        fails("yolo/label-short", labeled(b"0 0.5 0.5 0.4\n"), "line 1", "3 numbers"),
+        fails("yolo/label-outside", labeled(b"0 0.9 0.5 0.4 0.1\n"), "labels/train/0.txt", "--tolerate box"),
+        fails("yolo/label-without-width", labeled(b"0 0.9 0.5 0 0.1\n"), "labels/train/0.txt", "--tolerate box"),
+        fails("yolo/class-negative", labeled(b"-1 0.5 0.5 0.4 0.1\n"), "line 1", "-1"),
         fails(
             "yolo/image-missing",
             {name: content for name, content in yolo().items() if name != "images/train/0.jpg"},
             "labels/train/0.txt",
             "image",
         ),
-        fails("yolo/polygon", labelled(b"0 0.1 0.1 0.4 0.1 0.4 0.5\n"), "line 1", "outline", "export boxes"),
-        fails("yolo/turned-box", labelled(b"0 0.1 0.1 0.4 0.1 0.4 0.5 0.1 0.5\n"), "line 1", "turned"),
-        fails("yolo/score", labelled(b"0 0.5 0.5 0.4 0.1 0.99\n"), "line 1", "score"),
+        fails("yolo/polygon", labeled(b"0 0.1 0.1 0.4 0.1 0.4 0.5\n"), "line 1", "outline", "export boxes"),
+        fails("yolo/turned-box", labeled(b"0 0.1 0.1 0.4 0.1 0.4 0.5 0.1 0.5\n"), "line 1", "turned"),
+        fails("yolo/score", labeled(b"0 0.5 0.5 0.4 0.1 0.99\n"), "line 1", "score"),
         fails(
             "yolo/pixels",
             {name: b"0 16 12 20 14\n1 32 24 58 43\n" if name.endswith(".txt") else content for name, content in yolo().items()},
@@ -366,11 +366,11 @@ def yolo_cases() -> list[Case]:
             {name: b"0 0.5 0.5 0.9 0.95\n1 0.6 0.7 0.99 0.99\n" if name.endswith(".txt") else content for name, content in yolo().items()},
             "right, bottom",
         ),
-        fails("yolo/class-too-large", labelled(b"2 0.5 0.5 0.4 0.1\n"), "line 1", "a class from 0 to 1"),
-        fails("yolo/class-by-name", labelled(b"cat 0.5 0.5 0.4 0.1\n"), "line 1", "cat"),
-        fails("yolo/decimal-comma", labelled(b"0 0,5 0,5 0,4 0,1\n"), "line 1"),
-        fails("yolo/label-is-html", labelled(PAGE), "labels/train/0.txt", "HTML"),
-        fails("yolo/label-is-pointer", labelled(POINTER), "labels/train/0.txt", "Git LFS"),
+        fails("yolo/class-too-large", labeled(b"2 0.5 0.5 0.4 0.1\n"), "line 1", "a class from 0 to 1"),
+        fails("yolo/class-by-name", labeled(b"cat 0.5 0.5 0.4 0.1\n"), "line 1", "cat"),
+        fails("yolo/decimal-comma", labeled(b"0 0,5 0,5 0,4 0,1\n"), "line 1"),
+        fails("yolo/label-is-html", labeled(PAGE), "labels/train/0.txt", "HTML"),
+        fails("yolo/label-is-pointer", labeled(POINTER), "labels/train/0.txt", "Git LFS"),
         fails("yolo/nc-differs", named(YAML.replace(b"nc: 2", b"nc: 3")), "line 3", "nc"),
         fails(
             "yolo/lists-differ", listed(b"cat\ndog\n") | {"labels/classes.txt": b"dog\ncat\n"}, "classes.txt", "others",

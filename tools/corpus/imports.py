@@ -360,7 +360,7 @@ def other_cases() -> list[Case]:
             camvid(media.png([[0, 3, 11, 10] * 16] * HEIGHT, palette=["000000"] * 12)),
             "train: 2 images",
         ),
-        fails("masks/of-colors", camvid(media.color_png([[(128, 0, 0)] * WIDTH] * HEIGHT)), mask, "colours"),
+        fails("masks/of-colors", camvid(media.color_png([[(128, 0, 0)] * WIDTH] * HEIGHT)), mask, "colors"),
         fails("masks/other-size", camvid(media.png([[0] * 32] * 24)), mask, "32×24", "64×48"),
         fails("masks/other-value", camvid(media.png([[0, 255] * 32] * HEIGHT)), mask, "255"),
         fails("masks/jpeg", camvid(jpeg()), mask),

@@ -116,7 +116,7 @@ def transport(shares, cells, people, strength, most=50_000):
 
 def distribution_matching(density, points, stride, transport_weight, variation_weight, regularization):
     """The loss of DM-Count (arXiv 2009.13077, equations 3 to 7) of a map [h, w] and points [n, 2], but that the cost of
-    transport is regularised with relative entropy."""
+    transport is regularized with relative entropy."""
     people, predicted = len(points), density.sum()
     loss = (predicted - people).abs()
     if people == 0:

@@ -72,7 +72,7 @@ class Branch(nn.Module):
 
 
 class Fcos(nn.Module):
-    """Images to a list of (stride, class logits [n, c, h, w], logarithms of distances and centre-ness [n, 5, h, w])."""
+    """Images to a list of (stride, class logits [n, c, h, w], logarithms of distances and centerness [n, 5, h, w])."""
 
     def __init__(self, blocks, width, stride, channels, convs, classes):
         super().__init__()
@@ -108,8 +108,8 @@ def assign(grids, boxes, ignore):
         sides = torch.cat([at[:, None] - boxes[None, :, :2], boxes[None, :, 2:] - at[:, None]], -1)
         inside = sides.amin(-1) > 0
         far = sides.amax(-1)
-        off_centre = (at[:, None] - (boxes[None, :, :2] + boxes[None, :, 2:]) / 2).abs().amax(-1)
-        fits = inside & ~ignore & (off_centre < 1.5 * stride) & (far > least) & (far <= most)
+        off_center = (at[:, None] - (boxes[None, :, :2] + boxes[None, :, 2:]) / 2).abs().amax(-1)
+        fits = inside & ~ignore & (off_center < 1.5 * stride) & (far > least) & (far <= most)
         area = ((boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])).expand(len(at), -1)
         smallest, best = torch.where(fits, area, math.inf).min(1)
         target = torch.where(smallest < math.inf, best, -1)
@@ -140,12 +140,12 @@ def loss(levels, objects):
         return focal + 0 * outputs.sum()
     sides = corners.abs()
     ratio = lambda a, b: torch.minimum(a, b) / torch.maximum(a, b)
-    centre_ness = (ratio(sides[:, 0], sides[:, 2]) * ratio(sides[:, 1], sides[:, 3])).sqrt()
+    centerness = (ratio(sides[:, 0], sides[:, 2]) * ratio(sides[:, 1], sides[:, 3])).sqrt()
     predicted = found[:, :4].clamp(max=8.0).exp() * torch.tensor([-1.0, -1.0, 1.0, 1.0])
     giou = generalized_box_iou_loss(predicted, corners)
-    cross = F.binary_cross_entropy_with_logits(found[:, 4], centre_ness)
-    entropy = F.binary_cross_entropy(centre_ness, centre_ness)
-    return focal + (giou * centre_ness).sum() / centre_ness.sum() + cross - entropy
+    cross = F.binary_cross_entropy_with_logits(found[:, 4], centerness)
+    entropy = F.binary_cross_entropy(centerness, centerness)
+    return focal + (giou * centerness).sum() / centerness.sum() + cross - entropy
 
 
 class DenseLoss:
@@ -165,8 +165,8 @@ class DenseLoss:
         corners in strides from the pixel [n, p, 4]."""
         corners = boxes[:, None] - self.at.repeat(1, 2)[:, None]
         sides = corners * self.outwards
-        far, off_centre = sides.amax(-1), (corners[..., :2] + corners[..., 2:]).abs().amax(-1) / 2
-        fits = (sides.amin(-1) > 0) & (off_centre < 1.5 * self.scale[:, None])
+        far, off_center = sides.amax(-1), (corners[..., :2] + corners[..., 2:]).abs().amax(-1) / 2
+        fits = (sides.amin(-1) > 0) & (off_center < 1.5 * self.scale[:, None])
         fits &= (far > self.least[:, None]) & (far <= self.most[:, None])
         area = ((boxes[..., 2] - boxes[..., 0]) * (boxes[..., 3] - boxes[..., 1]))[:, None]
         smallest, best = torch.where(fits, area, math.inf).min(2)
@@ -185,15 +185,15 @@ class DenseLoss:
         focal = sigmoid_focal_loss(logits, one_hot.float(), reduction="sum") / count
         sides = corners.abs()
         ratio = lambda a, b: torch.minimum(a, b) / torch.maximum(a, b)
-        centre_ness = (ratio(sides[..., 0], sides[..., 2]) * ratio(sides[..., 1], sides[..., 3])).sqrt()
+        centerness = (ratio(sides[..., 0], sides[..., 2]) * ratio(sides[..., 1], sides[..., 3])).sqrt()
         predicted = outputs[..., :4].clamp(max=8.0).exp()
         # Both boxes hold the pixel: their sides' least and greatest span intersection and hull.
         area = lambda sides: (sides[..., 0] + sides[..., 2]) * (sides[..., 1] + sides[..., 3])
         intersection, hull = area(torch.minimum(predicted, sides)), area(torch.maximum(predicted, sides))
         union = area(predicted) + area(sides) - intersection
         giou = 1 - intersection / union + (hull - union) / hull
-        cross = F.binary_cross_entropy_with_logits(outputs[..., 4], centre_ness, reduction="none")
-        entropy = -(torch.special.xlogy(centre_ness, centre_ness) + torch.special.xlogy(1 - centre_ness, 1 - centre_ness))
-        weight = torch.where(found, centre_ness, 0.0)
+        cross = F.binary_cross_entropy_with_logits(outputs[..., 4], centerness, reduction="none")
+        entropy = -(torch.special.xlogy(centerness, centerness) + torch.special.xlogy(1 - centerness, 1 - centerness))
+        weight = torch.where(found, centerness, 0.0)
         boxes_loss = (giou * weight).sum() / weight.sum().clamp(min=1e-12)
         return focal + boxes_loss + (torch.where(found, cross - entropy, 0.0)).sum() / count

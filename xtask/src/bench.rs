@@ -3,21 +3,21 @@
 use crate::child::{INTERRUPTED, Stop, TaskBinary};
 use crate::machine;
 use crate::partition::Partition;
-use crate::progress::{Ended, Progress};
 use crate::schedule::{Estimates, Waiting, shares};
-use crate::slurm::{self, Work};
-use crate::task::{Plan, Planned, plan, untested};
+use crate::task::{Plan, plan, untested};
 use crate::workspace::Workspace;
 use crate::{Which, say};
 use anyhow::{Context, Result, bail};
+use progress::{Ended, Progress};
 use record::Entry;
 use serde_json::json;
+use slurm::Work;
 use std::collections::BTreeSet;
 use std::num::NonZeroUsize;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
-use study::{Edge, Protocol};
+use study::{Edge, Planned, Protocol};
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
@@ -88,7 +88,7 @@ pub(crate) fn bench(arguments: &Arguments) -> Result<ExitCode> {
         let missing = missing(&workspace, &runs)?;
         let (shown, pending) = (ours(&runs), ours(&missing));
         if shown.len() > known {
-            pool.progress.add(&workspace, &shown)?;
+            pool.progress.add(&shown, |id| workspace.run(id))?;
             pool.progress.note(&summary(&shown, pending.len(), plan.to_come(&workspace)?));
         }
         known = shown.len();
@@ -171,7 +171,7 @@ fn submit(workspace: &Workspace, plan: &mut Plan) -> Result<bool> {
     if work.is_empty() {
         return Ok(false);
     }
-    slurm::submit(workspace, &plan.binary, work)?;
+    slurm::submit(&workspace.root, &plan.binary, work)?;
     eprintln!("the same command goes on when they have ended");
     Ok(true)
 }

@@ -3,9 +3,9 @@
 //! A run ends with its runner: when the runner dies, however it dies, the child's stdin closes; the child then writes
 //! a checkpoint and stops. A run that is still held waits for its lock.
 
-use crate::progress::{Ended, RunProgress};
 use crate::workspace::Workspace;
 use anyhow::{Context, Result, bail};
+use progress::{Ended, RunProgress};
 use record::RunFolder;
 use std::io::{BufRead, BufReader, Read};
 use std::path::PathBuf;

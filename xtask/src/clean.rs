@@ -1,10 +1,10 @@
 //! `clean`: removes what can be made again, and nothing else.
 
 use crate::say;
-use crate::slurm::{self, Queue};
 use crate::workspace::{Workspace, contents};
 use anyhow::Result;
 use record::{RunFolder, RunLock, State};
+use slurm::Queue;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -107,11 +107,11 @@ fn of_run(run: &RunFolder, waste: &mut Vec<Waste>) {
 
 /// Plans, scripts, outputs and binaries of what is queued no more.
 fn of_slurm(workspace: &Workspace) -> Vec<Waste> {
-    let files = contents(&slurm::folder(workspace));
+    let files = contents(&slurm::folder(&workspace.root));
     if files.is_empty() {
         return Vec::new();
     }
-    let queue = match Queue::ask(workspace) {
+    let queue = match Queue::ask(&workspace.root) {
         Ok(queue) => queue,
         Err(why) => {
             eprintln!("what is queued is not known, so runs/slurm stays: {why:#}");

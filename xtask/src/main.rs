@@ -13,11 +13,9 @@ mod machine;
 mod methods;
 mod new;
 mod partition;
-mod progress;
 mod report;
 mod schedule;
 mod show;
-mod slurm;
 mod status;
 mod task;
 mod verify;
@@ -129,6 +127,11 @@ fn mistake(message: impl Into<String>) -> anyhow::Error {
     Mistake(message.into()).into()
 }
 
+fn is_mistake(error: &anyhow::Error) -> bool {
+    let in_settings = matches!(error.downcast_ref(), Some(slurm::SettingsError::Wrong(_)));
+    in_settings || error.is::<Mistake>() || error.is::<study::ConfigError>()
+}
+
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Bench(arguments) => bench::bench(&arguments),
@@ -149,7 +152,7 @@ fn main() -> ExitCode {
         Ok(code) => code,
         Err(error) => {
             eprintln!("error: {error:#}");
-            ExitCode::from(if error.is::<Mistake>() || error.is::<study::ConfigError>() { 2 } else { 1 })
+            ExitCode::from(if is_mistake(&error) { 2 } else { 1 })
         }
     }
 }

@@ -1,11 +1,11 @@
 //! Which run comes next on this machine, and how many at a time.
 
 use crate::machine;
-use crate::task::Planned;
 use record::{Entry, Spec};
 use serde_json::Value;
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use study::Planned;
 
 /// Runs at a time, and threads of each, of those that are asked for, for `pending` runs: together never more than `cores`.
 pub(crate) fn shares(jobs: Option<usize>, threads: Option<usize>, pending: usize, cores: usize) -> (usize, usize) {

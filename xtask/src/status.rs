@@ -1,12 +1,12 @@
 //! `status`: the state of the runs of a comparison.
 
-use crate::slurm::{self, Queue};
 use crate::task::plan;
 use crate::workspace::Workspace;
 use crate::{Which, say};
 use anyhow::Result;
 use record::State;
 use serde_json::json;
+use slurm::Queue;
 use std::collections::BTreeMap;
 use std::process::ExitCode;
 
@@ -26,7 +26,7 @@ pub(crate) fn status(arguments: &Arguments) -> Result<ExitCode> {
     let (mut counts, mut list) = (BTreeMap::<State, usize>::new(), Vec::new());
     let mut seconds = Vec::new();
     // Who never submitted anything is not kept waiting.
-    let queue = match slurm::folder(&workspace).is_dir().then(|| Queue::ask(&workspace)) {
+    let queue = match slurm::folder(&workspace.root).is_dir().then(|| Queue::ask(&workspace.root)) {
         Some(Err(why)) => {
             eprintln!("warning: what is queued is not known: {why:#}");
             None

@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use study::{Config, Protocol, Study};
+use study::{Config, Planned, Protocol, Study};
 
 /// A comparison, and the runs of it that are known.
 pub(crate) struct Plan {
@@ -28,15 +28,6 @@ pub(crate) struct Plan {
     keys: BTreeMap<String, usize>,
     /// Ids of settings that the binary planned to tell what is wrong with them, by [`key`].
     planned: BTreeMap<String, RunId>,
-}
-
-/// A run with every default filled in.
-#[derive(Clone)]
-pub(crate) struct Planned {
-    pub(crate) id: RunId,
-    pub(crate) spec: Spec,
-    /// A line that tells this run from the others.
-    pub(crate) line: String,
 }
 
 #[derive(Deserialize)]

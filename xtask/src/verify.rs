@@ -6,11 +6,11 @@ mod verdict;
 mod weights;
 
 use crate::child::{INTERRUPTED, Stop};
-use crate::progress::Progress;
 use crate::say;
 use crate::workspace::Workspace;
 use again::{Again, Trainer};
 use anyhow::Result;
+use progress::Progress;
 use std::num::NonZeroUsize;
 use std::process::ExitCode;
 use verdict::{Verdict, verdicts};

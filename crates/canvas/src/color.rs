@@ -7,7 +7,7 @@ use embedded_graphics::pixelcolor::Rgb888;
 pub struct Color([u8; 3]);
 
 /// Okabe and Ito's palette, which most color-blind readers can tell apart, and white.
-#[expect(missing_docs, reason = "colours are what they are called")]
+#[expect(missing_docs, reason = "colors are what they are called")]
 impl Color {
     pub const BLACK: Self = Self([0x00, 0x00, 0x00]);
     pub const WHITE: Self = Self([0xff, 0xff, 0xff]);
@@ -20,7 +20,7 @@ impl Color {
     pub const PURPLE: Self = Self([0xcc, 0x79, 0xa7]);
 }
 
-/// The colors of classes: grey, the palette above, and others that lie far from all that come before.
+/// The colors of classes: gray, the palette above, and others that lie far from all that come before.
 const CLASSES: [Color; 12] = [
     Color([0xd9, 0xd9, 0xd9]),
     Color::BLUE,

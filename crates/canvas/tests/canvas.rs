@@ -8,7 +8,7 @@ use proptest::prelude::*;
 /// Height of a line of text.
 const STRIP: usize = 18;
 
-fn grey(height: usize, width: usize) -> Image {
+fn gray(height: usize, width: usize) -> Image {
     Image { height, width, channels: 1, pixels: vec![0x80; height * width] }
 }
 
@@ -51,7 +51,7 @@ fn an_image_is_enlarged_by_whole_numbers_until_its_longer_side_has_256_pixels() 
     for (height, width, expected) in
         [(28, 28, [280, 280]), (1, 1, [256, 256]), (240, 320, [320, 240]), (255, 100, [200, 510]), (16, 256, [256, 16])]
     {
-        assert_eq!(Canvas::of(&grey(height, width)).size(), expected);
+        assert_eq!(Canvas::of(&gray(height, width)).size(), expected);
     }
     let checks = Image { height: 2, width: 2, channels: 3, pixels: vec![1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12] };
     let large = seen(&Canvas::of(&checks));
@@ -63,7 +63,7 @@ fn an_image_is_enlarged_by_whole_numbers_until_its_longer_side_has_256_pixels() 
 
 #[test]
 fn a_small_drawing() {
-    let mut picture = Canvas::of(&grey(16, 32));
+    let mut picture = Canvas::of(&gray(16, 32));
     picture.rectangle([2.0, 2.0, 14.0, 14.0], Color::BLUE, Line::Solid, "");
     picture.rectangle([18.0, 2.0, 30.0, 14.0], Color::GREEN, Line::Dashed, "");
     picture.caption("", Color::ORANGE);
@@ -94,7 +94,7 @@ OOOOOOOOOOOOOOOOOOOOOOOOOOOOOOOO";
 
 /// The pixels of a color in a picture of 256×256 pixels with dots on it.
 fn dotted(dots: &[[f32; 2]], color: Color) -> Option<[usize; 4]> {
-    let mut picture = Canvas::of(&grey(256, 256));
+    let mut picture = Canvas::of(&gray(256, 256));
     dots.iter().for_each(|place| picture.dot(*place, Color::ORANGE));
     picture.caption("", Color::WHITE);
     extent(&seen(&picture), color)
@@ -105,7 +105,7 @@ fn a_dot_lies_around_its_place_with_a_rim() {
     assert_eq!(dotted(&[[100.0, 50.0]], Color::ORANGE), Some([98, 48, 102, 52]));
     assert_eq!(dotted(&[[100.0, 50.0]], Color::BLACK), Some([97, 47, 103, 53]));
     // Of an image that is enlarged eight times, the middle of the second pixel.
-    let mut picture = Canvas::of(&grey(32, 16));
+    let mut picture = Canvas::of(&gray(32, 16));
     picture.dot([1.5, 0.5], Color::BLUE);
     assert_eq!(extent(&seen(&picture), Color::BLUE), Some([10, 2, 14, 6]));
 }
@@ -132,7 +132,7 @@ fn a_label_stays_in_the_image_at_every_border_and_corner() {
         .flat_map(|x| places.iter().map(move |y| (*x, *y)))
         .flat_map(|(x, y)| [Line::Solid, Line::Dashed].map(|line| (x, y, line)))
     {
-        let mut with = Canvas::of(&grey(320, 320));
+        let mut with = Canvas::of(&gray(320, 320));
         with.rectangle([x, y, x, y], Color::BLUE, line, "eight ch");
         with.caption("below", Color::WHITE);
         let image = seen(&with);
@@ -151,7 +151,7 @@ fn a_label_stays_in_the_image_at_every_border_and_corner() {
 #[test]
 fn a_label_can_be_read_and_what_the_font_has_not_is_a_question_mark() {
     let label = |text: &str| {
-        let mut picture = Canvas::of(&grey(320, 320));
+        let mut picture = Canvas::of(&gray(320, 320));
         picture.rectangle([100.0, 100.0, 200.0, 200.0], Color::ORANGE, Line::Solid, text);
         seen(&picture)
     };
@@ -167,7 +167,7 @@ fn a_label_can_be_read_and_what_the_font_has_not_is_a_question_mark() {
 #[test]
 fn a_caption_goes_on_in_the_next_line() {
     let height = |text: &str| {
-        let mut picture = Canvas::of(&grey(256, 256));
+        let mut picture = Canvas::of(&gray(256, 256));
         picture.caption(text, Color::WHITE);
         (picture.size()[1] as usize - 256) / STRIP
     };
@@ -178,7 +178,7 @@ fn a_caption_goes_on_in_the_next_line() {
     assert_eq!(height("four words of a caption that is long"), 2);
     assert_eq!(height(&format!("{} {}", "m".repeat(20), "m".repeat(63))), 4);
     let captioned = |texts: &[&str]| {
-        let mut picture = Canvas::of(&grey(256, 256));
+        let mut picture = Canvas::of(&gray(256, 256));
         texts.iter().for_each(|text| picture.caption(text, Color::WHITE));
         picture
     };
@@ -188,7 +188,7 @@ fn a_caption_goes_on_in_the_next_line() {
 
 #[test]
 fn a_sheet_has_its_pictures_in_even_rows_below_the_heading() {
-    let pictures: Vec<Canvas> = (0..6).map(|_| Canvas::of(&grey(28, 28))).collect();
+    let pictures: Vec<Canvas> = (0..6).map(|_| Canvas::of(&gray(28, 28))).collect();
     let image = seen(&sheet(&["title", "legend"], &pictures));
     assert_eq!([image.width, image.height], [12 + 3 * 292, 12 + 2 * STRIP + 2 * 292 + 12]);
     for (row, column) in (0..2).flat_map(|row| (0..3).map(move |column| (row, column))) {
@@ -197,16 +197,16 @@ fn a_sheet_has_its_pictures_in_even_rows_below_the_heading() {
         assert_eq!([pixel(&image, x - 1, y), pixel(&image, x + 280, y + 280)], [[0xff; 3]; 2]);
     }
     // Of other sizes, and of nothing.
-    let mixed = [Canvas::of(&grey(100, 300)), Canvas::of(&grey(300, 20))];
+    let mixed = [Canvas::of(&gray(100, 300)), Canvas::of(&gray(300, 20))];
     assert_eq!(sheet(&[], &mixed).size(), [12 + 2 * 312, 12 + 312 + 12]);
-    assert_eq!(sheet(&[], &[Canvas::of(&grey(10, 4000))]).size()[0], 4024);
+    assert_eq!(sheet(&[], &[Canvas::of(&gray(10, 4000))]).size()[0], 4024);
     assert!(sheet(&["nothing"], &[]).png().is_ok());
 }
 
 #[test]
 fn the_same_picture_is_the_same_file() {
     let draw = || {
-        let mut picture = Canvas::of(&grey(28, 28));
+        let mut picture = Canvas::of(&gray(28, 28));
         picture.rectangle([3.0, 3.0, 20.0, 20.0], Color::VERMILION, Line::Dashed, "boot 0.51");
         sheet(&["title"], &[picture]).png().unwrap()
     };
@@ -226,11 +226,11 @@ fn an_image_that_is_not_what_it_says_is_drawn_in_black() {
 
 #[test]
 fn pictures_stand_beside_each_other_on_white() {
-    let panels = [grey(16, 256), grey(256, 16), grey(256, 8)].map(|image| Canvas::of(&image));
+    let panels = [gray(16, 256), gray(256, 16), gray(256, 8)].map(|image| Canvas::of(&image));
     let all = seen(&beside(&panels));
     assert_eq!([all.width, all.height], [256 + 12 + 16 + 12 + 8, 256]);
-    let is_grey = |x: usize, y: usize| pixel(&all, x, y) == [0x80; 3];
-    assert!(is_grey(0, 0) && is_grey(255, 15) && is_grey(268, 255) && is_grey(303, 255));
+    let is_gray = |x: usize, y: usize| pixel(&all, x, y) == [0x80; 3];
+    assert!(is_gray(0, 0) && is_gray(255, 15) && is_gray(268, 255) && is_gray(303, 255));
     for (x, y) in [(0, 16), (256, 0), (267, 255), (284, 0), (295, 100)] {
         assert_eq!(pixel(&all, x, y), [0xff; 3], "{x}, {y}");
     }
@@ -239,7 +239,7 @@ fn pictures_stand_beside_each_other_on_white() {
 
 #[test]
 fn a_legend_names_every_color_in_as_many_lines_as_that_takes() {
-    let mut picture = Canvas::of(&grey(16, 256));
+    let mut picture = Canvas::of(&gray(16, 256));
     picture.legend(&[]);
     assert_eq!(picture.size(), [256, 16]);
     // Each takes 8 pixels a letter, 6 of margin and 10 to the next: two of ten letters fit.
@@ -250,7 +250,7 @@ fn a_legend_names_every_color_in_as_many_lines_as_that_takes() {
     let expected = [[0, 16, 86, 34], [96, 16, 182, 34], [0, 34, 86, 52]];
     assert_eq!(colors.map(|color| extent(&image, color).unwrap()), expected);
     // A name that is longer than a line is cut off, and one that is none has a color still.
-    let mut picture = Canvas::of(&grey(16, 256));
+    let mut picture = Canvas::of(&gray(16, 256));
     picture.legend(&[(Color::BLUE, &"m".repeat(99)), (Color::GREEN, "")]);
     let image = seen(&picture);
     assert_eq!(extent(&image, Color::BLUE), Some([0, 16, 8 * 31 + 6, 34]));
@@ -273,7 +273,7 @@ proptest! {
 
     #[test]
     fn no_dot_panics_or_leaves_the_image(place in [any_corner(), any_corner()], (height, width) in (1usize..60, 1usize..60)) {
-        let mut picture = Canvas::of(&grey(height, width));
+        let mut picture = Canvas::of(&gray(height, width));
         let below = picture.size()[1] as usize;
         picture.caption("caption", Color::ORANGE);
         let before = seen(&picture);
@@ -293,7 +293,7 @@ proptest! {
         dashed: bool,
         label in ".{0,40}",
     ) {
-        let mut picture = Canvas::of(&grey(height, width));
+        let mut picture = Canvas::of(&gray(height, width));
         let below = picture.size()[1] as usize;
         picture.caption("caption", Color::ORANGE);
         let before = seen(&picture);

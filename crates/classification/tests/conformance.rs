@@ -56,7 +56,7 @@ fn weights_that_are_normalized_on_their_way_have_their_gradient_and_invariance()
         let checks = [
             train::conformance::loss_gradient_matches_finite_differences::<Classification>,
             train::conformance::declared_scale_invariance_is_real::<Classification>,
-            train::conformance::one_batch_can_be_learnt::<Classification>,
+            train::conformance::one_batch_can_be_learned::<Classification>,
         ];
         for check in checks {
             if let Err(error) = check(&root, &spec) {

@@ -176,7 +176,7 @@ fn pictures_are_drawn_of_a_finished_run() {
     let root = data::Root::from_env(workspace());
     let set = data::Classification::open(&root, "fashion-mnist-12k", data::Options::default()).unwrap();
     let example = set.example(data::Split::Validation, 300).unwrap();
-    let picture = data::decode::image(&first["validation-300.png"], data::Channels::Grey).unwrap();
+    let picture = data::decode::image(&first["validation-300.png"], data::Channels::Gray).unwrap();
     assert!(picture.width == 280 && picture.height > 280);
     let enlarged = |i: usize| picture.pixels[(i / 28 * 10 + 5) * 280 + i % 28 * 10 + 5];
     assert!(example.image.pixels.iter().enumerate().all(|(i, pixel)| enlarged(i) == *pixel));

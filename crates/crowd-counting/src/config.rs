@@ -13,7 +13,7 @@ use vision::BackboneConfig;
 pub struct Config {
     /// The network.
     pub model: ModelConfig,
-    /// What training minimises.
+    /// What training minimizes.
     #[serde(default)]
     pub loss: LossConfig,
     /// Height and width in pixels of the window that training sees of an image; evaluation sees the whole image.
@@ -135,7 +135,7 @@ impl Default for DensityConfig {
     }
 }
 
-/// What training minimises. All losses are in units that do not depend on how crowded a data set is, see
+/// What training minimizes. All losses are in units that do not depend on how crowded a data set is, see
 /// [`Scale`](crate::Scale).
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]

@@ -50,14 +50,14 @@ pub fn dots(points: &[Point], size: [usize; 2], stride: usize) -> Map {
 /// Each of `points` as a Gaussian of its standard deviation in `spreads`, in pixels, around the pixel that it lies in; see
 /// [`Map::empty`]. A cell has what lies in its pixels.
 ///
-/// A Gaussian is that of `scipy.ndimage.gaussian_filter`, sampled at the centres of pixels and cut off after 4 standard
+/// A Gaussian is that of `scipy.ndimage.gaussian_filter`, sampled at the centers of pixels and cut off after 4 standard
 /// deviations; what of it lies in the image is scaled to 1, so that nobody is lost at the border. Points outside of the
 /// image are not counted.
 pub fn density(points: &[Point], spreads: &[f64], size: [usize; 2], stride: usize) -> Map {
     let mut map = Map::empty(size, stride);
     for (point, spread) in points.iter().zip(spreads) {
-        let Some(centre) = pixel(*point, size) else { continue };
-        let [(top, rows), (left, columns)] = [0, 1].map(|axis| line(centre[axis], size[axis], *spread, stride.max(1)));
+        let Some(center) = pixel(*point, size) else { continue };
+        let [(top, rows), (left, columns)] = [0, 1].map(|axis| line(center[axis], size[axis], *spread, stride.max(1)));
         for (row, of_row) in (top..).zip(&rows) {
             let cells = &mut map.values[row * map.width + left..][..columns.len()];
             for (cell, of_column) in cells.iter_mut().zip(&columns) {
@@ -76,15 +76,15 @@ fn pixel([x, y]: Point, size: [usize; 2]) -> Option<[usize; 2]> {
 
 /// The share that each cell has of a Gaussian around a pixel of a line of `length` pixels, from the first cell that has
 /// any: their sum is 1.
-fn line(centre: usize, length: usize, spread: f64, stride: usize) -> (usize, Vec<f64>) {
+fn line(center: usize, length: usize, spread: f64, stride: usize) -> (usize, Vec<f64>) {
     // As scipy rounds it. Of a spread that is not a number or of none, the pixel itself is left.
     let radius = (TRUNCATE * spread + 0.5) as usize;
-    let (first, last) = (centre.saturating_sub(radius), centre.saturating_add(radius).min(length - 1));
+    let (first, last) = (center.saturating_sub(radius), center.saturating_add(radius).min(length - 1));
     let start = first / stride;
     let mut cells = vec![0.0; last / stride - start + 1];
     let mut sum = 0.0;
     for pixel in first..=last {
-        let distance = pixel.abs_diff(centre) as f64;
+        let distance = pixel.abs_diff(center) as f64;
         let value = if radius == 0 { 1.0 } else { libm::exp(-0.5 * (distance / spread) * (distance / spread)) };
         cells[pixel / stride - start] += value;
         sum += value;
@@ -110,7 +110,7 @@ fn mean_distances(points: &[Point], neighbours: usize) -> Vec<Option<f64>> {
     let places: Vec<[f64; 2]> = points.iter().map(|point| point.map(f64::from)).collect();
     let mut tree = KdTree::new(2);
     for place in &places {
-        // Refused is what is not finite, which is nobody's neighbour.
+        // Refused is what is not finite, which is nobody's neighbor.
         let _ = tree.add(place, ());
     }
     let mean = |place: &[f64; 2]| {

@@ -37,7 +37,7 @@ pub struct Summary {
     pub mae: Option<f64>,
     /// Root of the mean squared error, which papers of this field call MSE.
     pub rmse: Option<f64>,
-    /// Normalised absolute error: the mean of the absolute error over the true count, of the images with people.
+    /// Normalized absolute error: the mean of the absolute error over the true count, of the images with people.
     pub nae: Option<f64>,
     /// Mean difference of the estimate and the truth: below 0 where too few are counted.
     pub bias: Option<f64>,

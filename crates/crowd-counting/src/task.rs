@@ -292,7 +292,7 @@ impl Training {
     }
 }
 
-/// `image` darkened and without colours, lit where `map` has people: yellow in its densest cell. A cell is
+/// `image` darkened and without colors, lit where `map` has people: yellow in its densest cell. A cell is
 /// `side` pixels wide and high.
 fn lit(image: &Image, map: &Map, side: f64) -> Image {
     let densest = map.values.iter().copied().fold(0.0, f64::max);
@@ -304,8 +304,8 @@ fn lit(image: &Image, map: &Map, side: f64) -> Image {
     let pixel = |index: usize| {
         let light = light(index / image.width, index % image.width);
         let values = &image.pixels[index * image.channels..][..image.channels];
-        let grey = values.iter().copied().map(f64::from).sum::<f64>() / (2 * image.channels) as f64;
-        Color::YELLOW.rgb().map(|channel| (grey + light * (f64::from(channel) - grey)) as u8)
+        let gray = values.iter().copied().map(f64::from).sum::<f64>() / (2 * image.channels) as f64;
+        Color::YELLOW.rgb().map(|channel| (gray + light * (f64::from(channel) - gray)) as u8)
     };
     let pixels = (0..image.height * image.width).flat_map(pixel).collect();
     Image { height: image.height, width: image.width, channels: 3, pixels }

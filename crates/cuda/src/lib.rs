@@ -18,9 +18,10 @@ mod maps;
 mod memory;
 mod norm;
 mod plans;
+mod shape;
 mod step;
 
-pub use conv::{Arithmetic, Bound, Candidate, Conv, Direction, Plan, Target};
+pub use conv::{Bound, Candidate, Plan, Target};
 pub use cudnn::{Handle, Properties, version as cudnn_version};
 pub use device::{Device, Event, Graph};
 pub use error::{Error, Result};
@@ -35,4 +36,5 @@ pub use maps::{
 pub use memory::Block;
 pub use norm::{Norm, NormGradient, RELU_BY_INPUT, RELU_BY_OUTPUT, Rows};
 pub use plans::{Choice, Plans};
+pub use shape::{Arithmetic, Conv, Direction};
 pub use step::{Adam, FilterRow, Rates, Sgd, Standardize, count_step};

@@ -4,8 +4,8 @@
 //! `n h w c k size stride padding dilation arithmetic direction engine knobs microseconds`, knobs as `type=value,…` or `-`.
 //! A table holds for its cuDNN and architecture only; which card it was measured on is in its name.
 
-use crate::conv::{Arithmetic, Conv, Direction};
 use crate::error::{Error, Result};
+use crate::shape::{Arithmetic, Conv, Direction};
 use std::collections::BTreeMap;
 use std::fmt::Write;
 

@@ -2,7 +2,7 @@
 //!
 //! `cifar` is pad-crop-flip of a small image, normalized; `imagenet` is a random resized crop of a 320×240 photograph
 //! to 224×224, and `scale` a random scale of 0.5 to 2 with a crop of its size, both with a flip. `jitter` adds all
-//! four changes of colours, `decode` the decoding of the JPEG file before. Drawing is always part of it, as each image
+//! four changes of colors, `decode` the decoding of the JPEG file before. Drawing is always part of it, as each image
 //! of a run has its own stream.
 
 use criterion::{Criterion, Throughput};

@@ -1,7 +1,7 @@
 //! From an image and its label to what a network sees and should say of it.
 //!
 //! [`Augmentation`] is what may happen to a training example, a table of a configuration. One example's [`Transform`]
-//! is drawn from it: a [`View`] (resize, crop, flip), which the label can [`Follow`], and adjustments of the colours.
+//! is drawn from it: a [`View`] (resize, crop, flip), which the label can [`Follow`], and adjustments of the colors.
 //! In evaluation the transform is a view alone. Pixels are written to where the caller says, so that a loader can fill
 //! a batch in place:
 //!
@@ -25,6 +25,7 @@
 //! ```
 
 mod color;
+mod draw;
 mod follow;
 mod normalize;
 mod settings;

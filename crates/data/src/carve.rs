@@ -1,4 +1,4 @@
-//! Stratified choices among labelled examples.
+//! Stratified choices among labeled examples.
 
 use crate::Carve;
 

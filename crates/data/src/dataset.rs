@@ -161,7 +161,7 @@ impl Files {
         let Stored { classes, channels, columns, splits, tolerate, .. } = &self.stored;
         let mut reading = vec![
             format!("{} classes", classes.len()),
-            channels.map_or_else(|| "channels as in the files".to_owned(), |channels| channels.to_string()),
+            channels.map_or_else(|| "channels as in the files".to_owned(), |channels| channels.reading().to_owned()),
             columns.image().to_owned(),
         ];
         reading.extend(columns.reading());

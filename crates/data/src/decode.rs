@@ -39,8 +39,8 @@ pub fn exif_orientation(file: &[u8]) -> Option<u8> {
     Some(orientation.to_exif()).filter(|_| orientation != Orientation::NoTransforms)
 }
 
-/// Decodes an image file ([`READ`]) of any colour type to 8 bits a channel, upright as its EXIF data say. So does the
-/// `datasets` library, whose users made the labels. Colours become grey by the weights of ITU-R BT.709, as the `image`
+/// Decodes an image file ([`READ`]) of any color type to 8 bits a channel, upright as its EXIF data say. So does the
+/// `datasets` library, whose users made the labels. Colors become gray by the weights of ITU-R BT.709, as the `image`
 /// crate has it.
 ///
 /// # Errors
@@ -62,7 +62,7 @@ fn decode(file: &[u8], channels: Channels) -> Result<Image, String> {
     let direct = orientation == Orientation::NoTransforms
         && matches!(
             (decoder.color_type(), channels),
-            (ColorType::L8, Channels::Grey) | (ColorType::Rgb8, Channels::Rgb)
+            (ColorType::L8, Channels::Gray) | (ColorType::Rgb8, Channels::Rgb)
         );
     let pixels = if direct {
         let mut pixels = vec![0; decoder.total_bytes() as usize];
@@ -71,7 +71,7 @@ fn decode(file: &[u8], channels: Channels) -> Result<Image, String> {
         DynamicImage::from_decoder(decoder).map(|mut image| {
             image.apply_orientation(orientation);
             match channels {
-                Channels::Grey => image.into_luma8().into_raw(),
+                Channels::Gray => image.into_luma8().into_raw(),
                 Channels::Rgb => image.into_rgb8().into_raw(),
             }
         })
@@ -117,8 +117,8 @@ fn text(cause: ImageError) -> String {
     cause.to_string().trim().to_owned()
 }
 
-fn own(colour: ColorType) -> Channels {
-    if colour.has_color() { Channels::Rgb } else { Channels::Grey }
+fn own(color: ColorType) -> Channels {
+    if color.has_color() { Channels::Rgb } else { Channels::Gray }
 }
 
 /// A decoded mask.
@@ -128,14 +128,14 @@ pub struct MaskPixels {
     pub height: usize,
     /// Columns.
     pub width: usize,
-    /// 1, or 3 where the file has colours.
+    /// 1, or 3 where the file has colors.
     pub channels: usize,
     /// `[height, width, channels]`
     pub pixels: Vec<u8>,
 }
 
-/// Decodes a mask: a PNG file of at most 8 bits a pixel, grey or with a palette, or of colours. Of a palette the indices
-/// are returned, not the colours.
+/// Decodes a mask: a PNG file of at most 8 bits a pixel, gray or with a palette, or of colors. Of a palette the indices
+/// are returned, not the colors.
 ///
 /// # Errors
 ///
@@ -156,7 +156,7 @@ pub fn mask(file: &[u8]) -> Result<MaskPixels, String> {
         (png::ColorType::Rgb, 8) => (3, 8),
         (kind, bits) => {
             return Err(format!(
-                "expected a PNG of at most 8 bits, grey, palette or RGB, found {kind:?} of {bits} bits"
+                "expected a PNG of at most 8 bits, gray, palette or RGB, found {kind:?} of {bits} bits"
             ));
         }
     };
@@ -180,12 +180,12 @@ pub fn mask(file: &[u8]) -> Result<MaskPixels, String> {
 mod tests {
     use super::*;
 
-    fn png(colour: png::ColorType, depth: png::BitDepth, width: u32, rows: &[u8]) -> Vec<u8> {
+    fn png(color: png::ColorType, depth: png::BitDepth, width: u32, rows: &[u8]) -> Vec<u8> {
         let mut file = Vec::new();
         let mut encoder = png::Encoder::new(&mut file, width, 2);
-        encoder.set_color(colour);
+        encoder.set_color(color);
         encoder.set_depth(depth);
-        if colour == png::ColorType::Indexed {
+        if color == png::ColorType::Indexed {
             encoder.set_palette([[9, 9, 9]; 16].concat());
         }
         encoder.write_header().unwrap().write_image_data(rows).unwrap();
@@ -195,8 +195,8 @@ mod tests {
     #[test]
     fn masks_are_indices_of_any_depth() {
         use png::{BitDepth, ColorType};
-        let mask = |colour, depth, rows: &[u8]| {
-            let mask = mask(&png(colour, depth, 3, rows)).unwrap();
+        let mask = |color, depth, rows: &[u8]| {
+            let mask = mask(&png(color, depth, 3, rows)).unwrap();
             (mask.height, mask.width, mask.pixels)
         };
         assert_eq!(
@@ -215,14 +215,14 @@ mod tests {
     }
 
     #[test]
-    fn masks_may_have_colours_but_no_more_than_those() {
+    fn masks_may_have_colors_but_no_more_than_those() {
         let file = png(png::ColorType::Rgb, png::BitDepth::Eight, 1, &[1, 2, 3, 4, 5, 6]);
         let expected = MaskPixels { height: 2, width: 1, channels: 3, pixels: vec![1, 2, 3, 4, 5, 6] };
         assert_eq!(mask(&file), Ok(expected));
         let file = png(png::ColorType::GrayscaleAlpha, png::BitDepth::Eight, 1, &[1, 2, 3, 4]);
         assert_eq!(
             mask(&file).unwrap_err(),
-            "expected a PNG of at most 8 bits, grey, palette or RGB, found GrayscaleAlpha of 8 bits"
+            "expected a PNG of at most 8 bits, gray, palette or RGB, found GrayscaleAlpha of 8 bits"
         );
         assert!(mask(b"GIF89a").is_err());
     }
@@ -239,7 +239,7 @@ mod tests {
         let segment = [b"\xff\xe1", (exif.len() as u16 + 2).to_be_bytes().as_slice(), exif].concat();
         let turned = [&file[..2], &segment, &file[2..]].concat();
         assert_eq!(header(&turned).unwrap(), (16, 8, Channels::Rgb));
-        for channels in [Channels::Grey, Channels::Rgb] {
+        for channels in [Channels::Gray, Channels::Rgb] {
             let upright = image(&turned, channels).unwrap();
             assert_eq!((upright.height, upright.width), (16, 8));
             let row = 8 * channels.count();
@@ -253,7 +253,7 @@ mod tests {
         let mut file = png(png::ColorType::Grayscale, png::BitDepth::Eight, 1, &[1, 2]);
         // 2³⁰ columns and rows; the checksum of the header follows it.
         file[16..24].copy_from_slice(&[0x40, 0, 0, 0, 0x40, 0, 0, 0]);
-        assert!(header(&file).is_err() && image(&file, Channels::Grey).is_err() && mask(&file).is_err());
+        assert!(header(&file).is_err() && image(&file, Channels::Gray).is_err() && mask(&file).is_err());
 
         let mut file = Vec::new();
         let mut encoder = png::Encoder::new(&mut file, 1 << 14, 1 << 15).write_header().unwrap();
@@ -276,14 +276,14 @@ mod tests {
         file.splice(2..2, [[0xff, 0xe1], length].concat().into_iter().chain(thumbnail));
         for length in 0..file.len() {
             let cut = &file[..length];
-            assert!(header(cut).is_err() && image(cut, Channels::Grey).is_err(), "{length} bytes");
+            assert!(header(cut).is_err() && image(cut, Channels::Gray).is_err(), "{length} bytes");
         }
-        let whole = image(&file, Channels::Grey).unwrap();
+        let whole = image(&file, Channels::Gray).unwrap();
         assert_eq!((whole.height, whole.width), (40, 40));
         // Phones put a second picture or a video behind the end, with any bytes.
         for behind in [b"what follows".as_slice(), b"\xff\xda\x01", b"\xff\xd8\xff\xe1\x12", &jpeg(8), &jpeg(8)[..200]]
         {
-            assert_eq!(image(&[file.as_slice(), behind].concat(), Channels::Grey), Ok(whole.clone()), "{behind:?}");
+            assert_eq!(image(&[file.as_slice(), behind].concat(), Channels::Gray), Ok(whole.clone()), "{behind:?}");
         }
     }
 
@@ -292,7 +292,7 @@ mod tests {
         let pixels = ::image::RgbImage::from_fn(5, 4, |x, y| ::image::Rgb([(x * 40) as u8, (y * 50) as u8, 9]));
         for format in [ImageFormat::Png, ImageFormat::WebP, ImageFormat::Bmp, ImageFormat::Gif, ImageFormat::Tiff] {
             let mut file = Cursor::new(Vec::new());
-            // GIF has transparency, and no more than 256 colours: here there are 20.
+            // GIF has transparency, and no more than 256 colors: here there are 20.
             let image_of = DynamicImage::ImageRgb8(pixels.clone());
             let image_of =
                 if format == ImageFormat::Gif { DynamicImage::ImageRgba8(image_of.to_rgba8()) } else { image_of };

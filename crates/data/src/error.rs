@@ -313,12 +313,12 @@ pub enum Error {
         found: [usize; 2],
     },
 
-    /// A grey image among colour images, or the other way round.
+    /// A gray image among color images, or the other way round.
     #[error(
         "{place}: expected a {expected} image as the first training image, found {found}\n  hint: \
          `channels = 1` or `channels = 3` in the manifest converts all images"
     )]
-    Colour {
+    Color {
         /// Where.
         place: Cell,
         /// Of the first training image.

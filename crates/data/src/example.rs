@@ -19,7 +19,7 @@ pub struct Image {
     pub height: usize,
     /// Columns.
     pub width: usize,
-    /// 1 (grey) or 3 (red, green, blue).
+    /// 1 (gray) or 3 (red, green, blue).
     pub channels: usize,
     /// `[height, width, channels]`
     pub pixels: Vec<u8>,

@@ -1,6 +1,6 @@
 //! Where a JPEG file ends.
 
-/// Whether a JPEG has its end. The decoder makes pixels that are missing grey, without an error.
+/// Whether a JPEG has its end. The decoder makes pixels that are missing gray, without an error.
 ///
 /// The segments of the file are walked, so that neither the end of a preview in its header counts, nor what follows its
 /// end, as phones and cameras write it: a second picture, a video.

@@ -46,25 +46,25 @@ pub trait Label: Follow + Clone + Send + Sync {
     fn class_column(columns: &Self::Columns) -> Option<&str>;
 
     /// Appends the class of each row of `table`, where a choice of rows keeps the proportions of classes.
-    fn strata(_reading: &Reading<'_, Self>, _table: Table<'_>, _strata: &mut Vec<u32>) -> Result<()> {
+    fn strata(_reading: &Reading<'_, Self::Columns>, _table: Table<'_>, _strata: &mut Vec<u32>) -> Result<()> {
         Ok(())
     }
 
     /// The labels in `batch`, of the rows for which `wanted` says so.
     fn read(
-        reading: &Reading<'_, Self>,
+        reading: &Reading<'_, Self::Columns>,
         batch: &Batch<'_>,
         wanted: &dyn Fn(usize) -> bool,
         spool: &mut Spool,
     ) -> Result<Vec<Option<Self::Raw>>>;
 
     /// Holds labels against the sizes of their images.
-    fn check(_reading: &Reading<'_, Self>, _rows: &mut [Row<Self::Raw>]) -> Result<()> {
+    fn check(_reading: &Reading<'_, Self::Columns>, _rows: &mut [Row<Self::Raw>]) -> Result<()> {
         Ok(())
     }
 
     /// The label of an image as it is in its file, before anything is resized.
-    fn decode(reading: &Reading<'_, Self>, row: &Row<Self::Raw>, spool: &Spool) -> Result<Self>;
+    fn decode(reading: &Reading<'_, Self::Columns>, row: &Row<Self::Raw>, spool: &Spool) -> Result<Self>;
 
     /// What is known of a scene, where there are scenes with such labels.
     fn of_scene(_scene: &Scene) -> Option<Self> {
@@ -75,7 +75,7 @@ pub trait Label: Follow + Clone + Send + Sync {
 /// Pixels that a box or a point may be outside by: annotations are rounded.
 const ROUNDING: f32 = 1.0;
 
-fn class<L: Label>(reading: &Reading<'_, L>, value: Option<i64>, place: impl Fn() -> Cell) -> Result<u32> {
+fn class<C>(reading: &Reading<'_, C>, value: Option<i64>, place: impl Fn() -> Cell) -> Result<u32> {
     let classes = reading.classes.len();
     let value = value.ok_or_else(|| Error::Null { place: place(), expected: "a label" })?;
     u32::try_from(value).ok().filter(|class| (*class as usize) < classes).ok_or_else(|| Error::Label {

@@ -158,7 +158,7 @@ test = "test"
             ("label = ", "target = ", "line 10, column 1", "unknown field `target`, expected one of `image`, `label`"),
             ("label = ", "points = ", "", "`columns.points` is of crowd-counting, and the set is for classification"),
             ("label = \"label\"", "", "", "`columns.label` is missing, which classification needs"),
-            ("\n[columns]", "channels = 2\n[columns]", "line 7, column 12", "expected 1 (grey) or 3 (RGB) channels"),
+            ("\n[columns]", "channels = 2\n[columns]", "line 7, column 12", "expected 1 (gray) or 3 (RGB) channels"),
             ("fraction = 0.25", "fraction = 1.5", "line 14, column 43", "expected a fraction between 0 and 1"),
             ("from = \"train\"", "from = \"test\"", "line 14, column 23", "unknown variant `test`, expected `train`"),
             (", seed = 3", "", "line 14, column 14", "missing field `seed`"),

@@ -5,15 +5,14 @@ use std::path::Path;
 use std::sync::Mutex;
 
 use crate::error::Cell;
-use crate::label::Label;
 use crate::spool::Span;
 use crate::{Channels, Error, Fault, Result, Stored};
 
-/// A set that is being read.
-pub struct Reading<'a, L: Label> {
+/// A set that is being read, with labels in columns `C`.
+pub struct Reading<'a, C> {
     pub(crate) name: &'a str,
     pub(crate) manifest: &'a Stored,
-    pub(crate) columns: &'a L::Columns,
+    pub(crate) columns: &'a C,
     pub(crate) classes: &'a [String],
     /// All files; rows name them by their index.
     pub(crate) files: &'a [&'a Path],
@@ -32,7 +31,7 @@ pub struct Row<R> {
     pub(crate) raw: R,
 }
 
-impl<L: Label> Reading<'_, L> {
+impl<C> Reading<'_, C> {
     /// Where `row` has `column`, for messages.
     pub(crate) fn cell<R>(&self, row: &Row<R>, column: &str) -> Cell {
         let (file, row) = row.place;

@@ -40,7 +40,7 @@ impl<L: Label> Rows<L> {
         };
         let columns = L::of(&files.stored.columns).ok_or_else(other)?.clone();
         let classes = class_names(L::class_column(&columns), &files.stored, &paths)?;
-        let reading: Reading<'_, L> =
+        let reading =
             Reading { name, manifest: &files.stored, columns: &columns, classes: &classes, files: &paths, faults };
 
         let mut spool = Spool::new(root.memory, root.cache());
@@ -71,7 +71,7 @@ impl<L: Label> Rows<L> {
     /// Example `index` of `split`.
     pub(crate) fn example(&self, split: Split, index: usize) -> Result<Example<L>> {
         let faults = Faults::default();
-        self.reading(&faults, |reading| decode_row(reading, &self.spool, &self.of(split)[index], self.resize))
+        self.reading(&faults, |reading| decode_row::<L>(reading, &self.spool, &self.of(split)[index], self.resize))
     }
 
     /// All examples of `split` where they fit into `memory`, which shrinks by what they take. Rows that cannot be
@@ -84,7 +84,7 @@ impl<L: Label> Rows<L> {
     ) -> Result<Option<Vec<Example<L>>>> {
         let rows = std::mem::take(&mut self.rows[split as usize]);
         let (rows, examples) =
-            self.reading(faults, |reading| decode_part(reading, &self.spool, rows, self.resize, memory))?;
+            self.reading(faults, |reading| decode_part::<L>(reading, &self.spool, rows, self.resize, memory))?;
         self.rows[split as usize] = rows;
         Ok(examples)
     }
@@ -109,7 +109,7 @@ impl<L: Label> Rows<L> {
         Ok(())
     }
 
-    fn reading<T>(&self, faults: &Faults, then: impl FnOnce(&Reading<'_, L>) -> T) -> T {
+    fn reading<T>(&self, faults: &Faults, then: impl FnOnce(&Reading<'_, L::Columns>) -> T) -> T {
         let Self { name, files: Files { stored, .. }, columns, classes, .. } = self;
         let paths: Vec<&Path> = self.files.all().map(|(_, path)| path).collect();
         then(&Reading { name, manifest: stored, columns, classes, files: &paths, faults })
@@ -155,7 +155,11 @@ fn class_names(column: Option<&str>, manifest: &Stored, files: &[&Path]) -> Resu
 }
 
 /// For each file and row, the split that has it.
-fn roles<L: Label>(reading: &Reading<'_, L>, of: &Files, examples: Option<usize>) -> Result<Vec<Vec<Option<Split>>>> {
+fn roles<L: Label>(
+    reading: &Reading<'_, L::Columns>,
+    of: &Files,
+    examples: Option<usize>,
+) -> Result<Vec<Vec<Option<Split>>>> {
     let files: Vec<(Split, &Path)> = of.all().collect();
     let mut roles = Vec::new();
     let mut strata: Vec<u32> = Vec::new();
@@ -202,7 +206,7 @@ fn roles<L: Label>(reading: &Reading<'_, L>, of: &Files, examples: Option<usize>
 
 /// Appends the rows of a file to those of their splits.
 fn read_file<L: Label>(
-    reading: &Reading<'_, L>,
+    reading: &Reading<'_, L::Columns>,
     files: &Files,
     file: usize,
     roles: &[Option<Split>],
@@ -256,16 +260,16 @@ fn read_file<L: Label>(
 }
 
 /// Gives all rows the channels that images are decoded to: `channels`, or those of the first training image.
-fn settle_channels<L: Label>(
-    reading: &Reading<'_, L>,
+fn settle_channels<C, R>(
+    reading: &Reading<'_, C>,
     channels: Option<Channels>,
-    rows: &mut [Vec<Row<L::Raw>>; 3],
+    rows: &mut [Vec<Row<R>>; 3],
 ) -> Result<()> {
     let Some(expected) = channels.or_else(|| rows[0].first().map(|row| row.channels)) else { return Ok(()) };
     for row in rows.iter_mut().flatten() {
         if channels.is_none() && row.channels != expected {
             let place = reading.cell(row, reading.manifest.columns.image());
-            return Err(Error::Colour { place, expected, found: row.channels });
+            return Err(Error::Color { place, expected, found: row.channels });
         }
         row.channels = expected;
     }
@@ -277,7 +281,7 @@ type Decoded<L> = (Vec<Row<<L as Label>::Raw>>, Option<Vec<Example<L>>>);
 
 /// Decodes `rows` where they fit into `memory`, which shrinks by what they take.
 fn decode_part<L: Label>(
-    reading: &Reading<'_, L>,
+    reading: &Reading<'_, L::Columns>,
     spool: &Spool,
     rows: Vec<Row<L::Raw>>,
     resize: Option<Resize>,
@@ -292,7 +296,7 @@ fn decode_part<L: Label>(
     }
     let decoded: Vec<Result<Option<Example<L>>>> = rows
         .par_iter()
-        .map(|row| decode_row(reading, spool, row, resize).map(|example| fits.then_some(example)))
+        .map(|row| decode_row::<L>(reading, spool, row, resize).map(|example| fits.then_some(example)))
         .collect();
     let (mut kept, mut examples) = (Vec::with_capacity(rows.len()), Vec::with_capacity(rows.len()));
     // In order, so that the error does not depend on the number of threads.
@@ -313,7 +317,7 @@ fn decode_part<L: Label>(
 }
 
 fn decode_row<L: Label>(
-    reading: &Reading<'_, L>,
+    reading: &Reading<'_, L::Columns>,
     spool: &Spool,
     row: &Row<L::Raw>,
     resize: Option<Resize>,

@@ -33,7 +33,7 @@ pub const LEAST_VISIBLE: f64 = 0.4;
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Scenes {
-    /// The name of the set that garments are from: grey images of one size on black, each of one class.
+    /// The name of the set that garments are from: gray images of one size on black, each of one class.
     pub from: String,
     /// The classes of objects.
     pub classes: Vec<SceneClass>,

@@ -241,7 +241,7 @@ pub enum CarveSource {
 #[serde(try_from = "i64")]
 pub enum Channels {
     /// One.
-    Grey,
+    Gray,
     /// Red, green, blue.
     Rgb,
 }
@@ -250,8 +250,16 @@ impl Channels {
     /// 1 or 3.
     pub fn count(self) -> usize {
         match self {
-            Self::Grey => 1,
+            Self::Gray => 1,
             Self::Rgb => 3,
+        }
+    }
+
+    /// What a set's digest calls it, which never changes.
+    pub(crate) fn reading(self) -> &'static str {
+        match self {
+            Self::Gray => "grey",
+            Self::Rgb => "RGB",
         }
     }
 }
@@ -259,7 +267,7 @@ impl Channels {
 impl fmt::Display for Channels {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Grey => "grey",
+            Self::Gray => "gray",
             Self::Rgb => "RGB",
         })
     }
@@ -270,9 +278,9 @@ impl TryFrom<i64> for Channels {
 
     fn try_from(count: i64) -> Result<Self, String> {
         match count {
-            1 => Ok(Self::Grey),
+            1 => Ok(Self::Gray),
             3 => Ok(Self::Rgb),
-            _ => Err(format!("expected 1 (grey) or 3 (RGB) channels, found {count}")),
+            _ => Err(format!("expected 1 (gray) or 3 (RGB) channels, found {count}")),
         }
     }
 }

@@ -7,7 +7,7 @@ use data::Object;
 pub struct Grid {
     /// Height and width.
     pub size: [usize; 2],
-    /// Pixels of the image between neighbouring pixels.
+    /// Pixels of the image between neighboring pixels.
     pub stride: usize,
 }
 
@@ -22,7 +22,7 @@ impl Grid {
         self.len() == 0
     }
 
-    /// The place `[x, y]` in the image of pixel `index`, counted row by row: the centre of what it stands for.
+    /// The place `[x, y]` in the image of pixel `index`, counted row by row: the center of what it stands for.
     pub fn place(&self, index: usize) -> [f32; 2] {
         let [row, column] = [index / self.size[1].max(1), index % self.size[1].max(1)];
         [column, row].map(|at| (at as f32 + 0.5) * self.stride as f32)
@@ -40,12 +40,12 @@ pub enum Target {
     Object(usize),
 }
 
-/// How far from an object's centre a pixel may be to find it, in strides (arXiv 2006.09214 §3.1.1).
+/// How far from an object's center a pixel may be to find it, in strides (arXiv 2006.09214 §3.1.1).
 const RADIUS: f32 = 1.5;
 
 /// The targets of all pixels of `levels`, finest first: level by level, row by row.
 ///
-/// A pixel finds an object if it is in the object's box, at most 1.5 strides from the box's centre in either
+/// A pixel finds an object if it is in the object's box, at most 1.5 strides from the box's center in either
 /// direction, and the farthest side of the box is at most 8 strides away, but more than that of the next finer level
 /// (any distance on the coarsest); of several, the one of smallest area, and of those the first (FCOS, arXiv
 /// 2006.09214 §3.1). Of the others, those in an ignored box are ignored. Objects without area are nobody's target.
@@ -74,9 +74,9 @@ fn target(level: &Grid, pixel: usize, farthest: std::ops::RangeInclusive<f32>, o
             ignored = true;
             continue;
         }
-        let off_centre = ((left + right) / 2.0 - x).abs().max(((top + bottom) / 2.0 - y).abs());
+        let off_center = ((left + right) / 2.0 - x).abs().max(((top + bottom) / 2.0 - y).abs());
         let far = distances.into_iter().fold(0.0, f32::max);
-        let fits = off_centre < RADIUS * level.stride as f32 && far > *farthest.start() && far <= *farthest.end();
+        let fits = off_center < RADIUS * level.stride as f32 && far > *farthest.start() && far <= *farthest.end();
         let area = (right - left) * (bottom - top);
         if fits && best.is_none_or(|(smallest, _)| area < smallest) {
             best = Some((area, index));
@@ -89,9 +89,9 @@ fn target(level: &Grid, pixel: usize, farthest: std::ops::RangeInclusive<f32>, o
     }
 }
 
-/// How close to the centre of `corners` the place `[x, y]` in it is: 1 at the centre, 0 on the sides (arXiv
+/// How close to the center of `corners` the place `[x, y]` in it is: 1 at the center, 0 on the sides (arXiv
 /// 2006.09214 eq. 3).
-pub fn centre_ness([x, y]: [f32; 2], [left, top, right, bottom]: [f32; 4]) -> f32 {
+pub fn centerness([x, y]: [f32; 2], [left, top, right, bottom]: [f32; 4]) -> f32 {
     let ratio = |a: f32, b: f32| a.min(b) / a.max(b);
     (ratio(x - left, right - x) * ratio(y - top, bottom - y)).sqrt()
 }

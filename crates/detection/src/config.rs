@@ -36,7 +36,7 @@ pub struct ModelConfig {
     /// Channels of its first stage.
     #[serde(default = "default_width")]
     pub width: usize,
-    /// Pixels of the image between neighbouring pixels of the finest level: 4, 8, 16 or 32.
+    /// Pixels of the image between neighboring pixels of the finest level: 4, 8, 16 or 32.
     #[serde(default = "default_stride")]
     pub stride: usize,
     /// Levels of the pyramid, each of half the side of the one before.

@@ -15,7 +15,7 @@ const CONSIDERED: usize = 1000;
 const DETECTIONS: usize = 100;
 
 /// The detections in each of `images` images, best first, in pixels of what the network saw, which is `size` (height
-/// and width). The score is the geometric mean of the class's probability and the centre-ness.
+/// and width). The score is the geometric mean of the class's probability and the centerness.
 ///
 /// # Errors
 ///
@@ -46,10 +46,10 @@ fn candidates(level: &Level, classes: &[f32], boxes: &[f32], [height, width]: [u
     let mut candidates = Vec::new();
     let sigmoid = |x: f32| 1.0 / (1.0 + libm::expf(-x));
     for (pixel, (logits, pixel_box)) in classes.chunks_exact(count).zip(boxes.as_chunks::<5>().0).enumerate() {
-        let [left, top, right, bottom, centre_ness] = *pixel_box;
-        let ([x, y], centre_ness) = (grid.place(pixel), sigmoid(centre_ness));
+        let [left, top, right, bottom, centerness] = *pixel_box;
+        let ([x, y], centerness) = (grid.place(pixel), sigmoid(centerness));
         for (class, logit) in logits.iter().enumerate() {
-            let score = (sigmoid(*logit) * centre_ness).sqrt();
+            let score = (sigmoid(*logit) * centerness).sqrt();
             if score.is_nan() || score <= LOWEST_SCORE {
                 continue;
             }

@@ -12,7 +12,7 @@ pub mod metric;
 mod model;
 mod task;
 
-pub use assign::{Grid, Target, assign, centre_ness};
+pub use assign::{Grid, Target, assign, centerness};
 pub use config::{Config, ModelConfig, Suppression};
 pub use detect::detect;
 pub use eval::eval;

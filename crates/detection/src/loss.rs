@@ -1,11 +1,11 @@
 //! The training loss.
 //!
-//! The minimum of the cross-entropy with soft targets (centre-ness) is subtracted: gradients are the same, and "one
+//! The minimum of the cross-entropy with soft targets (centerness) is subtracted: gradients are the same, and "one
 //! batch can be learned" means the same for every task. Targets do not depend on the network, because otherwise the
-//! loss would not have the gradient of its finite differences; hence centre-ness and not the IoU of the predicted
+//! loss would not have the gradient of its finite differences; hence centerness and not the IoU of the predicted
 //! box.
 
-use crate::assign::{Grid, Target, assign, centre_ness};
+use crate::assign::{Grid, Target, assign, centerness};
 use crate::model::Level;
 use candle_core::{Result, Tensor, bail};
 use data::Object;
@@ -15,8 +15,8 @@ use ops::FocalLoss;
 pub(crate) const LARGEST: f32 = 8.0;
 
 /// The loss of FCOS (arXiv 2006.09214 §3), a scalar: the focal loss of the classes, summed over pixels, for each pixel
-/// that is to find an object; over those pixels the mean GIoU loss of the boxes, weighted by centre-ness; and the mean
-/// cross-entropy of the centre-ness, less the least that it can be. 0 where all is right.
+/// that is to find an object; over those pixels the mean GIoU loss of the boxes, weighted by centerness; and the mean
+/// cross-entropy of the centerness, less the least that it can be. 0 where all is right.
 ///
 /// `objects` are those of each image, in pixels of what the network saw.
 ///
@@ -52,16 +52,16 @@ pub fn loss(levels: &[Level], objects: &[Vec<Object>]) -> Result<Tensor> {
     let boxes = boxes.index_select(&Tensor::new(targets.found.as_slice(), device)?, 0)?;
     let corners = Tensor::from_vec(targets.corners, (found, 4), device)?;
     let giou = ops::generalized_box_iou_loss(&corners_of(&boxes.narrow(1, 0, 4)?)?, &corners)?;
-    let entropy: f64 = targets.centre_ness.iter().copied().map(entropy).sum::<f64>() / found as f64;
-    let total: f64 = targets.centre_ness.iter().copied().map(f64::from).sum();
+    let entropy: f64 = targets.centerness.iter().copied().map(entropy).sum::<f64>() / found as f64;
+    let total: f64 = targets.centerness.iter().copied().map(f64::from).sum();
     let losses = giou.to_vec1::<f32>()?;
-    let weighted = losses.iter().zip(&targets.centre_ness).map(|(loss, by)| f64::from(*loss) * f64::from(*by));
+    let weighted = losses.iter().zip(&targets.centerness).map(|(loss, by)| f64::from(*loss) * f64::from(*by));
     let weighted = weighted.sum::<f64>() / total;
-    let centre_ness = Tensor::from_vec(targets.centre_ness, found, device)?;
+    let centerness = Tensor::from_vec(targets.centerness, found, device)?;
     // Candle's sums depend on the processor, but not that of zeros, which has the gradient.
-    let regression = (((&giou - giou.detach())? * (&centre_ness / total)?)?.sum_all()? + weighted)?;
+    let regression = (((&giou - giou.detach())? * (&centerness / total)?)?.sum_all()? + weighted)?;
     let divergence =
-        (ops::binary_cross_entropy_with_logits(&boxes.narrow(1, 4, 1)?.squeeze(1)?, &centre_ness)? - entropy)?;
+        (ops::binary_cross_entropy_with_logits(&boxes.narrow(1, 4, 1)?.squeeze(1)?, &centerness)? - entropy)?;
     (focal / found as f64)? + regression + divergence
 }
 
@@ -93,8 +93,8 @@ struct Targets {
     found: Vec<u32>,
     /// The object's corners, in strides from the pixel.
     corners: Vec<f32>,
-    /// And the pixel's centre-ness in it.
-    centre_ness: Vec<f32>,
+    /// And the pixel's centerness in it.
+    centerness: Vec<f32>,
 }
 
 impl Targets {
@@ -128,7 +128,7 @@ impl Targets {
         self.found.push(row);
         let [left, top, right, bottom] = object.corners;
         self.corners.extend([left - x, top - y, right - x, bottom - y].map(|distance| distance / grid.stride as f32));
-        self.centre_ness.push(centre_ness([x, y], object.corners));
+        self.centerness.push(centerness([x, y], object.corners));
     }
 }
 

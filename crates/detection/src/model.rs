@@ -14,7 +14,7 @@ use vision::{Backbone, BackboneConfig, Conv, Pyramid, PyramidConfig, SharedConvB
 
 /// See [`ModelConfig`]. Parameters of the backbone and the pyramid's levels are named as in torchvision's `FCOS`; those of
 /// the head are `head.<branch>.conv.<layer>`, with a batch norm a level, `head.<branch>.bn.<layer>.<level>`, and its last
-/// convolutions `cls_logits` and `bbox_reg`, which gives box and centre-ness.
+/// convolutions `cls_logits` and `bbox_reg`, which gives box and centerness.
 pub struct Detector {
     backbone: Box<dyn Backbone>,
     /// The backbone's stages that the pyramid stands on.
@@ -30,12 +30,12 @@ pub struct Detector {
 pub struct Level {
     /// Height and width of the level.
     pub size: [usize; 2],
-    /// Pixels of the image between neighbouring pixels of the level.
+    /// Pixels of the image between neighboring pixels of the level.
     pub stride: usize,
     /// Logits of the classes, `[n·h·w, classes]`.
     pub classes: Tensor,
     /// Logarithms of the distances from the pixel to the left, top, right and bottom of its box, in strides; and the
-    /// logit of its centre-ness: `[n·h·w, 5]`.
+    /// logit of its centerness: `[n·h·w, 5]`.
     pub boxes: Tensor,
 }
 

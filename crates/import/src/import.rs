@@ -232,8 +232,8 @@ struct Counts {
     converted: usize,
     /// Images that EXIF data turn.
     turned: usize,
-    /// Whether any image had colours.
-    coloured: bool,
+    /// Whether any image had colors.
+    colored: bool,
     /// The first two sizes of written images.
     sizes: Vec<Size>,
     /// What was tolerated: for each fault how often and the first.
@@ -243,7 +243,7 @@ struct Counts {
 impl Counts {
     fn see(&mut self, row: Option<&Row>, complaints: Vec<Complaint>) {
         if let Some(row) = row {
-            self.coloured |= row.coloured;
+            self.colored |= row.colored;
             self.converted += usize::from(row.converted);
             self.turned += usize::from(row.turned);
             if self.sizes.len() < 2 && !self.sizes.contains(&row.size) {
@@ -258,7 +258,7 @@ impl Counts {
     }
 
     fn channels(&self) -> usize {
-        if self.coloured { 3 } else { 1 }
+        if self.colored { 3 } else { 1 }
     }
 
     fn warnings(&self, tolerate: &[Fault], task: TaskKind) -> Vec<String> {

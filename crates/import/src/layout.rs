@@ -63,7 +63,7 @@ pub static LAYOUTS: [Layout; 13] = [
 ///
 /// Where it has no known structure, or several; where a file is missing or malformed, or an image comes twice.
 pub fn read(tree: &Tree, format: Option<&str>, given: &Given<'_>) -> Result<(&'static str, Tree, Release)> {
-    let (tree, layout) = recognise(tree, format)?;
+    let (tree, layout) = recognize(tree, format)?;
     let mut release = (layout.read)(&tree, given)?;
     let missing = |reason: &str| Error::Release { place: tree.shown(""), reason: reason.to_owned() };
     for part in &release.parts {
@@ -136,7 +136,7 @@ fn some(all: &[impl AsRef<str>]) -> String {
 }
 
 /// The structure, and the folder that has it: often an archive has one folder with all in it.
-fn recognise(tree: &Tree, format: Option<&str>) -> Result<(Tree, &'static Layout)> {
+fn recognize(tree: &Tree, format: Option<&str>) -> Result<(Tree, &'static Layout)> {
     let mut inner = tree.clone();
     loop {
         let wanted = LAYOUTS.iter().filter(|layout| format.is_none_or(|format| layout.name == format));

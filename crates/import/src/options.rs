@@ -5,7 +5,7 @@ use data::{Fault, Resize};
 /// How a release is imported.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// The name of a [layout](crate::layout::LAYOUTS); recognised where it is not given.
+    /// The name of a [layout](crate::layout::LAYOUTS); recognized where it is not given.
     pub format: Option<String>,
     /// Another size for all images; [`Resize::Cover`] is for readers alone.
     pub resize: Option<Resize>,
@@ -19,7 +19,7 @@ pub struct Options {
 }
 
 impl Default for Options {
-    /// A recognised structure, images as they are, nothing tolerated, files of 500 MB.
+    /// A recognized structure, images as they are, nothing tolerated, files of 500 MB.
     fn default() -> Self {
         Self { format: None, resize: None, tolerate: Vec::new(), first_pixel: None, file_bytes: 500_000_000 }
     }

@@ -31,7 +31,7 @@ pub(crate) struct Row {
     pub(crate) image: Encoded,
     pub(crate) size: Size,
     pub(crate) original: Size,
-    pub(crate) coloured: bool,
+    pub(crate) colored: bool,
     /// Whether it was neither JPEG nor PNG.
     pub(crate) converted: bool,
     /// Whether EXIF data say that it is not upright as its pixels are stored.
@@ -96,7 +96,7 @@ pub(crate) fn prepare(tree: &Tree, item: &Item, rules: &Rules) -> Result<(Option
         return Err(Error::Release { place, reason });
     }
     let (label, complaints) = label(tree, &item.label, &view, orientation, rules)?;
-    let coloured = image.channels == 3;
+    let colored = image.channels == 3;
     let kept = matches!(format, ImageFormat::Jpeg | ImageFormat::Png);
     let name = file.as_ref().map(|(file, _)| if kept { base(file).to_owned() } else { as_png(base(file)) });
     let bytes = match file {
@@ -109,7 +109,7 @@ pub(crate) fn prepare(tree: &Tree, item: &Item, rules: &Rules) -> Result<(Option
         image: Encoded { bytes, name },
         size: resized,
         original,
-        coloured,
+        colored,
         converted: !kept,
         turned: orientation.is_some(),
         label,
@@ -147,7 +147,7 @@ fn label(
                 |reason| Error::Release { place: place.clone(), reason: format!("cannot decode the mask: {reason}") };
             let MaskPixels { height, width, channels, pixels } = data::decode::mask(&bytes).map_err(undecodable)?;
             if channels != 1 {
-                return Err(undecodable("expected one byte a pixel, found colours".to_owned()));
+                return Err(undecodable("expected one byte a pixel, found colors".to_owned()));
             }
             let mask = Mask { height, width, classes: pixels };
             let found = size([height, width]);
@@ -180,7 +180,7 @@ fn tolerated(complaints: Vec<Complaint>, rules: &Rules) -> Result<Vec<Complaint>
     }
 }
 
-/// Grey or RGB pixels, and the kind of file; without transparency, and of 8 bits a channel.
+/// Gray or RGB pixels, and the kind of file; without transparency, and of 8 bits a channel.
 fn decode(file: &[u8]) -> Result<(Image, ImageFormat), String> {
     let (_, _, channels) = data::decode::header(file)?;
     let format = image::guess_format(file).map_err(|cause| cause.to_string())?;
@@ -190,14 +190,14 @@ fn decode(file: &[u8]) -> Result<(Image, ImageFormat), String> {
 /// A JPEG file of what was one, so that it stays small, else PNG, which is exact.
 fn encode(image: &Image, format: ImageFormat) -> Result<Vec<u8>, String> {
     let mut file = Vec::new();
-    let colour = if image.channels == 1 { ExtendedColorType::L8 } else { ExtendedColorType::Rgb8 };
+    let color = if image.channels == 1 { ExtendedColorType::L8 } else { ExtendedColorType::Rgb8 };
     let (width, height) = (image.width as u32, image.height as u32);
     if format == ImageFormat::Jpeg {
         let encoder = JpegEncoder::new_with_quality(&mut file, JPEG_QUALITY);
-        encoder.write_image(&image.pixels, width, height, colour)
+        encoder.write_image(&image.pixels, width, height, color)
     } else {
         let encoder = PngEncoder::new_with_quality(&mut file, CompressionType::Default, FilterType::Adaptive);
-        encoder.write_image(&image.pixels, width, height, colour)
+        encoder.write_image(&image.pixels, width, height, color)
     }
     .map_err(|cause| cause.to_string())?;
     Ok(file)

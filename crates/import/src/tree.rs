@@ -11,8 +11,8 @@ use std::sync::Arc;
 use files::FileError;
 use walkdir::WalkDir;
 
-use crate::archive::Archive;
 use crate::error::{Error, InFile, Malformed, Result};
+use formats::archive::Archive;
 
 /// All files of a folder or an archive, with `/` between folders. Hidden files are not seen, nor
 /// the `__MACOSX` folders that archives made on a Mac have.

@@ -10,11 +10,11 @@ use std::sync::Arc;
 /// Geometry of a convolution, the same in both directions; names as in `torch.nn.Conv2d`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Conv2d {
-    /// Pixels between neighbouring windows, at least 1.
+    /// Pixels between neighboring windows, at least 1.
     pub stride: usize,
     /// Zeros added on each side.
     pub padding: usize,
-    /// Pixels between neighbouring taps, at least 1.
+    /// Pixels between neighboring taps, at least 1.
     pub dilation: usize,
     /// Groups of channels that are convolved apart; divides both channel counts.
     pub groups: usize,

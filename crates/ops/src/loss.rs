@@ -23,7 +23,7 @@ pub struct CrossEntropy {
 ///
 /// As `torch.nn.functional.cross_entropy`, but for one case: where no row counts (there is none, or all are
 /// ignored or of weight 0), the loss and its gradient are 0, while torch's are not-a-number. A batch of images
-/// without a labelled pixel then changes nothing, instead of ending the training.
+/// without a labeled pixel then changes nothing, instead of ending the training.
 ///
 /// Finite for all finite logits.
 ///

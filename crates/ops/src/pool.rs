@@ -11,7 +11,7 @@ use std::sync::Arc;
 pub struct MaxPool2d {
     /// Side of a window, 1 to 4096.
     pub kernel: usize,
-    /// Pixels between neighbouring windows, at least 1.
+    /// Pixels between neighboring windows, at least 1.
     pub stride: usize,
     /// Pixels of −∞ added on each side, at most half the kernel.
     pub padding: usize,
@@ -22,7 +22,7 @@ pub struct MaxPool2d {
 pub struct AvgPool2d {
     /// Side of a window, 1 to 4096.
     pub kernel: usize,
-    /// Pixels between neighbouring windows, at least 1.
+    /// Pixels between neighboring windows, at least 1.
     pub stride: usize,
     /// Pixels of 0 added on each side, at most half the kernel.
     pub padding: usize,

@@ -13,7 +13,7 @@ pub enum Resize {
     Nearest,
     /// A weighted mean of the four pixels around a point.
     Bilinear {
-        /// Whether the centres of the corner pixels lie upon each other (point `i · (in − 1) / (out − 1)`),
+        /// Whether the centers of the corner pixels lie upon each other (point `i · (in − 1) / (out − 1)`),
         /// or the corners of the images (point `max((i + ½) · in / out − ½, 0)`).
         align_corners: bool,
     },
@@ -76,7 +76,7 @@ impl Tap {
     }
 }
 
-/// The taps that read row or column `from`: neighbours, as taps rise.
+/// The taps that read row or column `from`: neighbors, as taps rise.
 pub(crate) fn readers(taps: &[Tap], from: usize) -> Range<usize> {
     taps.partition_point(|tap| tap.high < from)..taps.partition_point(|tap| tap.low <= from)
 }

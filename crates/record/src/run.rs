@@ -219,7 +219,7 @@ pub struct About {
     /// What the task is called with this data set, where its name would say something else.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub title: Option<String>,
-    /// What the colours of the task's pictures mean, a sentence; `None` of a task that draws none, and of records that
+    /// What the colors of the task's pictures mean, a sentence; `None` of a task that draws none, and of records that
     /// were written before tasks drew.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pictures: Option<String>,

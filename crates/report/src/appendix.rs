@@ -1,87 +1,67 @@
 //! The other figures, every setting and run, norms, cost and provenance.
 
 use super::ranking::{Line, Ranking, seconds};
-use super::summary::{day, row_anchor, setting_anchor, short};
+use super::section::Section;
+use super::summary::{day, short};
+use super::table::{Cell, Table};
 use super::words::{NOTHING, anchor, counted, escape, estimate, hyper, link, number, point, significant};
 use super::{evidence, figures};
-use crate::table;
 use record::{Entry, Outcome, Provenance};
 use statistics::{interval, mean};
 use std::collections::{BTreeMap, BTreeSet};
 use study::{Row, Setting, diverged, last, stopped};
 
 /// `digest` is that of all records.
-pub(super) fn render(name: &str, ranking: &Ranking<'_>, digest: &str) -> String {
-    let mut parts: Vec<String> =
-        [evidence::comparisons(ranking), evidence::regularization(ranking)].into_iter().flatten().collect();
-    parts.extend(figures::embed(name, ranking, &["sensitivity"]));
-    parts.extend(evidence::sensitivity(ranking));
-    parts.extend(figures::embed(name, ranking, &["accuracy", "norms"]));
-    parts.push("### Settings and runs".to_owned());
-    parts.push(
-        "`cargo xtask show <id>` prints the record of a run. The chosen setting of a row is in bold. \
-         *Search* is the mean validation score over the seeds with which the search tried the setting; it selects among the settings \
-         tried with all of them. *Result* is the mean over the seeds of the result."
-            .to_owned(),
-    );
-    parts.extend(ranking.lines.iter().map(|line| settings(ranking, line)));
-    parts.extend(test_scores(ranking));
-    parts.push(format!("### {}Cost", anchor("cost")));
-    parts.push(cost(ranking));
-    parts.push(format!("### {}Diverged runs", anchor("diverged")));
-    parts.push(diverged_runs(ranking));
-    parts.push(format!("### {}Norms at the end of training", anchor("norms")));
-    parts.push(
-        "Scale-invariant layers, first seed of each chosen setting. Effective learning rate and rotation (radians per step) are those of \
-         the median filter."
-            .to_owned(),
-    );
-    parts.extend(ranking.lines.iter().filter_map(norms));
-    parts.extend(evidence::rotations(ranking));
-    parts.push(format!("### {}Provenance", anchor("provenance")));
-    parts.push(provenance(ranking));
-    parts.push(format!("Digest of all records; it changes with any digit of any record: `{digest}`."));
-    parts.join("\n\n") + "\n"
+pub(super) fn render(name: &str, ranking: &Ranking<'_>, digest: &str) -> Section {
+    Section::default()
+        .sections([evidence::comparisons(ranking), evidence::regularization(ranking)].into_iter().flatten())
+        .texts(figures::embed(name, ranking, &["sensitivity"]))
+        .sections(evidence::sensitivity(ranking))
+        .texts(figures::embed(name, ranking, &["accuracy", "norms"]))
+        .text("### Settings and runs")
+        .text(
+            "`cargo xtask show <id>` prints the record of a run. The chosen setting of a row is in bold. \
+             *Search* is the mean validation score over the seeds with which the search tried the setting; it selects among the settings \
+             tried with all of them. *Result* is the mean over the seeds of the result.",
+        )
+        .sections(ranking.lines.iter().map(|line| settings(ranking, line)))
+        .sections(test_scores(ranking))
+        .sections([cost(ranking), diverged_runs(ranking)])
+        .text(format!("### {}Norms at the end of training", anchor("norms")))
+        .text(
+            "Scale-invariant layers, first seed of each chosen setting. Effective learning rate and rotation (radians per step) are those \
+             of the median filter.",
+        )
+        .sections(ranking.lines.iter().filter_map(norms))
+        .sections(evidence::rotations(ranking))
+        .sections([provenance(ranking)])
+        .text(format!("Digest of all records; it changes with any digit of any record: `{digest}`."))
 }
 
-fn header(names: &[&str]) -> Vec<String> {
-    names.iter().map(ToString::to_string).collect()
-}
-
-fn settings(ranking: &Ranking<'_>, line: &Line<'_>) -> String {
+fn settings(ranking: &Ranking<'_>, line: &Line<'_>) -> Section {
     let headline = ranking.comparison.headline;
     let rows = line.row.settings.iter().enumerate().map(|(i, setting)| {
         let scores: Vec<f64> = setting.validation().into_values().map(|score| score * headline.scale).collect();
-        let score = match mean(&scores) {
-            Some(mean) => estimate(mean, interval(&scores), headline),
-            None => NOTHING.to_owned(),
-        };
-        let trial = setting.tried(&line.row.trial_seeds).map(|score| point(score * headline.scale, headline));
-        let words = escape(&hyper(line.row, setting));
-        let words = if line.row.choice == Some(i) { format!("**{words}**") } else { words };
+        let trial = setting.tried(&line.row.trial_seeds).map(|score| score * headline.scale);
+        let words = Cell::text(hyper(line.row, setting)).at(line.setting_place(i));
         let stopped = setting.rungs.iter().map(|((epochs, seed), entry)| {
-            format!("{} (stopped after {})", run(*seed, entry), counted(*epochs as usize, "epoch"))
+            run(*seed, entry).and(Cell::text(format!(" (stopped after {})", counted(*epochs as usize, "epoch"))))
         });
         let trials = setting.trials.iter().filter(|(seed, _)| !setting.runs.contains_key(seed));
         let runs = trials.chain(&setting.runs).map(|(seed, entry)| run(*seed, entry)).chain(stopped);
         vec![
-            anchor(&setting_anchor(line.number, i)) + &words,
-            trial.unwrap_or_else(|| NOTHING.to_owned()),
-            score,
+            if line.row.choice == Some(i) { words.strong() } else { words },
+            Cell::number(trial, |score| point(score, headline)),
+            Cell::number(mean(&scores), |mean| estimate(mean, interval(&scores), headline)),
             remark(line, i, setting),
-            runs.collect::<Vec<_>>().join(", "),
+            Cell::listed(runs),
         ]
     });
     let [search, result] = ["search", "result"].map(|stage| format!("{stage}: validation {}", headline.title));
-    let names = header(&["setting", &search, &result, "state", "runs by seed"]);
-    let table = table::markdown(&names, &rows.collect::<Vec<_>>());
-    format!(
-        "#### {}{}\n\n{}\n\n{}",
-        anchor(&row_anchor(line.number)),
-        escape(&line.row.label),
-        fixed(line.row),
-        table.trim_end()
-    )
+    Section::default()
+        .text(format!("#### {}{}", anchor(&line.place()), escape(&line.row.label)))
+        .text(fixed(line.row))
+        .table(Table::new(["setting", &search, &result, "state", "runs by seed"], rows))
 }
 
 /// Method and optimizer of a row, with the settings that all its runs share.
@@ -101,40 +81,40 @@ fn fixed(row: &Row<'_>) -> String {
     format!("Method {} Optimizer {}", of("method.", row.method), of("optimizer.", row.optimizer))
 }
 
-fn run(seed: u64, entry: &Entry) -> String {
+/// The seed and the id of a run, to which links to it lead.
+fn run(seed: u64, entry: &Entry) -> Cell {
     let id = &entry.record.id;
-    format!("{}{seed}: `{id}`", anchor(&format!("run-{id}")))
+    Cell::text(format!("{seed}: ")).at(run_place(entry)).and(Cell::code(id.as_str()))
 }
 
-fn run_link(entry: &Entry) -> String {
-    let id = &entry.record.id;
-    link(&format!("`{id}`"), &format!("run-{id}"))
+fn run_place(entry: &Entry) -> String {
+    format!("run-{}", entry.record.id)
 }
 
-fn remark(line: &Line<'_>, i: usize, setting: &Setting<'_>) -> String {
+fn remark(line: &Line<'_>, i: usize, setting: &Setting<'_>) -> Cell {
     let mut remarks = Vec::new();
     if line.row.choice == Some(i) {
-        remarks.push("chosen".to_owned());
+        remarks.push(Cell::text("chosen"));
     }
     if setting.diverged() > 0 {
-        remarks.push(link(&format!("{} diverged", setting.diverged()), "diverged"));
+        remarks.push(Cell::text(format!("{} diverged", setting.diverged())).link("diverged"));
     }
     if let Some(share) = setting.collapsed() {
-        remarks.push(format!("{} of filters collapsed", percentage(share)));
+        remarks.push(Cell::text(format!("{} of filters collapsed", percentage(share))));
     }
     if setting.entries().all(|entry| stopped(&entry.record.spec.train).is_some()) {
-        remarks.push("stopped".to_owned());
+        remarks.push(Cell::text("stopped"));
     }
     let ended = setting.entries().filter(|entry| stopped(&entry.record.spec.train).is_none() && !diverged(entry));
     let without_score = ended.filter(|entry| entry.record.validation().is_none()).count();
     if without_score > 0 {
-        remarks.push(format!("{} without a validation score", counted(without_score, "run")));
+        remarks.push(Cell::text(format!("{} without a validation score", counted(without_score, "run"))));
     }
-    remarks.join(", ")
+    Cell::listed(remarks)
 }
 
 /// All test scores of the chosen settings, where there are others than the headline.
-fn test_scores(ranking: &Ranking<'_>) -> Option<String> {
+fn test_scores(ranking: &Ranking<'_>) -> Option<Section> {
     let rows: Vec<(&str, BTreeMap<&str, f64>)> =
         ranking.lines.iter().filter_map(|line| Some((line.row.label.as_str(), line.setting?.test_means()))).collect();
     let names: BTreeSet<&str> = rows.iter().flat_map(|(_, means)| means.keys().copied()).collect();
@@ -143,21 +123,17 @@ fn test_scores(ranking: &Ranking<'_>) -> Option<String> {
     }
     let mut names: Vec<&str> = names.into_iter().collect();
     names.sort_by_key(|name| by_number(name));
-    let labels = rows.iter().map(|(label, _)| escape(label));
-    let header: Vec<String> = std::iter::once("score".to_owned()).chain(labels).collect();
-    let body: Vec<Vec<String>> = names
-        .into_iter()
-        .map(|name| {
-            let value =
-                |means: &BTreeMap<&str, f64>| means.get(name).map_or(NOTHING.to_owned(), |mean| format!("{mean:.4}"));
-            std::iter::once(escape(name)).chain(rows.iter().map(|(_, means)| value(means))).collect()
-        })
-        .collect();
-    Some(format!(
-        "### {}All test scores\n\nChosen settings, in the task's units, means over seeds.\n\n{}",
-        anchor("test-scores"),
-        table::markdown(&header, &body).trim_end()
-    ))
+    let header = std::iter::once("score").chain(rows.iter().map(|(label, _)| *label));
+    let body = names.into_iter().map(|name| {
+        let means = rows.iter().map(|(_, means)| Cell::number(means.get(name).copied(), |mean| format!("{mean:.4}")));
+        std::iter::once(Cell::text(name)).chain(means).collect()
+    });
+    Some(
+        Section::default()
+            .text(format!("### {}All test scores", anchor("test-scores")))
+            .text("Chosen settings, in the task's units, means over seeds.")
+            .table(Table::new(header, body)),
+    )
 }
 
 /// A key that sorts `mae/10-29` before `mae/100-299`: texts, and numbers by their value.
@@ -168,53 +144,57 @@ fn by_number(name: &str) -> Vec<(String, u64)> {
     pieces.map(|piece| piece.parse().map_or((piece, 0), |number| (String::new(), number))).collect()
 }
 
-fn cost(ranking: &Ranking<'_>) -> String {
+fn cost(ranking: &Ranking<'_>) -> Section {
     let rows = ranking.lines.iter().filter_map(|line| {
         let setting = line.setting?;
         let (sum, steps) = seconds(setting);
-        let a_step =
-            |seconds: f64| if steps > 0 { significant(1e3 * seconds / steps as f64) } else { NOTHING.to_owned() };
-        let mut cells = vec![link(&escape(&line.row.label), &setting_anchor(line.number, line.row.choice?))];
-        cells.extend([sum.data, sum.forward, sum.backward, sum.update, sum.training()].map(a_step));
-        cells.push(significant(sum.evaluation / setting.runs.len() as f64));
-        Some(cells)
+        let a_step = |seconds: f64| (steps > 0).then(|| 1e3 * seconds / steps as f64);
+        let parts = [sum.data, sum.forward, sum.backward, sum.update, sum.training()].map(a_step);
+        let numbers = parts.into_iter().chain([Some(sum.evaluation / setting.runs.len() as f64)]);
+        let numbers = numbers.map(|value| Cell::number(value, significant));
+        Some(std::iter::once(line.name()).chain(numbers).collect())
     });
-    let rows: Vec<Vec<String>> = rows.collect();
-    if rows.is_empty() {
-        return "No setting was chosen.".to_owned();
+    let names = ["chosen setting of", "data", "forward", "backward", "update", "whole step", "evaluation"];
+    let table = Table::new(names, rows);
+    let section = Section::default().text(format!("### {}Cost", anchor("cost")));
+    if table.is_empty() {
+        return section.text("No setting was chosen.");
     }
-    let names = header(&["chosen setting of", "data", "forward", "backward", "update", "whole step", "evaluation"]);
-    format!(
-        "Means over the runs of the chosen settings: milliseconds per training step; for evaluation on validation, seconds per run. *Update* is \
-         optimizer and method; reparametrized weights are part of forward and backward.\n\n{}",
-        table::markdown(&names, &rows).trim_end()
-    )
+    let text = "Means over the runs of the chosen settings: milliseconds per training step; for evaluation on validation, seconds per run. \
+                *Update* is optimizer and method; reparametrized weights are part of forward and backward.";
+    section.text(text).table(table)
 }
 
-fn diverged_runs(ranking: &Ranking<'_>) -> String {
+fn diverged_runs(ranking: &Ranking<'_>) -> Section {
     let rows = ranking.lines.iter().flat_map(|line| {
         line.row.settings.iter().enumerate().flat_map(move |(i, setting)| {
             let runs = setting.entries().filter(|entry| diverged(entry));
             runs.map(move |entry| {
-                let seed = entry.record.spec.seed;
-                let (epoch, step, reason) = match &entry.record.outcome {
-                    Outcome::Diverged { epoch, step, reason } => (epoch.to_string(), step.to_string(), escape(reason)),
+                let [epoch, step, reason] = match &entry.record.outcome {
+                    Outcome::Diverged { epoch, step, reason } => {
+                        [Cell::count(*epoch), Cell::count(*step), Cell::text(reason)]
+                    }
                     Outcome::Finished => Default::default(),
                 };
-                let setting = link(&escape(&hyper(line.row, setting)), &setting_anchor(line.number, i));
-                vec![run_link(entry), escape(&line.row.label), setting, seed.to_string(), epoch, step, reason]
+                vec![
+                    Cell::code(entry.record.id.as_str()).link(&run_place(entry)),
+                    Cell::text(&line.row.label),
+                    Cell::text(hyper(line.row, setting)).link(&line.setting_place(i)),
+                    Cell::count(entry.record.spec.seed),
+                    epoch,
+                    step,
+                    reason,
+                ]
             })
         })
     });
-    let rows: Vec<Vec<String>> = rows.collect();
-    if rows.is_empty() {
-        return "None.".to_owned();
-    }
-    let names = header(&["run", "row", "setting", "seed", "epoch (from 0)", "step (from 0)", "observation"]);
-    table::markdown(&names, &rows).trim_end().to_owned()
+    let names = ["run", "row", "setting", "seed", "epoch (from 0)", "step (from 0)", "observation"];
+    let table = Table::new(names, rows);
+    let section = Section::default().text(format!("### {}Diverged runs", anchor("diverged")));
+    if table.is_empty() { section.text("None.") } else { section.table(table) }
 }
 
-fn norms(line: &Line<'_>) -> Option<String> {
+fn norms(line: &Line<'_>) -> Option<Section> {
     let (seed, entry) = line.setting?.runs.first_key_value()?;
     let layers = &entry.record.layers;
     let rows = layers.iter().map(|layer| {
@@ -226,9 +206,10 @@ fn norms(line: &Line<'_>) -> Option<String> {
             layer.effective_lr,
             layer.rotation,
         ];
-        std::iter::once(format!("`{}`", layer.name)).chain(numbers.map(significant)).collect::<Vec<_>>()
+        let numbers = numbers.map(|value| Cell::number(value, significant));
+        std::iter::once(Cell::code(&layer.name)).chain(numbers).collect()
     });
-    let names = header(&[
+    let names = [
         "layer",
         "smallest filter norm",
         "median filter norm",
@@ -236,18 +217,15 @@ fn norms(line: &Line<'_>) -> Option<String> {
         "gradient's norm",
         "effective learning rate",
         "rotation",
-    ]);
-    let body = if layers.is_empty() {
-        "The run logged no layers.".to_owned()
-    } else {
-        table::markdown(&names, &rows.collect::<Vec<_>>()).trim_end().to_owned()
+    ];
+    let summary = format!("{}, seed {seed}, {}", escape(&line.row.label), counted(layers.len(), "layer"));
+    let run = link(&format!("`{}`", entry.record.id), &run_place(entry));
+    let section = Section::default().text(format!("<details><summary>{summary}</summary>")).text(format!("Run {run}."));
+    let section = match layers.as_slice() {
+        [] => section.text("The run logged no layers."),
+        _ => section.table(Table::new(names, rows)),
     };
-    Some(format!(
-        "<details><summary>{}, seed {seed}, {}</summary>\n\n{}\n\n{body}\n\n</details>",
-        escape(&line.row.label),
-        counted(layers.len(), "layer"),
-        format_args!("Run {}.", run_link(entry))
-    ))
+    Some(section.text("</details>"))
 }
 
 /// `12 %`, with two digits where it is less than that.
@@ -255,11 +233,11 @@ fn percentage(share: f64) -> String {
     if share >= 0.1 { format!("{:.0} %", 100.0 * share) } else { format!("{:.2} %", 100.0 * share) }
 }
 
-fn provenance(ranking: &Ranking<'_>) -> String {
+fn provenance(ranking: &Ranking<'_>) -> Section {
     #[derive(Default)]
     struct Group<'a> {
-        runs: usize,
-        tests: usize,
+        runs: u64,
+        tests: u64,
         first: Option<&'a str>,
         last: Option<&'a str>,
         resumed: u64,
@@ -285,33 +263,24 @@ fn provenance(ranking: &Ranking<'_>) -> String {
     }
     let rows = groups.iter().map(|((commit, cpu, kernels, threads, precision), group)| {
         vec![
-            format!("`{}`", short(commit)),
-            escape(cpu),
-            kernels.as_deref().map_or(NOTHING.to_owned(), escape),
-            threads.to_string(),
-            escape(precision),
-            group.runs.to_string(),
-            group.tests.to_string(),
-            group.resumed.to_string(),
-            day(group.first.unwrap_or_default()).to_owned(),
-            day(group.last.unwrap_or_default()).to_owned(),
+            Cell::code(short(commit)),
+            Cell::text(cpu),
+            Cell::text(kernels.as_deref().unwrap_or(NOTHING)),
+            Cell::count(*threads),
+            Cell::text(precision),
+            Cell::count(group.runs),
+            Cell::count(group.tests),
+            Cell::count(group.resumed),
+            Cell::text(day(group.first.unwrap_or_default())),
+            Cell::text(day(group.last.unwrap_or_default())),
         ]
     });
-    let names = header(&[
-        "commit",
-        "processor",
-        "kernels",
-        "threads",
-        "precision",
-        "runs",
-        "test evaluations",
-        "resumed",
-        "from",
-        "to",
-    ]);
-    let note = match groups.len() {
-        0 | 1 => "",
-        _ => "The records come from several commits, processors, kernel sets or thread counts.\n\n",
-    };
-    format!("{note}{}", table::markdown(&names, &rows.collect::<Vec<_>>()).trim_end())
+    let names =
+        ["commit", "processor", "kernels", "threads", "precision", "runs", "test evaluations", "resumed", "from", "to"];
+    let several = (groups.len() > 1)
+        .then(|| "The records come from several commits, processors, kernel sets or thread counts.".to_owned());
+    Section::default()
+        .text(format!("### {}Provenance", anchor("provenance")))
+        .texts(several)
+        .table(Table::new(names, rows))
 }

@@ -1,8 +1,9 @@
 //! What a comparison of regularizers needs before it can say anything.
 
 use super::ranking::{Line, Ranking};
-use super::words::{NOTHING, escape, number, significant};
-use crate::table;
+use super::section::Section;
+use super::table::{Cell, Table};
+use super::words::{NOTHING, number, significant};
 use study::{Edge, Float, last};
 
 /// Largest share of the validation loss that the training loss may be where the data is overfitted.
@@ -14,7 +15,7 @@ const EFOLDS: f64 = 3.0;
 pub(super) struct Condition {
     /// What is needed.
     what: &'static str,
-    found: String,
+    found: Cell,
     /// `None` where the records cannot tell.
     pub(super) is_met: Option<bool>,
     /// Why the comparison cannot tell, where it is not met.
@@ -31,7 +32,7 @@ fn overfitted(line: &Line<'_>) -> Condition {
     let [training, validation] = losses(line);
     let (found, is_met, because) = match (training, validation) {
         (Some(training), Some(validation)) => (
-            format!("training loss {}, validation loss {}", significant(training), significant(validation)),
+            Cell::text(format!("training loss {}, validation loss {}", significant(training), significant(validation))),
             Some(training <= OVERFITTED * validation),
             format!(
                 "nothing overfits (training loss {}, validation loss {})",
@@ -39,7 +40,7 @@ fn overfitted(line: &Line<'_>) -> Condition {
                 significant(validation)
             ),
         ),
-        _ => ("the records have no validation loss".to_owned(), None, String::new()),
+        _ => (Cell::text("the records have no validation loss"), None, String::new()),
     };
     Condition { what: "The data is overfitted: training loss at most half the validation loss", found, is_met, because }
 }
@@ -54,7 +55,7 @@ fn relaxed(line: &Line<'_>) -> Condition {
     let efolds = line.setting.and_then(|setting| setting.mean(|entry| entry.record.decay_efolds));
     Condition {
         what: "The training is long enough for weight decay: at least 3 e-folding times of ‖w‖⁴",
-        found: efolds.map_or("not recorded".to_owned(), significant),
+        found: efolds.map_or(Cell::text("not recorded"), |efolds| Cell::number(efolds, significant)),
         is_met: efolds.map(|efolds| efolds >= EFOLDS),
         because: efolds.map_or(String::new(), |efolds| {
             format!("the training has only {} e-folding times of weight decay", significant(efolds))
@@ -66,11 +67,11 @@ fn inside(line: &Line<'_>) -> Condition {
     let edges: Vec<String> = line.edges.iter().map(edge).collect();
     Condition {
         what: "Weight decay's best setting is inside the searched range",
-        found: match edges.as_slice() {
+        found: Cell::text(match edges.as_slice() {
             _ if line.row.settings.len() < 2 => "nothing was searched".to_owned(),
             [] => "inside".to_owned(),
             edges => edges.join(", "),
-        },
+        }),
         is_met: (line.row.settings.len() > 1).then_some(edges.is_empty()),
         because: format!("weight decay's best setting is at an edge ({})", edges.join(", ")),
     }
@@ -82,32 +83,24 @@ pub(super) fn edge(edge: &Edge) -> String {
     format!("{} {} is the {which} tried", last(&edge.key), number(Float(edge.value)))
 }
 
-pub(super) fn render(ranking: &Ranking<'_>) -> Option<String> {
+pub(super) fn render(ranking: &Ranking<'_>) -> Option<Section> {
     let of = of(ranking);
     let several = of.len() > 1;
     let rows = of.into_iter().flat_map(|(label, conditions)| {
         conditions.into_iter().map(move |condition| {
-            let mut cells = vec![condition.what.to_owned(), condition.found];
-            cells.push(match condition.is_met {
-                Some(true) => "yes".to_owned(),
-                Some(false) => "**no**".to_owned(),
-                None => NOTHING.to_owned(),
-            });
-            if several {
-                cells.insert(0, escape(&label));
-            }
-            cells
+            let is_met = match condition.is_met {
+                Some(true) => Cell::text("yes"),
+                Some(false) => Cell::text("no").strong(),
+                None => Cell::text(NOTHING),
+            };
+            let label = several.then(|| Cell::text(label.clone()));
+            label.into_iter().chain([Cell::text(condition.what), condition.found, is_met]).collect()
         })
     });
-    let rows: Vec<Vec<String>> = rows.collect();
-    let mut header = ["condition", "found", "met"].map(str::to_owned).to_vec();
-    if several {
-        header.insert(0, "for".to_owned());
-    }
-    (!rows.is_empty()).then(|| {
-        format!(
-            "A comparison of regularizers is meaningful if three conditions are met:\n\n{}",
-            table::markdown(&header, &rows).trim_end()
-        )
+    let header = several.then_some("for").into_iter().chain(["condition", "found", "met"]);
+    let table = Table::new(header, rows);
+    (!table.is_empty()).then(|| {
+        let text = "A comparison of regularizers is meaningful if three conditions are met:";
+        Section::default().text(text).table(table)
     })
 }

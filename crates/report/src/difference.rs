@@ -1,5 +1,7 @@
 //! Where two texts differ, for `report --check`.
 
+use similar::{DiffOp, DiffTag, TextDiff};
+
 /// Lines shown before the first difference.
 const CONTEXT: usize = 2;
 /// Differing lines shown.
@@ -10,35 +12,33 @@ const WIDTH: usize = 120;
 /// The first lines in which `found` (in a file) differs from `expected` (from the records), with
 /// the lines before them; `None` where the texts are equal.
 pub fn difference(expected: &str, found: &str) -> Option<String> {
-    if expected == found {
-        return None;
-    }
     // Not `lines()`, which hides the end of the last line and carriage returns.
-    let expected: Vec<&str> = expected.split('\n').collect();
-    let found: Vec<&str> = found.split('\n').collect();
-    let equal = |pairs: &mut dyn Iterator<Item = (&&str, &&str)>| pairs.take_while(|(a, b)| a == b).count();
-    let head = equal(&mut expected.iter().zip(&found));
-    let most = expected.len().min(found.len()) - head;
-    let tail = equal(&mut expected.iter().rev().zip(found.iter().rev())).min(most);
-    let expected_lines = &expected[head..expected.len() - tail];
-    let found_lines = &found[head..found.len() - tail];
+    let [expected, found] = [expected, found].map(|text| text.split('\n').collect::<Vec<&str>>());
+    let diff = TextDiff::from_slices(&found, &expected);
+    let mut changes = diff.ops().iter().filter(|op| op.tag() != DiffTag::Equal);
+    let first = changes.next()?;
+    let [before, after] = [&found[first.old_range()], &expected[first.new_range()]];
 
-    let mut text = format!("line {} (- in the file, + from the records)\n", head + 1);
-    for line in &expected[head.saturating_sub(CONTEXT)..head] {
+    let start = first.old_range().start;
+    let mut text = format!("line {} (- in the file, + from the records)\n", start + 1);
+    for line in &found[start.saturating_sub(CONTEXT)..start] {
         text += &format!("  {}\n", window(line, 0));
     }
-    let lines = expected_lines.len().max(found_lines.len());
-    let column = |i: usize| match (expected_lines.get(i), found_lines.get(i)) {
+    let column = |i: usize| match (before.get(i), after.get(i)) {
         (Some(a), Some(b)) => a.chars().zip(b.chars()).take_while(|(a, b)| a == b).count(),
         _ => 0,
     };
-    for (sign, side) in [('-', found_lines), ('+', expected_lines)] {
+    for (sign, side) in [('-', before), ('+', after)] {
         for (i, line) in side.iter().enumerate().take(SHOWN) {
             text += &format!("{sign} {}\n", window(line, column(i)));
         }
     }
-    if lines > SHOWN {
-        text += &format!("  … and up to {} more lines differ\n", lines - SHOWN);
+    let lines = |op: &DiffOp| op.old_range().len().max(op.new_range().len());
+    let more = lines(first).saturating_sub(SHOWN) + changes.map(lines).sum::<usize>();
+    match more {
+        0 => {}
+        1 => text += "  … and 1 more line differs\n",
+        more => text += &format!("  … and {more} more lines differ\n"),
     }
     Some(text)
 }
@@ -91,10 +91,17 @@ mod tests {
         insta::assert_snapshot!(difference("one\ntwo\n", "one\r\ntwo").unwrap(), @r"
         line 1 (- in the file, + from the records)
         - one\r
-        - two
         + one
+          … and 1 more line differs
+        ");
+    }
+
+    #[test]
+    fn a_line_more_is_no_difference_below_it() {
+        insta::assert_snapshot!(difference("one\ntwo\nthree\n", "one\nthree\n").unwrap(), @r"
+        line 2 (- in the file, + from the records)
+          one
         + two
-        +
         ");
     }
 

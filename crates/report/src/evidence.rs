@@ -2,35 +2,35 @@
 
 use super::conditions::losses;
 use super::ranking::{Line, Ranking, Verdict};
-use super::summary::{power, setting_anchor};
-use super::words::{NOTHING, anchor, change, escape, link, number, point, probability, significant};
-use crate::table;
+use super::section::Section;
+use super::summary::power;
+use super::table::{Cell, Table};
+use super::words::{NOTHING, anchor, change, fixed, number, point, probability, significant};
 use record::{NormRow, Record};
 use statistics::{mean, median};
 use study::{Float, Setting, diverged, last};
 
 /// Every difference to weight decay, with what its verdict rests on.
-pub(super) fn comparisons(ranking: &Ranking<'_>) -> Option<String> {
+pub(super) fn comparisons(ranking: &Ranking<'_>) -> Option<Section> {
     let headline = ranking.comparison.headline;
     let row = |line: &Line<'_>| {
         let difference = line.against_reference.as_ref()?;
         Some(vec![
-            name(line),
-            name(ranking.reference_of(line)?),
-            difference.interval.n.to_string(),
-            change(difference.interval, headline),
-            probability(difference.p),
-            significant(difference.degrees),
-            difference.correlation.map_or(NOTHING.to_owned(), |value| format!("{value:.2}").replace('-', "−")),
-            line.verdict.words().to_owned(),
+            line.name(),
+            ranking.reference_of(line)?.name(),
+            Cell::count(difference.interval.n as u64),
+            Cell::number(difference.interval.mean, |_| change(difference.interval, headline)),
+            Cell::number(difference.p, probability),
+            Cell::number(difference.degrees, significant),
+            Cell::number(difference.correlation, |value| fixed(value, 2)),
+            Cell::text(line.verdict.words()),
             if line.verdict == Verdict::Undecided {
-                power(difference, ranking.protocol.margin, &headline.title)
+                Cell::text(power(difference, ranking.protocol.margin, &headline.title))
             } else {
-                String::new()
+                Cell::default()
             },
         ])
     };
-    let rows: Vec<Vec<String>> = ranking.lines.iter().filter_map(row).collect();
     let names = [
         "chosen setting of",
         "against",
@@ -42,39 +42,34 @@ pub(super) fn comparisons(ranking: &Ranking<'_>) -> Option<String> {
         "verdict",
         "what would decide",
     ];
-    (!rows.is_empty()).then(|| {
-        format!(
+    let table = Table::new(names, ranking.lines.iter().filter_map(row));
+    (!table.is_empty()).then(|| {
+        let text = format!(
             "### {}Differences to weight decay\n\nIn test {}. Model: score = row + seed + noise. The noise variance of a row is estimated from the residuals and \
              shrunk toward that of all rows. Intervals are Dunnett's for comparisons with one row: all intervals of the table hold jointly \
              with 95 % confidence, and *p* is the probability that some comparison in a table of equally good methods differs by as many \
-             standard errors. *Correlation* is that of both rows' scores over seeds: what seeds have in common cancels.\n\n{}",
+             standard errors. *Correlation* is that of both rows' scores over seeds: what seeds have in common cancels.",
             anchor("comparisons"),
-            headline.title,
-            table::markdown(&names.map(str::to_owned), &rows).trim_end()
-        )
+            headline.title
+        );
+        Section::default().text(text).table(table)
     })
 }
 
-/// The line's label, leading to its chosen setting.
-fn name(line: &Line<'_>) -> String {
-    let label = escape(&line.row.label);
-    line.row.choice.map_or(label.clone(), |choice| link(&label, &setting_anchor(line.number, choice)))
-}
-
 /// What the chosen setting of each row did to the training.
-pub(super) fn regularization(ranking: &Ranking<'_>) -> Option<String> {
+pub(super) fn regularization(ranking: &Ranking<'_>) -> Option<Section> {
     let headline = ranking.comparison.headline;
     let row = |line: &Line<'_>| {
         let setting = line.setting?;
-        let shown = |value: Option<f64>| value.map_or(NOTHING.to_owned(), significant);
-        let score =
-            |value: Option<f64>| value.map_or(NOTHING.to_owned(), |value| point(value * headline.scale, headline));
+        let shown = |value: Option<f64>| Cell::number(value, significant);
+        let score = |value: Option<f64>| {
+            Cell::number(value.map(|value| value * headline.scale), |value| point(value, headline))
+        };
         let [training, validation] = losses(line);
         let midway = |value: fn(&NormRow) -> f64| setting.mean(|entry| entry.record.midway().map(value));
-        let share = |count: usize, of: usize| format!("{count}/{of}");
         let collapsed = line.row.entries().filter(|entry| entry.record.collapsed.is_some_and(|share| share > 0.0));
         Some(vec![
-            name(line),
+            line.name(),
             shown(training),
             shown(validation),
             shown(training.zip(validation).map(|(training, validation)| validation - training)),
@@ -83,11 +78,10 @@ pub(super) fn regularization(ranking: &Ranking<'_>) -> Option<String> {
             shown(setting.mean(|entry| entry.record.decay_efolds)),
             shown(midway(|row| row.effective_lr)),
             shown(midway(|row| row.rotation)),
-            share(line.diverged, line.runs),
-            share(collapsed.count(), line.runs),
+            Cell::share(line.diverged, line.runs),
+            Cell::share(collapsed.count(), line.runs),
         ])
     };
-    let rows: Vec<Vec<String>> = ranking.lines.iter().filter_map(row).collect();
     let (best, last) =
         (format!("best epoch's validation {}", headline.title), format!("last epoch's validation {}", headline.title));
     let names = [
@@ -103,16 +97,17 @@ pub(super) fn regularization(ranking: &Ranking<'_>) -> Option<String> {
         "runs that diverged",
         "runs with collapsed filters",
     ];
-    (!rows.is_empty()).then(|| {
-        format!(
+    let table = Table::new(names, ranking.lines.iter().filter_map(row));
+    (!table.is_empty()).then(|| {
+        let text = format!(
             "### {}What the regularizers did\n\nChosen settings, means over seeds. Losses are those of the last epoch, the training loss over \
              augmented examples during training; the gap is their difference. *E-folds of decay*: how many times ‖w‖⁴ could relax by a \
              factor of e toward its equilibrium, Σ 4ηλ/(1−μ) over steps, with μ = 0 for decoupled decay. *Midway* is halfway through \
              training, the median over scale-invariant layers. The last two columns count runs of the row: those whose loss or score \
-             became non-finite, and those in which filters fell below 10⁻⁶ of their initial norm.\n\n{}",
-            anchor("regularization"),
-            table::markdown(&names.map(str::to_owned), &rows).trim_end()
-        )
+             became non-finite, and those in which filters fell below 10⁻⁶ of their initial norm.",
+            anchor("regularization")
+        );
+        Section::default().text(text).table(table)
     })
 }
 
@@ -126,35 +121,35 @@ fn best(setting: &Setting<'_>, higher_is_better: bool) -> Option<f64> {
 }
 
 /// How the rows' scores depend on what was searched.
-pub(super) fn sensitivity(ranking: &Ranking<'_>) -> Option<String> {
+pub(super) fn sensitivity(ranking: &Ranking<'_>) -> Option<Section> {
     let headline = ranking.comparison.headline;
     let score = |score: f64| point(score, headline);
-    let of_line = |line: &Line<'_>| -> Vec<Vec<String>> {
+    let of_line = |line: &Line<'_>| -> Vec<Vec<Cell>> {
         let near = line.search.share_near_best();
         let rows =
             line.row.searched().into_iter().filter_map(|key| Some((key, line.search.sensitivity(line.row, key)?)));
         rows.map(|(key, found)| {
             let value = |value: f64| number(Float(value));
             let worst = match found.worst_of_decade {
-                Some((at, Some(worst))) => format!("{} at {}", score(worst), value(at)),
-                Some((at, None)) => format!("diverged at {}", value(at)),
-                None => NOTHING.to_owned(),
+                Some((at, Some(worst))) => Cell::number(worst, |worst| format!("{} at {}", score(worst), value(at))),
+                Some((at, None)) => Cell::text(format!("diverged at {}", value(at))),
+                None => Cell::text(NOTHING),
             };
             vec![
-                name(line),
-                last(key).to_owned(),
-                format!("{} from {} to {}", found.values, value(found.range[0]), value(found.range[1])),
-                format!("{} at {}", score(found.best.1), value(found.best.0)),
+                line.name(),
+                Cell::text(last(key)),
+                Cell::text(format!("{} from {} to {}", found.values, value(found.range[0]), value(found.range[1]))),
+                Cell::number(found.best.1, |best| format!("{} at {}", score(best), value(found.best.0))),
                 worst,
-                found.area.map_or(NOTHING.to_owned(), score),
-                near.map_or(NOTHING.to_owned(), |(near, of)| {
-                    format!("{:.0} % ({near}/{of})", 100.0 * near as f64 / of as f64)
+                Cell::number(found.area, score),
+                Cell::measured(near, |(near, of)| {
+                    let share = near as f64 / of as f64;
+                    (share, format!("{:.0} % ({near}/{of})", 100.0 * share))
                 }),
             ]
         })
         .collect()
     };
-    let rows: Vec<Vec<String>> = ranking.lines.iter().flat_map(of_line).collect();
     let names = [
         "row",
         "hyper-parameter",
@@ -164,20 +159,21 @@ pub(super) fn sensitivity(ranking: &Ranking<'_>) -> Option<String> {
         "mean over the logarithm",
         "settings within 1 % of the best",
     ];
-    (!rows.is_empty()).then(|| {
-        format!(
+    let table = Table::new(names, ranking.lines.iter().flat_map(of_line));
+    (!table.is_empty()).then(|| {
+        let text = format!(
             "### {}Sensitivity\n\nValidation {} in the search. *Worst of the decade* covers half a decade on each side of the best. \
              *Mean over the logarithm* is the area under the score as a function of the logarithm of the hyperparameter, divided by its \
-             range; each value counts with its best setting. *Within 1 %* is relative to the score.\n\n{}",
+             range; each value counts with its best setting. *Within 1 %* is relative to the score.",
             anchor("sensitivity"),
-            headline.title,
-            table::markdown(&names.map(str::to_owned), &rows).trim_end()
-        )
+            headline.title
+        );
+        Section::default().text(text).table(table)
     })
 }
 
 /// How fast filters turned, beside what the formulas predict; nothing where no row has a prediction.
-pub(super) fn rotations(ranking: &Ranking<'_>) -> Option<String> {
+pub(super) fn rotations(ranking: &Ranking<'_>) -> Option<Section> {
     let row = |line: &Line<'_>| {
         let later = line.setting?.runs.values().flat_map(|entry| {
             let steps = entry.record.steps;
@@ -186,21 +182,22 @@ pub(super) fn rotations(ranking: &Ranking<'_>) -> Option<String> {
         let (measured, predicted): (Vec<f64>, Vec<f64>) =
             later.filter_map(|row| Some((row.rotation, row.equilibrium_rotation?))).unzip();
         let (measured, predicted) = (median(&measured)?, median(&predicted)?);
-        let ratio = if predicted > 0.0 { significant(measured / predicted) } else { NOTHING.to_owned() };
+        let ratio = (predicted > 0.0).then_some(measured / predicted);
         let efolds = line.setting?.runs.values().filter_map(|entry| entry.record.decay_efolds).collect::<Vec<_>>();
-        let efolds = mean(&efolds).map_or(NOTHING.to_owned(), significant);
-        Some(vec![name(line), significant(measured), significant(predicted), ratio, efolds])
+        let numbers = [Some(measured), Some(predicted), ratio, mean(&efolds)];
+        let numbers = numbers.map(|value| Cell::number(value, significant));
+        Some(std::iter::once(line.name()).chain(numbers).collect())
     };
-    let rows: Vec<Vec<String>> = ranking.lines.iter().filter_map(row).collect();
     let names = ["chosen setting of", "measured", "predicted in equilibrium", "ratio", "e-folds of decay"];
-    (!rows.is_empty()).then(|| {
-        format!(
+    let table = Table::new(names, ranking.lines.iter().filter_map(row));
+    (!table.is_empty()).then(|| {
+        let text = format!(
             "### {}Rotation and its equilibrium\n\nMedian rotation per step in radians, over the logged steps in the second \
              half of training and over seeds. The prediction holds after several e-folding times of ‖w‖⁴, each (1−μ)/(4ηλ) steps for learning \
              rate η, decay λ and momentum μ (μ = 0 for decoupled decay); before that, and where η decreases faster, the ratio need not \
-             be 1.\n\n{}",
-            anchor("rotation"),
-            table::markdown(&names.map(str::to_owned), &rows).trim_end()
-        )
+             be 1.",
+            anchor("rotation")
+        );
+        Section::default().text(text).table(table)
     })
 }

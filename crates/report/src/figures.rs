@@ -207,7 +207,7 @@ fn sensitivity(ranking: &Ranking<'_>) -> Option<Figure> {
         title: format!("Validation {} against the searched hyperparameters", headline.title),
         description: format!(
             "Validation {} of each trial against its hyperparameters (logarithmic), for {}: flat lines are robust to tuning. Where \
-             several hyper-parameters were searched together, trials are not joined, since neighbours differ in the others too. The \
+             several hyper-parameters were searched together, trials are not joined, since neighbors differ in the others too. The \
              worst trials may lie outside of the plot.{}",
             headline.title,
             in_words(ranking, &drawn),

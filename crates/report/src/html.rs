@@ -1,8 +1,8 @@
 //! Reports as one HTML page that needs no other file and no network.
 //!
-//! The page is made from the report's markdown, so the two cannot contradict each other. Figures are drawn once; the
-//! page replaces their colors with variables for both color schemes. Its content security policy forbids other
-//! scripts and all requests.
+//! The page is made from the report's markdown, so the two cannot contradict each other. Where that shows a figure or a
+//! generated table, the page shows the same drawing, with variables for the colors of both schemes, or the same table, with
+//! its numbers. Its content security policy forbids other scripts and all requests.
 
 use super::{Rendered, ReportError};
 use base64::Engine;
@@ -81,18 +81,23 @@ struct Article<'a> {
 
 impl Article<'_> {
     fn convert(&mut self, markdown: &str) -> Result<String, ReportError> {
-        let mut parsed = Parser::new_ext(markdown, Options::ENABLE_TABLES);
+        let mut parsed = Parser::new_ext(markdown, Options::ENABLE_TABLES).into_offset_iter();
         let mut events = Vec::new();
-        while let Some(event) = parsed.next() {
+        while let Some((event, range)) = parsed.next() {
+            // What follows up to the end of what `event` begins.
+            let mut inside = |end: TagEnd| -> Vec<Event<'_>> {
+                parsed.by_ref().map(|(event, _)| event).take_while(|event| *event != Event::End(end)).collect()
+            };
             match event {
                 Event::Start(Tag::Table(_)) => {
-                    let inside = parsed.by_ref().take_while(|event| *event != Event::End(TagEnd::Table));
-                    let inside = inside.map(|event| self.inline(event)).collect::<Result<Vec<_>, _>>()?;
-                    events.push(Event::Html(table(inside).into()));
+                    let inside = self.inlines(inside(TagEnd::Table))?;
+                    let source = markdown.get(range).unwrap_or_default();
+                    let generated = self.rendered.tables.get(&format!("{}\n", source.trim_end()));
+                    let html = generated.map_or_else(|| written(inside), |table| table.html(&self.prefix));
+                    events.push(Event::Html(html.into()));
                 }
                 Event::Start(Tag::HtmlBlock) => {
-                    let inside = parsed.by_ref().take_while(|event| *event != Event::End(TagEnd::HtmlBlock));
-                    let lines = inside.filter_map(|event| match event {
+                    let lines = inside(TagEnd::HtmlBlock).into_iter().filter_map(|event| match event {
                         Event::Html(line) | Event::Text(line) => Some(line.into_string()),
                         _ => None,
                     });
@@ -100,21 +105,23 @@ impl Article<'_> {
                     events.push(Event::Html(self.raw(&block)?.into()));
                 }
                 Event::Start(Tag::Heading { level: level @ (HeadingLevel::H1 | HeadingLevel::H2), .. }) => {
-                    let inside = parsed.by_ref().take_while(|event| *event != Event::End(TagEnd::Heading(level)));
-                    let inside = inside.map(|event| self.inline(event)).collect::<Result<Vec<_>, _>>()?;
+                    let inside = self.inlines(inside(TagEnd::Heading(level)))?;
                     let id = format!("{}section-{}", self.prefix, self.sections.len() + 1);
                     self.sections.push(Section { level, id: id.clone(), title: text(&inside) });
                     events.push(Event::Html(format!("<{level} id=\"{id}\">{}</{level}>\n", rendered(inside)).into()));
                 }
                 Event::Start(Tag::Image { dest_url, .. }) => {
-                    let inside: Vec<Event<'_>> =
-                        parsed.by_ref().take_while(|event| *event != Event::End(TagEnd::Image)).collect();
+                    let inside = inside(TagEnd::Image);
                     events.push(Event::InlineHtml(self.image(&dest_url, &escape(&text(&inside)))?.into()));
                 }
                 event => events.push(self.inline(event)?),
             }
         }
         Ok(rendered(events))
+    }
+
+    fn inlines<'e>(&self, events: Vec<Event<'e>>) -> Result<Vec<Event<'e>>, ReportError> {
+        events.into_iter().map(|event| self.inline(event)).collect()
     }
 
     /// What `event` is on this page, where it stands for itself.
@@ -193,73 +200,11 @@ impl Article<'_> {
     }
 }
 
-/// A table in a box of its own, which scrolls where the page is too narrow. Cells that begin with a number have it as
-/// `data-number`, to be sorted by; columns of numbers are aligned at the right.
-fn table(events: Vec<Event<'_>>) -> String {
-    let mut rows: Vec<Vec<(String, String)>> = Vec::new();
-    let mut events = events.into_iter();
-    while let Some(event) = events.next() {
-        match event {
-            Event::Start(Tag::TableHead | Tag::TableRow) => rows.push(Vec::new()),
-            Event::Start(Tag::TableCell) => {
-                let inside = events.by_ref().take_while(|event| *event != Event::End(TagEnd::TableCell));
-                let inside: Vec<Event<'_>> = inside.collect();
-                if let Some(row) = rows.last_mut() {
-                    row.push((text(&inside), rendered(inside)));
-                }
-            }
-            _ => {}
-        }
-    }
-    let Some((header, rows)) = rows.split_first() else { return String::new() };
-    let of_numbers = |column: usize| {
-        let cells = || rows.iter().filter_map(|row| row.get(column)).map(|(text, _)| text.trim());
-        let filled = || cells().filter(|text| !matches!(*text, "" | "—"));
-        filled().next().is_some() && filled().all(|text| number(text).is_some_and(|(_, rest)| rest.is_empty()))
-    };
-    let class: Vec<&str> =
-        (0..header.len()).map(|column| if of_numbers(column) { " class=\"number\"" } else { "" }).collect();
-    let mut out = "<div class=\"table\"><table>\n<thead><tr>".to_owned();
-    for ((_, html), class) in header.iter().zip(&class) {
-        out += &format!("<th scope=\"col\"{class}>{html}</th>");
-    }
-    out += "</tr></thead>\n<tbody>\n";
-    for row in rows {
-        out += "<tr>";
-        for ((text, html), class) in row.iter().zip(&class) {
-            let number = number(text).map(|(value, _)| format!(" data-number=\"{value}\"")).unwrap_or_default();
-            out += &format!("<td{class}{number}>{html}</td>");
-        }
-        out += "</tr>\n";
-    }
-    out + "</tbody>\n</table></div>\n"
-}
-
-/// The number that `text` begins with, and what follows it: `−1.3 [−2.4, −0.2]` is −1.3, `10,800` is 10800, but a date,
-/// a digest or a list does not begin with a number.
-fn number(text: &str) -> Option<(f64, &str)> {
-    let text = text.trim().trim_start_matches(['±', '≥', '≤', '>', '<', '≈', ' ']);
-    let (list, text) = text.strip_prefix(['[', '(']).map_or((false, text), |text| (true, text));
-    let digits = |text: &str| text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
-    let sign = |text: &str| text.chars().next().filter(|c| matches!(c, '+' | '-' | '−')).map_or(0, char::len_utf8);
-    let mut end = sign(text);
-    let whole = digits(&text[end..]);
-    end += whole;
-    while whole > 0 && text[end..].starts_with(',') && digits(&text[end + 1..]) == 3 {
-        end += 4;
-    }
-    if text[end..].starts_with('.') {
-        end += 1 + digits(&text[end + 1..]);
-    }
-    if text[end..].starts_with(['e', 'E']) {
-        let from = end + 1 + sign(&text[end + 1..]);
-        let exponent = digits(&text[from..]);
-        end = if exponent > 0 { from + exponent } else { end };
-    }
-    let (number, rest) = text.split_at(end);
-    let ends = rest.is_empty() || rest.starts_with([' ', '%', '/', '±', '×', '[', '(', ')', ']']) || list;
-    let value: f64 = number.replace(',', "").replace('−', "-").parse().ok()?;
-    (ends && value.is_finite()).then_some((value, rest.trim()))
+/// A table that somebody wrote on the page, of `events`; all of its cells are words.
+fn written(events: Vec<Event<'_>>) -> String {
+    let table = std::iter::once(Event::Start(Tag::Table(Vec::new()))).chain(events);
+    let table = table.chain([Event::End(TagEnd::Table)]).collect();
+    format!("<div class=\"table\">{}</div>\n", rendered(table))
 }
 
 fn rendered(events: Vec<Event<'_>>) -> String {

@@ -14,6 +14,7 @@ mod page;
 mod pictures;
 mod ranking;
 mod search;
+mod section;
 mod setup;
 mod summary;
 mod table;
@@ -25,11 +26,13 @@ pub use html::html;
 pub use overview::{Overview, overview, results};
 pub use page::splice;
 pub use pictures::{is_sheet, pictured, sheet};
+pub use table::Table;
 
 use files::hex;
 use plot::Drawing;
 use ranking::Ranking;
 use record::Entry;
+use section::Section;
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
 use study::{Comparison, Protocol};
@@ -88,6 +91,8 @@ pub struct Rendered {
     pub figures: BTreeMap<String, String>,
     /// What they show, by what their names begin with, for [`html`].
     pub drawings: BTreeMap<String, Drawing>,
+    /// The tables of the generated parts, by their markdown, for [`html`].
+    pub tables: BTreeMap<String, Table>,
     /// The [`sheet`] that the page shows, of those that there are.
     pub sheet: Option<String>,
 }
@@ -108,6 +113,10 @@ pub fn render(
     let pictures = pictures::embed(name, &ranking, sheets);
     let (sheet, pictures) = pictures.unzip();
     let drawings = figures::draw(name, &ranking);
+    let summary = summary::render(name, &ranking, pictures);
+    let setup = setup::setup(&ranking);
+    let appendix = appendix::render(name, &ranking, &digest(entries));
+    let tables = [&summary, &setup, &appendix].into_iter().flat_map(Section::tables);
     Ok(Rendered {
         name: name.to_owned(),
         title: comparison
@@ -116,12 +125,13 @@ pub fn render(
             .and_then(|entry| entry.record.about.title.clone())
             .unwrap_or_else(|| page::title(name)),
         command: command.to_owned(),
-        summary: summary::render(name, &ranking, pictures),
-        setup: setup::setup(&ranking),
+        summary: summary.markdown(),
+        setup: setup.markdown(),
         limits: setup::limits(&ranking),
-        appendix: appendix::render(name, &ranking, &digest(entries)),
+        appendix: appendix.markdown(),
         figures: drawings.iter().flat_map(|(stem, drawing)| figures::files(stem, drawing)).collect(),
         drawings,
+        tables: tables.map(|table| (table.markdown(), table.clone())).collect(),
         sheet,
     })
 }
@@ -141,10 +151,6 @@ pub fn table(entries: &[Entry], protocol: &Protocol) -> String {
         return "no records\n".to_owned();
     };
     let ranking = Ranking::of(&comparison, protocol);
-    let rows: Vec<Vec<String>> = ranking.lines.iter().map(|line| ranking.cells(line).to_vec()).collect();
     let notes: Vec<String> = summary::notes(&ranking).iter().map(|note| words::unmarked(note)).collect();
-    format!("{}\n{}\n", files::plain(&ranking.header(), &rows), summary::bullets(&notes))
+    format!("{}\n{}\n", ranking.table().plain(), summary::bullets(&notes))
 }
-
-#[cfg(test)]
-mod tests;

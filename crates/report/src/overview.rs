@@ -2,10 +2,10 @@
 
 use super::page::{self, Block};
 use super::ranking::{Line, Ranking, Verdict};
-use super::summary::{answer, bullets, name, row_anchor};
-use super::words::{NOTHING, change, counted, escape, estimate, hyper, listed, unmarked};
+use super::summary::{answer, bullets, name};
+use super::table::{Cell, Table};
+use super::words::{change, counted, escape, estimate, hyper, listed, unmarked};
 use super::{ReportError, conditions, figures};
-use crate::table;
 use plot::{Drawing, Effects, Forest};
 use record::Entry;
 use serde_json::{Value, json};
@@ -17,32 +17,29 @@ use study::{Comparison, Protocol};
 const COMMAND: &str = "cargo xtask report";
 /// Name of the page.
 const NAME: &str = "README";
+/// Below the table over all reports.
+const NOTE: &str = "±: 95 % interval over seeds. Differences are to weight decay (the *reference*) with the same family of optimizers, in \
+     the unit of the score; their intervals hold jointly with 95 % confidence for all rows of a report, not for all reports. For each \
+     method and family of optimizers, the table shows the row with the best validation score; the reports have all rows, and [What the \
+     numbers mean](../docs/methodology.md) explains the verdicts.";
 /// Below the table on the project's page.
 const RESULTS_NOTE: &str = "±: 95 % intervals over seeds. [Reading a report](docs/reports.md) explains the verdicts; \
      [reports/README.md](reports/README.md) names networks and data.\n";
 
 /// What all reports say together, in markdown, and its figure. The same bytes for the same entries in any order.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Overview {
+    /// The verdicts; cells lead to pages in the folder of the reports.
     table: Table,
-    /// The markdown that shows the figure.
-    forest: Option<String>,
-    /// SVG by file name, for the folder `figures` beside the page.
-    pub figures: BTreeMap<String, String>,
-}
-
-/// The table, with links that start in the folder of the reports.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Table {
-    header: Vec<String>,
-    rows: Vec<Vec<String>>,
-    /// Cells of `rows` with a link: row, column and where it leads.
-    links: Vec<(usize, usize, String)>,
     /// The verdicts on each method, in one sentence.
     finding: String,
     /// What each report answers.
     answers: Vec<String>,
     notes: Vec<String>,
+    /// The markdown that shows the figure.
+    forest: Option<String>,
+    /// SVG by file name, for the folder `figures` beside the page.
+    pub figures: BTreeMap<String, String>,
 }
 
 /// The overview of `reports`, each with its name, its entries and its protocol; reports without entries are left out. Its
@@ -54,10 +51,19 @@ pub fn overview(reports: &[(&str, &[Entry], &Protocol)], figure: &str) -> Overvi
     let comparisons: Vec<(&str, Comparison<'_>, &Protocol)> = comparisons.collect();
     let rankings: Vec<(&str, Ranking<'_>)> =
         comparisons.iter().map(|(name, comparison, protocol)| (*name, Ranking::of(comparison, protocol))).collect();
-    let table = verdicts(&rankings);
+    let answer = |name: &str, ranking: &Ranking<'_>| {
+        format!("**{}**: {}", escape(&title(name, ranking)), escape(&unmarked(&answer(ranking))))
+    };
     let forest = forest(&rankings).map(Drawing::Forest);
     let files = forest.iter().flat_map(|drawing| figures::files(figure, drawing));
-    Overview { table, figures: files.collect(), forest: forest.map(|drawing| figures::shown_as(figure, &drawing)) }
+    Overview {
+        table: verdicts(&rankings),
+        finding: finding(&rankings),
+        answers: rankings.iter().map(|(name, ranking)| answer(name, ranking)).collect(),
+        notes: rankings.iter().map(|(name, ranking)| note(name, ranking)).chain([NOTE.to_owned()]).collect(),
+        figures: files.collect(),
+        forest: forest.map(|drawing| figures::shown_as(figure, &drawing)),
+    }
 }
 
 impl Overview {
@@ -68,9 +74,9 @@ impl Overview {
     ///
     /// Where the markers of `page` are not as they should be.
     pub fn splice(&self, page: Option<&str>) -> Result<String, ReportError> {
-        let mut parts = vec![bullets(&self.table.answers)];
+        let mut parts = vec![bullets(&self.answers)];
         parts.extend(self.forest.clone());
-        parts.push(format!("{}\n{}", self.table.markdown(""), bullets(&self.table.notes)));
+        parts.push(format!("{}\n{}", self.table.markdown(), bullets(&self.notes)));
         let content = parts.join("\n\n");
         page::splice_blocks(
             page,
@@ -88,8 +94,8 @@ impl Overview {
     ///
     /// Where there is one marker without the other.
     pub fn splice_results(&self, page: &str) -> Result<String, ReportError> {
-        let results = format!("{}\n{RESULTS_NOTE}", self.table.markdown("reports/"));
-        let blocks = [("finding", &self.table.finding), ("results", &results)];
+        let results = format!("{}\n{RESULTS_NOTE}", self.table.markdown_from("reports/"));
+        let blocks = [("finding", &self.finding), ("results", &results)];
         let blocks = blocks.map(|(key, content)| Block { key, heading: None, content });
         let marked = blocks.into_iter().filter(|block| page.contains(&block.begin()) || page.contains(&block.end()));
         let marked: Vec<Block<'_>> = marked.collect();
@@ -97,18 +103,6 @@ impl Overview {
             return Ok(page.to_owned());
         }
         page::splice_blocks(Some(page), NAME, "", COMMAND, &marked)
-    }
-}
-
-impl Table {
-    /// For a page from which the reports are in `folder`.
-    fn markdown(&self, folder: &str) -> String {
-        let mut rows = self.rows.clone();
-        for (row, column, link) in &self.links {
-            let cell = &mut rows[*row][*column];
-            *cell = format!("[{cell}]({folder}{link})");
-        }
-        table::markdown(&self.header, &rows)
     }
 }
 
@@ -136,43 +130,25 @@ fn representatives<'r, 'a>(ranking: &'r Ranking<'a>) -> Vec<&'r Line<'a>> {
 }
 
 fn verdicts(rankings: &[(&str, Ranking<'_>)]) -> Table {
-    let header = ["task", "method", "test score", "difference to weight decay", "verdict"];
-    let (mut rows, mut links, mut answers, mut notes) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-    for (name, ranking) in rankings {
-        let page = format!("{name}.md");
-        let headline = ranking.comparison.headline;
-        for (i, line) in representatives(ranking).into_iter().enumerate() {
-            if i == 0 {
-                links.push((rows.len(), 0, page.clone()));
-            }
-            links.push((rows.len(), 1, format!("{page}#{}", row_anchor(line.number))));
-            let difference = line.against_reference.as_ref();
-            if difference.is_some() {
-                links.push((rows.len(), 3, format!("{page}#comparisons")));
-            }
-            let verdict = line.verdict.words();
-            let is_decided = matches!(line.verdict, Verdict::Better | Verdict::Worse | Verdict::Equivalent);
-            rows.push(vec![
-                if i == 0 { escape(&title(name, ranking)) } else { String::new() },
-                escape(&line.row.label),
-                line.test.as_ref().map_or(NOTHING.to_owned(), |test| {
-                    format!("{} {}", estimate(test.mean, test.interval, headline), headline.title)
-                }),
-                difference.map_or(NOTHING.to_owned(), |difference| change(difference.interval, headline)),
-                if is_decided { format!("**{verdict}**") } else { verdict.to_owned() },
-            ]);
-        }
-        answers.push(format!("**{}**: {}", escape(&title(name, ranking)), escape(&unmarked(&answer(ranking)))));
-        notes.push(note(name, ranking));
-    }
-    notes.push(
-        "±: 95 % interval over seeds. Differences are to weight decay (the *reference*) with the same family of optimizers, in the unit of \
-         the score; their intervals hold jointly with 95 % confidence for all rows of a report, not for all reports. For each method and \
-         family of optimizers, the table shows the row with the best validation score; the reports have all rows, and [What the numbers \
-         mean](../docs/methodology.md) explains the verdicts."
-            .to_owned(),
-    );
-    Table { header: header.map(str::to_owned).to_vec(), rows, links, finding: finding(rankings), answers, notes }
+    let rows = rankings.iter().flat_map(|(name, ranking)| {
+        let lines = representatives(ranking).into_iter().enumerate();
+        lines.map(move |(i, line)| {
+            let page = format!("{name}.md");
+            let headline = ranking.comparison.headline;
+            let score = |mean, interval| format!("{} {}", estimate(mean, interval, headline), headline.title);
+            let difference = line.against_reference.as_ref().map(|difference| difference.interval);
+            let verdict = Cell::text(line.verdict.words());
+            vec![
+                if i == 0 { Cell::text(title(name, ranking)).link_to(page.clone()) } else { Cell::default() },
+                Cell::text(&line.row.label).link_to(format!("{page}#{}", line.place())),
+                Cell::measured(line.test.as_ref(), |test| (test.mean, score(test.mean, test.interval))),
+                Cell::measured(difference, |interval| (interval.mean, change(interval, headline)))
+                    .link_to(format!("{page}#comparisons")),
+                if line.verdict.is_decided() { verdict.strong() } else { verdict },
+            ]
+        })
+    });
+    Table::new(["task", "method", "test score", "difference to weight decay", "verdict"], rows)
 }
 
 /// The verdicts on each method in all reports, in one sentence.

@@ -1,6 +1,7 @@
 //! The rows of a comparison in the order of their scores, and what their differences to weight decay say.
 
 use super::search::Search;
+use super::table::{Cell, Table};
 use super::words::{NOTHING, change, counted, estimate, hyper, listed};
 use record::Seconds;
 use statistics::{Contrast, Dunnett, Interval, Noise, correlation, interval, mean};
@@ -92,6 +93,11 @@ pub(super) enum Verdict {
 }
 
 impl Verdict {
+    /// Whether it says what the difference is.
+    pub(super) fn is_decided(self) -> bool {
+        matches!(self, Self::Better | Self::Worse | Self::Equivalent)
+    }
+
     pub(super) fn words(self) -> &'static str {
         match self {
             Self::Reference => "reference",
@@ -234,25 +240,27 @@ impl<'a> Ranking<'a> {
         (seeds, same)
     }
 
-    pub(super) fn header(&self) -> [String; COLUMNS] {
+    /// The table that the answer rests on; each cell leads to its runs.
+    pub(super) fn table(&self) -> Table {
         let headline = self.comparison.headline;
         let direction = if headline.higher_is_better { "" } else { ", lower is better" };
-        [
-            "method".to_owned(),
-            format!("test {}{direction}", headline.title),
-            "difference to weight decay".to_owned(),
-            "verdict".to_owned(),
-            "chosen setting".to_owned(),
-        ]
+        let header = [
+            "method",
+            &format!("test {}{direction}", headline.title),
+            "difference to weight decay",
+            "verdict",
+            "chosen setting",
+        ];
+        Table::new(header, self.lines.iter().map(|line| self.cells(line)))
     }
 
-    /// The cells of `line` under [`Self::header`], without markup.
-    pub(super) fn cells(&self, line: &Line<'_>) -> [String; COLUMNS] {
+    fn cells(&self, line: &Line<'_>) -> Vec<Cell> {
         let headline = self.comparison.headline;
-        let score = line.test.as_ref().map(|score| estimate(score.mean, score.interval, headline));
-        let difference = line.against_reference.as_ref().map(|difference| change(difference.interval, headline));
+        let score = line.test.as_ref();
+        let difference = line.against_reference.as_ref().map(|difference| difference.interval);
         let of =
             self.family(line).filter(|_| line.is_reference).map_or(String::new(), |family| format!(" of {family}"));
+        let verdict = Cell::text(line.verdict.words().to_owned() + &of + &line.needs());
         let tried = line.row.settings.len();
         let chosen = match line.setting {
             Some(setting) if line.row.is_matched() => format!("{}, not searched", hyper(line.row, setting)),
@@ -260,18 +268,17 @@ impl<'a> Ranking<'a> {
             Some(setting) => format!("{} (best of {tried})", hyper(line.row, setting)),
             None => format!("none of {}", counted(tried, "setting")),
         };
-        [
-            line.row.label.clone(),
-            score.unwrap_or_else(|| NOTHING.to_owned()),
-            difference.unwrap_or_else(|| NOTHING.to_owned()),
-            line.verdict.words().to_owned() + &of + &line.needs(),
-            chosen,
+        let row = line.place();
+        let setting = line.row.choice.map_or_else(|| row.clone(), |choice| line.setting_place(choice));
+        vec![
+            Cell::text(&line.row.label).link(&row),
+            Cell::measured(score, |score| (score.mean, estimate(score.mean, score.interval, headline))).link(&setting),
+            Cell::measured(difference, |interval| (interval.mean, change(interval, headline))).link("comparisons"),
+            if line.verdict.is_decided() { verdict.strong() } else { verdict },
+            Cell::text(chosen).link(&setting),
         ]
     }
 }
-
-/// Columns of the table.
-pub(super) const COLUMNS: usize = 5;
 
 impl Difference {
     /// Of one of `family` comparisons with a reference, which are this `share` of the table's; references of several families are
@@ -307,6 +314,22 @@ impl Difference {
 }
 
 impl<'a> Line<'a> {
+    /// The place of its runs on the page.
+    pub(super) fn place(&self) -> String {
+        format!("row-{}", self.number + 1)
+    }
+
+    /// The place of its setting number `setting`, from 0.
+    pub(super) fn setting_place(&self, setting: usize) -> String {
+        format!("setting-{}-{}", self.number + 1, setting + 1)
+    }
+
+    /// Its label, leading to its chosen setting.
+    pub(super) fn name(&self) -> Cell {
+        let label = Cell::text(&self.row.label);
+        self.row.choice.map_or_else(|| label.clone(), |choice| label.clone().link(&self.setting_place(choice)))
+    }
+
     /// ` (9 seeds would decide)`, where that is what is missing.
     fn needs(&self) -> String {
         match &self.against_reference {

@@ -1,18 +1,19 @@
 //! How the runs were made, and what they cannot show.
 
 use super::ranking::Ranking;
+use super::section::Section;
 use super::summary::bullets;
+use super::table::{Cell, Table};
 use super::words::{count, counted, escape, is_percentage, listed};
-use crate::table;
 use record::About;
 use std::collections::{BTreeMap, BTreeSet};
 use study::{Comparison, Row};
 
 /// Data, model and training, which are equal for all rows, and what the methods are.
-pub(super) fn setup(ranking: &Ranking<'_>) -> String {
+pub(super) fn setup(ranking: &Ranking<'_>) -> Section {
     let comparison = ranking.comparison;
     let Some(entry) = comparison.entries.first() else {
-        return String::new();
+        return Section::default();
     };
     let about = &entry.record.about;
     let mut splits: Vec<(&String, &u64)> = about.examples.iter().collect();
@@ -39,13 +40,14 @@ pub(super) fn setup(ranking: &Ranking<'_>) -> String {
     let methods = legend(comparison, "method", |row| row.method, |about| [&about.method, &about.method_source]);
     let optimizers =
         legend(comparison, "optimizer", |row| row.optimizer, |about| [&about.optimizer, &about.optimizer_source]);
-    let common =
-        comparison.common.iter().map(|(key, value)| vec![escape(key), format!("`{}`", value.replace('`', "'"))]);
-    let common = table::markdown(&["equal in all runs", "value"].map(str::to_owned), &common.collect::<Vec<_>>());
-    format!(
-        "{}\n\n{methods}\n{optimizers}\n<details><summary>Settings that are equal in all runs</summary>\n\n{common}\n</details>\n",
-        bullets(&facts)
-    )
+    let common = comparison.common.iter().map(|(key, value)| vec![Cell::text(key), Cell::code(value)]);
+    Section::default()
+        .text(bullets(&facts))
+        .table(methods)
+        .table(optimizers)
+        .text("<details><summary>Settings that are equal in all runs</summary>")
+        .table(Table::new(["equal in all runs", "value"], common))
+        .text("</details>")
 }
 
 /// What each method, or each optimizer, is: sorted by name.
@@ -54,15 +56,16 @@ fn legend(
     kind: &str,
     name: for<'r> fn(&'r Row<'_>) -> &'r str,
     words: for<'r> fn(&'r About) -> [&'r String; 2],
-) -> String {
+) -> Table {
     let mut rows = BTreeMap::new();
     for row in &comparison.rows {
         if let Some(entry) = row.entries().next() {
             let [what, source] = words(&entry.record.about);
-            rows.entry(name(row)).or_insert_with(|| vec![escape(name(row)), escape(what), escape(source)]);
+            rows.entry(name(row))
+                .or_insert_with(|| [name(row), what.as_str(), source.as_str()].map(Cell::text).to_vec());
         }
     }
-    table::markdown(&[kind, "what it does", "source"].map(str::to_owned), &rows.into_values().collect::<Vec<_>>())
+    Table::new([kind, "what it does", "source"], rows.into_values())
 }
 
 /// What a reader may not conclude.

@@ -1,24 +1,23 @@
 //! The answer, the table, and what a reader must know to read it.
 
 use super::ranking::{Difference, FEWEST_SEEDS, Line, REFERENCE, Ranking, Verdict};
-use super::words::{change, count, counted, escape, estimate, link, listed, number, significant};
+use super::section::Section;
+use super::words::{change, count, counted, escape, estimate, listed, number, significant};
 use super::{conditions, figures};
-use crate::table;
 use record::{BASELINE, Provenance};
 use std::collections::BTreeSet;
 use study::{Comparison, Float};
 
-pub(super) fn render(name: &str, ranking: &Ranking<'_>, pictures: Option<String>) -> String {
-    let rows: Vec<Vec<String>> = ranking.lines.iter().map(|line| linked(ranking, line)).collect();
-    let mut parts = vec![format!("**Answer.** {}", answer(ranking))];
-    parts.extend(figures::embed(name, ranking, &["forest"]));
-    parts.push(table::markdown(&ranking.header(), &rows).trim_end().to_owned());
-    parts.extend(conditions::render(ranking));
-    parts.push(opening(ranking));
-    parts.push(bullets(&notes(ranking)));
-    parts.extend(figures::embed(name, ranking, &["rates"]));
-    parts.extend(pictures);
-    parts.join("\n\n") + "\n"
+pub(super) fn render(name: &str, ranking: &Ranking<'_>, pictures: Option<String>) -> Section {
+    Section::default()
+        .text(format!("**Answer.** {}", answer(ranking)))
+        .texts(figures::embed(name, ranking, &["forest"]))
+        .table(ranking.table())
+        .sections(conditions::render(ranking))
+        .text(opening(ranking))
+        .text(bullets(&notes(ranking)))
+        .texts(figures::embed(name, ranking, &["rates"]))
+        .texts(pictures)
 }
 
 /// What was run, in a line.
@@ -200,29 +199,6 @@ fn without_test_scores(ranking: &Ranking<'_>) -> String {
         ),
         None => "None: no setting finished all of its runs, so none could be selected.".to_owned(),
     }
-}
-
-/// The table's cells, each leading to its runs.
-fn linked(ranking: &Ranking<'_>, line: &Line<'_>) -> Vec<String> {
-    let [method, test, difference, verdict, chosen] = ranking.cells(line).map(|cell| escape(&cell));
-    let row = row_anchor(line.number);
-    let setting = line.row.choice.map_or(row.clone(), |choice| setting_anchor(line.number, choice));
-    let is_decided = matches!(line.verdict, Verdict::Better | Verdict::Worse | Verdict::Equivalent);
-    vec![
-        link(&method, &row),
-        link(&test, &setting),
-        link(&difference, "comparisons"),
-        if is_decided { format!("**{verdict}**") } else { verdict },
-        link(&chosen, &setting),
-    ]
-}
-
-pub(super) fn row_anchor(row: usize) -> String {
-    format!("row-{}", row + 1)
-}
-
-pub(super) fn setting_anchor(row: usize, setting: usize) -> String {
-    format!("setting-{}-{}", row + 1, setting + 1)
 }
 
 /// How to read the table, and what is missing from it.

@@ -42,7 +42,7 @@ pub(super) fn change(interval: Interval, headline: &Headline) -> String {
     format!("{mean} [{low}, {high}]")
 }
 
-fn fixed(value: f64, digits: usize) -> String {
+pub(super) fn fixed(value: f64, digits: usize) -> String {
     format!("{value:.digits$}").replace('-', "−")
 }
 

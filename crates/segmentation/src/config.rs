@@ -12,7 +12,7 @@ use vision::BackboneConfig;
 pub struct Config {
     /// The network.
     pub model: ModelConfig,
-    /// What training minimises.
+    /// What training minimizes.
     #[serde(default)]
     pub loss: LossConfig,
     /// Height and width in pixels of the window that training sees of an image.
@@ -93,7 +93,7 @@ fn default_levels() -> usize {
     5
 }
 
-/// What training minimises: cross-entropy over the pixels that are not void, with what is added to it.
+/// What training minimizes: cross-entropy over the pixels that are not void, with what is added to it.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct LossConfig {
@@ -118,7 +118,7 @@ pub struct Ohem {
     /// Probability of a pixel's class from which on it is easy.
     #[serde(default = "default_threshold")]
     pub threshold: f64,
-    /// Share of a batch's labelled pixels that count at least: one pixel or more; where several are as hard as the first that
+    /// Share of a batch's labeled pixels that count at least: one pixel or more; where several are as hard as the first that
     /// would be too many, none of these.
     #[serde(default = "default_least")]
     pub least: f64,

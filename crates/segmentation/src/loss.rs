@@ -33,7 +33,7 @@ impl Loss {
     }
 
     /// The loss of `logits` `[n, h, w, classes]` against the class of each pixel, in row-major order; a scalar, 0 where no
-    /// pixel is labelled.
+    /// pixel is labeled.
     ///
     /// # Errors
     ///

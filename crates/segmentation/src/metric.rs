@@ -92,7 +92,7 @@ impl Confusion {
     }
 
     /// The numbers of the [`Summary`] of `classes` by their names, and `iou/<class>` of each class that occurs. What is
-    /// undefined is left out: all of it where no pixel is labelled.
+    /// undefined is left out: all of it where no pixel is labeled.
     pub fn scores(&self, classes: &[String]) -> Scores {
         let summary = self.summary(classes.len());
         let named = [

@@ -17,7 +17,7 @@ pub(crate) struct Tile {
     pub(crate) keep: [Range<usize>; 2],
 }
 
-/// Neighbouring windows have at least a fourth of their side in common.
+/// Neighboring windows have at least a fourth of their side in common.
 const OVERLAP: usize = 4;
 
 /// Windows of `size` that cover an image of size `source`, both `[height, width]` with sides of at least 1: the
@@ -39,7 +39,7 @@ fn spans(source: usize, size: usize) -> Vec<(usize, Range<usize>)> {
     };
     let steps = spare.div_ceil((size - size / OVERLAP).max(1));
     let start = |index: usize| spare * index / steps;
-    // In the middle of what two neighbours have in common.
+    // In the middle of what two neighbors have in common.
     let end = |index: usize| if index == steps { source } else { (start(index) + size + start(index + 1)) / 2 };
     (0..=steps).map(|index| (start(index), if index == 0 { 0 } else { end(index - 1) }..end(index))).collect()
 }

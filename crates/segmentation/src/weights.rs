@@ -3,22 +3,22 @@
 use data::{Result, Segmentation, Split, VOID};
 use rayon::prelude::*;
 
-/// Pixels of each class, and all labelled pixels of the images that it occurs in: `counts` of each image is pixels by
+/// Pixels of each class, and all labeled pixels of the images that it occurs in: `counts` of each image is pixels by
 /// class.
 fn frequencies(counts: impl Iterator<Item = Vec<u64>>, classes: usize) -> Vec<[u64; 2]> {
     let mut sums = vec![[0; 2]; classes];
     for counts in counts {
-        let labelled: u64 = counts.iter().sum();
+        let labeled: u64 = counts.iter().sum();
         for ([own, all], count) in sums.iter_mut().zip(counts).filter(|(_, count)| *count > 0) {
             *own += count;
-            *all += labelled;
+            *all += labeled;
         }
     }
     sums
 }
 
 /// Median-frequency balancing (arXiv 1411.4734 §6.3.2): the weight of a class is the median over classes of their
-/// frequencies, over its own, where a frequency is the share that a class has of the labelled pixels of the images in which it
+/// frequencies, over its own, where a frequency is the share that a class has of the labeled pixels of the images in which it
 /// occurs. `counts` has for each image the pixels of each of `classes` classes. Classes that never occur have no frequency;
 /// their weight, which no pixel has, is 1. Of an even number of classes the median is the mean of the middle two.
 pub fn median_frequency(counts: impl Iterator<Item = Vec<u64>>, classes: usize) -> Vec<f32> {

@@ -1,6 +1,6 @@
 //! Checks of a value that was read.
 
-use crate::mistake::Mistake;
+use crate::mistake::{Mistake, one_of};
 use std::fmt::Display;
 use std::ops::RangeInclusive;
 
@@ -61,13 +61,5 @@ pub fn share(key: &str, value: f64) -> Result<(), Mistake> {
     match (0.0..1.0).contains(&value) {
         true => Ok(()),
         false => Err(Mistake::new(key, "a number of at least 0 and below 1", value)),
-    }
-}
-
-/// `names` as a choice.
-pub(crate) fn one_of(names: &[String]) -> String {
-    match names.split_last() {
-        Some((last, others)) if !others.is_empty() => format!("{} or {last}", others.join(", ")),
-        _ => names.concat(),
     }
 }

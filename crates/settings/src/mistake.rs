@@ -32,7 +32,7 @@ impl Mistake {
     pub fn unknown<'a>(key: impl Into<String>, name: &str, known: impl IntoIterator<Item = &'a str> + Clone) -> Self {
         let near = nearest(name, known.clone()).map(|near| format!("did you mean `{near}`?"));
         let names: Vec<String> = known.into_iter().map(|name| format!("`{name}`")).collect();
-        Self { hint: near, ..Self::new(key, crate::check::one_of(&names), format!("`{name}`")) }
+        Self { hint: near, ..Self::new(key, one_of(&names), format!("`{name}`")) }
     }
 
     /// A key that is none of `known`.
@@ -131,5 +131,13 @@ fn found(unexpected: Unexpected<'_>) -> String {
         Unexpected::Seq => "a list".into(),
         Unexpected::Map => "a table".into(),
         other => other.to_string(),
+    }
+}
+
+/// `names` as a choice.
+pub(crate) fn one_of(names: &[String]) -> String {
+    match names.split_last() {
+        Some((last, others)) if !others.is_empty() => format!("{} or {last}", others.join(", ")),
+        _ => names.concat(),
     }
 }

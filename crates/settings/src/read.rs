@@ -1,8 +1,7 @@
 //! Reads structs from tables. What `serde_json` does too, but its errors are texts: here they stay a [`Mistake`], and
 //! know their key.
 
-use crate::check::one_of;
-use crate::mistake::Mistake;
+use crate::mistake::{Mistake, one_of};
 use serde::de::value::StringDeserializer;
 use serde::de::{
     DeserializeOwned, DeserializeSeed, Deserializer, EnumAccess, Error, IntoDeserializer, MapAccess, SeqAccess,

@@ -7,14 +7,14 @@ const PRIOR: f64 = 2.0;
 
 /// Scores of rows on common seeds, as row + seed + noise, where rows differ in how noisy they are.
 ///
-/// The variance of each row is estimated from the residuals of this model, and drawn towards that of all rows: with few seeds a
+/// The variance of each row is estimated from the residuals of this model, and drawn toward that of all rows: with few seeds a
 /// row's own spread is mostly chance, and the spread of all rows would be wrong for a row that is noisier than others. A
 /// difference has the degrees of freedom after Satterthwaite, for the quadratic form of the residuals that estimates its
 /// variance. Of two rows this is the paired t test; of many rows with `PRIOR` → ∞, the analysis of variance.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Noise {
     means: Vec<f64>,
-    /// Of each row's noise, drawn towards that of all.
+    /// Of each row's noise, drawn toward that of all.
     variances: Vec<f64>,
     /// Of the noise of all rows.
     pooled: f64,

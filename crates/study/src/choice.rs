@@ -17,7 +17,6 @@ mod key;
 use crate::protocol::Protocol;
 use crate::tuning::{STOP_AFTER, stopped};
 use record::{Entry, Headline, Outcome, RunId, Scores, Spec, canonical_json};
-use serde_json::Value;
 use statistics::{mean, median};
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
@@ -36,19 +35,6 @@ pub fn chosen(entries: &[Entry], protocol: &Protocol) -> Vec<RunId> {
     let runs = rows.iter().filter_map(Row::chosen).flat_map(|setting| setting.runs.values());
     let ids: BTreeSet<&RunId> = runs.map(|entry| &entry.record.id).collect();
     ids.into_iter().cloned().collect()
-}
-
-/// The seeds that most settings of `entries` have, and the others.
-pub(crate) fn shared_seeds(entries: &[Entry]) -> [BTreeSet<u64>; 2] {
-    let mut settings: BTreeMap<u64, BTreeSet<String>> = BTreeMap::new();
-    for Spec { optimizer, method, seed, .. } in entries.iter().map(|entry| &entry.record.spec) {
-        let setting = canonical_json(&Value::from(vec![optimizer.clone(), method.clone()]));
-        settings.entry(*seed).or_default().insert(setting);
-    }
-    let most = settings.values().map(BTreeSet::len).max();
-    let (shared, others): (Vec<_>, Vec<_>) =
-        settings.into_iter().partition(|(_, settings)| Some(settings.len()) == most);
-    [shared, others].map(|seeds| seeds.into_iter().map(|(seed, _)| seed).collect())
 }
 
 /// A line for each of `specs` that tells it from the others: the label of its row, what differs within the

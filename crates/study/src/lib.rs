@@ -14,5 +14,5 @@ pub use choice::{Comparison, Edge, Float, REFERENCE, Row, Setting, chosen, descr
 pub use config::{Config, ConfigError, Grid, GridPoint, Selection};
 pub use protocol::{Protocol, ProtocolError};
 pub use sample::sample;
-pub use study::{Study, UnequalBudgets};
+pub use study::{Planned, Study, UnequalBudgets};
 pub use tuning::{Rung, Tuning, stopped};

@@ -3,11 +3,11 @@
 //! It is stored next to the records, in `reports/records/<name>.json`. Without it, the seeds that most settings have
 //! count as those of the search.
 
-use crate::choice;
 use files::{FileError, read_text_if_present};
-use record::{Entry, RunId};
+use record::{Entry, RunId, Spec, canonical_json};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeSet;
+use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// How a comparison was made: a file beside its records.
@@ -69,7 +69,7 @@ impl Protocol {
     /// What `entries` tell by themselves: the search has the seeds that most settings have, and the result has the others.
     /// Where all settings have all seeds, these are both.
     pub fn inferred(entries: &[Entry]) -> Self {
-        let [search, others] = choice::shared_seeds(entries);
+        let [search, others] = shared_seeds(entries);
         let seeds = if others.is_empty() { search.clone() } else { others };
         Self { search, seeds, margin: None, matched: BTreeSet::new() }
     }
@@ -82,6 +82,19 @@ impl Protocol {
         self.margin = self.margin.or(old.margin);
         self
     }
+}
+
+/// The seeds that most settings of `entries` have, and the others.
+fn shared_seeds(entries: &[Entry]) -> [BTreeSet<u64>; 2] {
+    let mut settings: BTreeMap<u64, BTreeSet<String>> = BTreeMap::new();
+    for Spec { optimizer, method, seed, .. } in entries.iter().map(|entry| &entry.record.spec) {
+        let setting = canonical_json(&Value::from(vec![optimizer.clone(), method.clone()]));
+        settings.entry(*seed).or_default().insert(setting);
+    }
+    let most = settings.values().map(BTreeSet::len).max();
+    let (shared, others): (Vec<_>, Vec<_>) =
+        settings.into_iter().partition(|(_, settings)| Some(settings.len()) == most);
+    [shared, others].map(|seeds| seeds.into_iter().map(|(seed, _)| seed).collect())
 }
 
 #[cfg(test)]

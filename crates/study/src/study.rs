@@ -7,7 +7,7 @@
 use crate::choice::{Comparison, REFERENCE, budgets, by_row, family, matched_rate};
 use crate::protocol::Protocol;
 use crate::tuning::Tuning;
-use record::{Entry, Spec, canonical_json};
+use record::{Entry, RunId, Spec, canonical_json};
 use serde_json::Value;
 use statistics::mean;
 use std::collections::{BTreeMap, BTreeSet};
@@ -21,6 +21,17 @@ pub struct Study {
     matched: Vec<Spec>,
     seeds: Vec<u64>,
     tuning: Tuning,
+}
+
+/// A run of a study, with every default filled in.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Planned {
+    /// Where it is kept.
+    pub id: RunId,
+    /// What is run.
+    pub spec: Spec,
+    /// A line that tells this run from the others, as [`describe`](crate::describe) makes it.
+    pub line: String,
 }
 
 /// Rows of a table whose tuning budgets differ.

@@ -28,7 +28,7 @@ macro_rules! conformance {
             kernels_and_threads_give_the_same_bits
             loss_gradient_matches_finite_differences
             declared_scale_invariance_is_real
-            one_batch_can_be_learnt
+            one_batch_can_be_learned
             scores_do_not_depend_on_the_evaluation_batch
             perfect_predictions_score_perfectly
             pictures_can_be_drawn_of_every_split);
@@ -293,7 +293,7 @@ pub fn declared_scale_invariance_is_real<T: Task>(root: &Root, spec: &Spec) -> R
 }
 
 /// A few dozen steps on one batch bring its loss below a tenth.
-pub fn one_batch_can_be_learnt<T: Task>(root: &Root, spec: &Spec) -> Result<()> {
+pub fn one_batch_can_be_learned<T: Task>(root: &Root, spec: &Spec) -> Result<()> {
     let opened = open::<T>(root, spec)?;
     let batch = opened.batch(Split::Train, 0, 16)?;
     let mut optimizer = Optimizer::new(&opened.params, opened.planned.base, 0.0)?;

@@ -43,7 +43,7 @@ pub trait Task: Sized + Sync {
     const VERSION: u32;
     /// The score that ranks methods.
     const HEADLINE: Headline;
-    /// What the colours of a [`Task::picture`] mean, in a sentence for legends and reports; without it, the task draws
+    /// What the colors of a [`Task::picture`] mean, in a sentence for legends and reports; without it, the task draws
     /// none.
     const PICTURES: Option<&'static str> = None;
 
@@ -121,7 +121,7 @@ pub trait Task: Sized + Sync {
 
     /// Draws example `index` of `split` with what is true of it and `prediction`, which is of a batch of that example
     /// alone. `rng` is the stream that [`Task::example`] had for it, from its beginning: what is drawn of it is the
-    /// augmentation that the network saw. The colours are those of [`Task::PICTURES`].
+    /// augmentation that the network saw. The colors are those of [`Task::PICTURES`].
     fn picture(&self, _split: Split, _index: usize, _rng: &mut Rng, _prediction: &Self::Prediction) -> Result<Canvas> {
         bail!("the task {} draws no pictures", Self::NAME)
     }

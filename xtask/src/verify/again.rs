@@ -2,10 +2,10 @@
 
 use super::claims::Subject;
 use crate::child::{Stop, TaskBinary};
-use crate::progress::{Ended, Progress};
 use crate::task::ask;
 use crate::workspace::Workspace;
 use anyhow::{Context, Result};
+use progress::{Ended, Progress};
 use record::{Record, RunFolder, RunId};
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;

@@ -2,12 +2,12 @@
 
 use crate::mistake;
 use crate::report::unknown;
-use crate::task::Planned;
 use crate::workspace::{Workspace, names};
 use anyhow::Result;
 use record::{Entry, RunFolder, RunId, Spec};
 use settings::did_you_mean;
 use std::collections::{BTreeMap, BTreeSet};
+use study::Planned;
 
 /// A run to be trained again, and what is said to come out.
 pub(super) struct Subject {

@@ -1,9 +1,9 @@
 "use strict";
 
-/** Luminance contrast of two computed colours, as WCAG defines it. */
+/** Luminance contrast of two computed colors, as WCAG defines it. */
 function contrast(one, other) {
-  const light = (colour) => {
-    const [red, green, blue] = colour.match(/[\d.]+/g).map((part) => {
+  const light = (color) => {
+    const [red, green, blue] = color.match(/[\d.]+/g).map((part) => {
       const share = Number(part) / 255;
       return share <= 0.04045 ? share / 12.92 : ((share + 0.055) / 1.055) ** 2.4;
     });
@@ -14,8 +14,8 @@ function contrast(one, other) {
 }
 
 function background(element) {
-  const colour = getComputedStyle(element).backgroundColor;
-  return colour === "rgba(0, 0, 0, 0)" ? background(element.parentElement) : colour;
+  const color = getComputedStyle(element).backgroundColor;
+  return color === "rgba(0, 0, 0, 0)" ? background(element.parentElement) : color;
 }
 
 /** The text that is hardest to read. */
@@ -23,8 +23,8 @@ function least() {
   const texts = [...document.querySelectorAll("h1, p, li, th button, td, a, code, summary, nav button, svg text")];
   const found = texts.map((element) => {
     const style = getComputedStyle(element);
-    const colour = element instanceof SVGElement ? style.fill : style.color;
-    return { contrast: contrast(colour, background(element)), colour, text: element.textContent.slice(0, 40) };
+    const color = element instanceof SVGElement ? style.fill : style.color;
+    return { contrast: contrast(color, background(element)), color, text: element.textContent.slice(0, 40) };
   });
   return found.reduce((one, other) => (one.contrast <= other.contrast ? one : other));
 }

@@ -13,8 +13,8 @@ use serde::{Deserialize, Serialize};
 /// the cost of moving the predicted distribution to where the people are, plus `variation` times the number of people times
 /// the total variation between both distributions, people in cells.
 ///
-/// The cost is that of optimal transport between people and the middles of cells by squared distance in pixels, regularised
-/// with the relative entropy of the plan to the product of both distributions. The paper regularises with the plan's own
+/// The cost is that of optimal transport between people and the middles of cells by squared distance in pixels, regularized
+/// with the relative entropy of the plan to the product of both distributions. The paper regularizes with the plan's own
 /// entropy; both have the same plan, but the gradient of this one stays bounded, whatever is predicted, where cells without
 /// anybody have an infinite one there.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]

@@ -76,7 +76,7 @@ fn cells_may_reach_beyond_the_image() {
 #[test]
 fn spreads_are_of_those_who_can_be_measured() {
     let config = DensityConfig::Adaptive { beta: 0.5, neighbours: 2, largest: 15.0 };
-    // Alone; two; and one whose place is not a number, which is nobody's neighbour.
+    // Alone; two; and one whose place is not a number, which is nobody's neighbor.
     assert_eq!(spreads(&[[3.0, 4.0]], config, 1.0), [15.0]);
     assert_eq!(spreads(&[[3.0, 4.0], [0.0, 0.0]], config, 1.0), [2.5, 2.5]);
     assert_eq!(spreads(&[[3.0, 4.0], [f32::NAN, 0.0], [0.0, 0.0]], config, 1.0), [2.5, 15.0, 2.5]);
@@ -162,7 +162,7 @@ proptest! {
 
     /// Against all distances; many points are at places of others.
     #[test]
-    fn neighbours_are_the_nearest(
+    fn neighbors_are_the_nearest(
         places in prop::collection::vec([0u8..12, 0u8..12], 0..60), neighbours in 1usize..8, fine: bool
     ) {
         let nudge = |index: usize| if fine { index as f32 * 0.01 } else { 0.0 };

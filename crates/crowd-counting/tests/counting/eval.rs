@@ -30,7 +30,7 @@ fn a_file_is_scored() {
         ]
     });
     assert_eq!(report, expected);
-    // Without people, there is nothing to normalise with.
+    // Without people, there is nothing to normalize with.
     assert_eq!(eval(b"truth,prediction\n0,1").unwrap()["nae"], Value::Null);
 }
 

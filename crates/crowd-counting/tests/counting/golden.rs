@@ -100,9 +100,9 @@ fn points(vectors: &Vectors) -> Vec<Point> {
 fn comparable([row, column]: [usize; 2], points: &[Point], spreads: &[f64]) -> bool {
     points.iter().zip(spreads).all(|(point, spread)| {
         let radius = (4.0 * spread + 0.5) as usize;
-        let centre = [point[1] as usize, point[0] as usize];
-        let inside = (0..2).all(|axis| centre[axis] >= radius && centre[axis] + radius < SIZE[axis]);
-        inside || row.abs_diff(centre[0]) > radius || column.abs_diff(centre[1]) > radius
+        let center = [point[1] as usize, point[0] as usize];
+        let inside = (0..2).all(|axis| center[axis] >= radius && center[axis] + radius < SIZE[axis]);
+        inside || row.abs_diff(center[0]) > radius || column.abs_diff(center[1]) > radius
     })
 }
 

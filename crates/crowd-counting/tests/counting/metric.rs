@@ -9,7 +9,7 @@ fn counts(pairs: &[[f64; 2]]) -> Counts {
     counts
 }
 
-/// By hand: errors of 2, 1, 5 and 0; the image without people has no normalised error.
+/// By hand: errors of 2, 1, 5 and 0; the image without people has no normalized error.
 #[test]
 fn numbers_by_hand() {
     let counts = counts(&[[10.0, 12.0], [0.0, 1.0], [20.0, 15.0], [4.0, 4.0]]);

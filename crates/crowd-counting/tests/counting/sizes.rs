@@ -31,7 +31,7 @@ validation = "validation"
 test = "test"
 "#;
 
-/// A grey image of vertical stripes of 8 pixels, as PNG.
+/// A gray image of vertical stripes of 8 pixels, as PNG.
 fn png([height, width]: [usize; 2]) -> Vec<u8> {
     let mut file = Vec::new();
     let mut encoder = png::Encoder::new(&mut file, width as u32, height as u32);

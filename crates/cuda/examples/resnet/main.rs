@@ -1,7 +1,7 @@
 //! Whole training steps of classification networks for 32×32 images on the crate's primitives, captured as one graph each.
 //!
 //!     resnet bench NETWORK BATCH ARITHMETIC [PLANS]   speed, time of each kernel, memory, equal bits of two runs
-//!     resnet train NETWORK BATCH ARITHMETIC [PLANS]   losses on images that can be learnt
+//!     resnet train NETWORK BATCH ARITHMETIC [PLANS]   losses on images that can be learned
 //!     resnet dump NETWORK BATCH ARITHMETIC OUT [PLANS]   input, weights and gradients of one step, for a check elsewhere
 //!     resnet equal NETWORK BATCH ARITHMETIC [PLANS]   convolutions whose bits differ from run to run
 //!     resnet small NETWORK BATCH ARITHMETIC [PLANS]   two steps without a graph, for a memory checker

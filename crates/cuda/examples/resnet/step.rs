@@ -53,7 +53,7 @@ pub(crate) struct Step {
     momentum: Block,
     copy: Block,
     running: BTreeMap<usize, Block>,
-    colours: [Block; 2],
+    colors: [Block; 2],
     table: Block,
     norms: Block,
     rows: usize,
@@ -102,7 +102,7 @@ impl Step {
             loss: device.zeros(4)?,
             rates: device.zeros(24)?,
             running,
-            colours: [device.zeros(12)?, device.zeros(12)?],
+            colors: [device.zeros(12)?, device.zeros(12)?],
             norms: device.zeros(table.len() * 4)?,
             rows: table.len(),
             table: device.alloc(size_of_val(table.as_slice()))?,
@@ -217,7 +217,7 @@ impl Step {
     }
 
     fn augmentation(&mut self) -> Result<()> {
-        let [mean, inv_std] = self.colours.clone();
+        let [mean, inv_std] = self.colors.clone();
         self.device.upload(&mean, 0, &[0.5_f32; 3])?;
         self.device.upload(&inv_std, 0, &[4.0_f32; 3])?;
         let side = [Data::SIDE; 2];

@@ -1,12 +1,12 @@
-//! Changes of colours, as torchvision's `ColorJitter` makes them to images of 8 bits.
+//! Changes of colors, as torchvision's `ColorJitter` makes them to images of 8 bits.
 
-use super::settings::between;
+use super::draw::between;
 use rand::seq::SliceRandom;
 use random::Rng;
 use serde::{Deserialize, Serialize};
 use settings::{Mistake, at_least, within};
 
-/// How much the colours of a training image may change: torchvision's `ColorJitter`. All are 0 where they are not
+/// How much the colors of a training image may change: torchvision's `ColorJitter`. All are 0 where they are not
 /// given, and then nothing is drawn for them.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -49,37 +49,37 @@ impl Jitter {
     }
 }
 
-/// A change of an image's colours: torchvision's functions on tensors of 8 bits.
+/// A change of an image's colors: torchvision's functions on tensors of 8 bits.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Adjustment {
     /// `adjust_brightness`: times the factor.
     Brightness(f64),
-    /// `adjust_contrast`: away from the image's mean brightness, or towards it, by the factor.
+    /// `adjust_contrast`: away from the image's mean brightness, or toward it, by the factor.
     Contrast(f64),
-    /// `adjust_saturation`: away from each pixel's brightness, or towards it, by the factor. Nothing to grey images.
+    /// `adjust_saturation`: away from each pixel's brightness, or toward it, by the factor. Nothing to gray images.
     Saturation(f64),
-    /// `adjust_hue`: around the circle of hues, which is 1. Nothing to grey images.
+    /// `adjust_hue`: around the circle of hues, which is 1. Nothing to gray images.
     Hue(f64),
 }
 
 impl Adjustment {
     /// Changes `pixels` (`[.., channels]`, not empty).
     pub(super) fn apply(self, pixels: &mut [u8], channels: usize) {
-        let colours = channels == 3;
+        let colors = channels == 3;
         match self {
             Self::Brightness(factor) => blend(pixels, 0.0, factor),
             Self::Contrast(factor) => {
-                let mean = if colours { mean_luma(pixels) } else { mean(pixels) };
+                let mean = if colors { mean_luma(pixels) } else { mean(pixels) };
                 blend(pixels, mean as f32, factor);
             }
-            Self::Saturation(factor) if colours => {
+            Self::Saturation(factor) if colors => {
                 let (own, other) = (factor as f32, (1.0 - factor) as f32);
                 map_colors(pixels, |[r, g, b]| {
-                    let grey = other * f32::from(luma([r, g, b]));
-                    [r, g, b].map(|value| own * value + grey)
+                    let gray = other * f32::from(luma([r, g, b]));
+                    [r, g, b].map(|value| own * value + gray)
                 });
             }
-            Self::Hue(shift) if colours => turn_hue(pixels, shift),
+            Self::Hue(shift) if colors => turn_hue(pixels, shift),
             Self::Saturation(_) | Self::Hue(_) => {}
         }
     }

@@ -1,6 +1,6 @@
 //! What a view does to labels.
 
-use super::View;
+use super::view::View;
 use crate::{Mask, Object, Point, VOID};
 
 /// A label of an image that can become the label of a [`View`] of it.

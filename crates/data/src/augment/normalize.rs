@@ -43,9 +43,9 @@ impl Normalize {
     /// Consecutive pixels.
     pub(super) fn run(&self, pixels: &[u8], out: &mut [f32]) {
         match self.table.as_slice() {
-            [grey] => {
+            [gray] => {
                 for (out, &byte) in out.iter_mut().zip(pixels) {
-                    *out = grey[usize::from(byte)];
+                    *out = gray[usize::from(byte)];
                 }
             }
             [red, green, blue] => {

@@ -1,7 +1,9 @@
 //! What may happen to training examples.
 
-use super::view::{fitting, rounded};
-use super::{Jitter, Transform, View};
+use super::color::Jitter;
+use super::draw::between;
+use super::transform::Transform;
+use super::view::{View, fitting, rounded};
 use rand::RngExt;
 use random::Rng;
 use serde::{Deserialize, Serialize};
@@ -11,7 +13,7 @@ use std::fmt;
 /// The longest side that is asked for, in pixels: that of the largest JPEG.
 const LONGEST: usize = 65_535;
 
-/// What may happen to a training example: it is resized, a window is cut out at random, mirrored, and its colours are
+/// What may happen to a training example: it is resized, a window is cut out at random, mirrored, and its colors are
 /// changed. By default nothing happens. What cannot vary is not drawn.
 ///
 /// ```toml
@@ -41,7 +43,7 @@ pub struct Augmentation {
     pub padding: usize,
     /// Whether every second image is mirrored left to right.
     pub flip: bool,
-    /// How much the colours change.
+    /// How much the colors change.
     pub jitter: Jitter,
 }
 
@@ -208,11 +210,6 @@ impl fmt::Display for Augmentation {
 /// The default is not written, so that it is not part of ids: specs were there before the key was.
 fn is_none(share: &f64) -> bool {
     *share == 0.0
-}
-
-/// A number drawn evenly from a range, without a draw where there is only one.
-pub(super) fn between([least, most]: [f64; 2], rng: &mut Rng) -> f64 {
-    if least == most { least } else { least + (most - least) * rng.random::<f64>() }
 }
 
 fn check_range(key: &str, [least, most]: [f64; 2], largest: f64) -> Result<(), Mistake> {

@@ -1,19 +1,20 @@
 //! From the pixels of an image to those that a network sees.
 
-use super::view::Overlap;
-use super::{Adjustment, Normalize, View};
+use super::color::Adjustment;
+use super::normalize::Normalize;
+use super::view::{Overlap, View};
 use crate::Image;
 use fast_image_resize::images::{TypedImage, TypedImageRef};
 use fast_image_resize::pixels::{U8, U8x3};
 use fast_image_resize::{FilterType, PixelTrait, ResizeAlg, ResizeOptions, Resizer};
 use std::error::Error;
 
-/// What happens to one image: what is seen of it is resized, its colours are adjusted, and it is put on black.
+/// What happens to one image: what is seen of it is resized, its colors are adjusted, and it is put on black.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Transform {
     /// What is seen of the image.
     pub view: View,
-    /// What happens to its colours, in this order.
+    /// What happens to its colors, in this order.
     pub color: Vec<Adjustment>,
 }
 
@@ -32,7 +33,7 @@ impl Transform {
     /// # Panics
     ///
     /// Where `image` or `out` do not have these sizes, or where an image with other than 1 or 3 channels is to be
-    /// resized or has its colours adjusted.
+    /// resized or has its colors adjusted.
     pub fn apply(&self, image: &[u8], normalize: &Normalize, out: &mut [f32]) {
         let black = |out: &mut [f32]| normalize.black(out);
         self.write(image, normalize.channels(), out, black, |pixels, out| normalize.run(pixels, out));

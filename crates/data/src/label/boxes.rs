@@ -88,7 +88,7 @@ impl Label for Vec<Object> {
     }
 
     fn read(
-        reading: &Reading<'_, Self>,
+        reading: &Reading<'_, BoxColumns>,
         batch: &Batch<'_>,
         wanted: &dyn Fn(usize) -> bool,
         _: &mut Spool,
@@ -130,7 +130,7 @@ impl Label for Vec<Object> {
         (0..batch.rows.num_rows()).map(|index| wanted(index).then(|| row(index)).transpose()).collect()
     }
 
-    fn check(reading: &Reading<'_, Self>, rows: &mut [Row<Vec<Object>>]) -> Result<()> {
+    fn check(reading: &Reading<'_, BoxColumns>, rows: &mut [Row<Vec<Object>>]) -> Result<()> {
         let BoxColumns { boxes, form, .. } = reading.columns;
         check_form(reading, *form, rows)?;
         for row in rows {
@@ -153,7 +153,7 @@ impl Label for Vec<Object> {
         Ok(())
     }
 
-    fn decode(_: &Reading<'_, Self>, row: &Row<Vec<Object>>, _: &Spool) -> Result<Self> {
+    fn decode(_: &Reading<'_, BoxColumns>, row: &Row<Vec<Object>>, _: &Spool) -> Result<Self> {
         Ok(row.raw.clone())
     }
 
@@ -163,7 +163,7 @@ impl Label for Vec<Object> {
 }
 
 /// Refuses boxes of which many make no sense as the manifest reads them, and nearly all do another way.
-fn check_form(reading: &Reading<'_, Vec<Object>>, form: BoxForm, rows: &[Row<Vec<Object>>]) -> Result<()> {
+fn check_form(reading: &Reading<'_, BoxColumns>, form: BoxForm, rows: &[Row<Vec<Object>>]) -> Result<()> {
     let numbers = |[left, top, right, bottom]: [f32; 4]| {
         let [left, top, right, bottom] = [left, top, right, bottom].map(f64::from);
         match form {

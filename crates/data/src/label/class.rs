@@ -42,7 +42,7 @@ impl Label for u32 {
         Some(&columns.label)
     }
 
-    fn strata(reading: &Reading<'_, Self>, table: Table<'_>, strata: &mut Vec<u32>) -> Result<()> {
+    fn strata(reading: &Reading<'_, ClassColumns>, table: Table<'_>, strata: &mut Vec<u32>) -> Result<()> {
         table.stream(&Self::names(reading.columns), |batch| {
             let labels = Self::read(reading, &batch, &|_| true, &mut Spool::new(0, Default::default()))?;
             strata.extend(labels.into_iter().flatten());
@@ -51,7 +51,7 @@ impl Label for u32 {
     }
 
     fn read(
-        reading: &Reading<'_, Self>,
+        reading: &Reading<'_, ClassColumns>,
         batch: &Batch<'_>,
         wanted: &dyn Fn(usize) -> bool,
         _: &mut Spool,
@@ -64,7 +64,7 @@ impl Label for u32 {
         labels.iter().enumerate().map(label).collect()
     }
 
-    fn decode(_: &Reading<'_, Self>, row: &Row<u32>, _: &Spool) -> Result<u32> {
+    fn decode(_: &Reading<'_, ClassColumns>, row: &Row<u32>, _: &Spool) -> Result<u32> {
         Ok(row.raw)
     }
 }

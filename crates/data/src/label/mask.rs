@@ -14,16 +14,16 @@ use std::fmt;
 pub struct MaskColumns {
     /// Images.
     pub image: String,
-    /// Masks: PNG files of one value a pixel, grey or with a palette, or of colours.
+    /// Masks: PNG files of one value a pixel, gray or with a palette, or of colors.
     pub mask: String,
     /// The byte of each class; 0, 1, 2, … where nothing is said.
     pub values: Option<Vec<u8>>,
     /// Bytes of pixels that belong to no class and are not judged.
     pub void: Vec<u8>,
-    /// The colour of each class, for masks that are coloured. Without it their three channels must be equal, and
+    /// The color of each class, for masks that are colored. Without it their three channels must be equal, and
     /// are the byte.
     pub colours: Option<Vec<[u8; 3]>>,
-    /// Colours of pixels that belong to no class and are not judged.
+    /// Colors of pixels that belong to no class and are not judged.
     pub void_colours: Vec<[u8; 3]>,
 }
 
@@ -95,7 +95,7 @@ impl Label for Mask {
     }
 
     fn read(
-        reading: &Reading<'_, Self>,
+        reading: &Reading<'_, MaskColumns>,
         batch: &Batch<'_>,
         wanted: &dyn Fn(usize) -> bool,
         spool: &mut Spool,
@@ -109,7 +109,7 @@ impl Label for Mask {
         (0..batch.rows.num_rows()).map(|index| wanted(index).then(|| row(index)).transpose()).collect()
     }
 
-    fn decode(reading: &Reading<'_, Self>, row: &Row<Span>, spool: &Spool) -> Result<Self> {
+    fn decode(reading: &Reading<'_, MaskColumns>, row: &Row<Span>, spool: &Spool) -> Result<Self> {
         let MaskColumns { mask: column, values, void, colours, void_colours, .. } = reading.columns;
         let place = || reading.cell(row, column);
         let MaskPixels { height, width, channels, pixels } = decode::mask(&spool.get(row.raw)?)
@@ -123,8 +123,8 @@ impl Label for Mask {
         let class = |pixel: &[u8]| match (pixel, colours) {
             ([byte], _) => bytes[usize::from(*byte)],
             (_, Some(colours)) => {
-                let class = colours.iter().position(|colour| colour == pixel).map(|class| class as u8);
-                class.or_else(|| void_colours.iter().any(|colour| colour == pixel).then_some(VOID))
+                let class = colours.iter().position(|color| color == pixel).map(|class| class as u8);
+                class.or_else(|| void_colours.iter().any(|color| color == pixel).then_some(VOID))
             }
             ([red, green, blue], None) if red == green && green == blue => bytes[usize::from(*red)],
             _ => None,
@@ -137,8 +137,8 @@ impl Label for Mask {
                 expected: format!("one of {} classes, or void", reading.classes.len()),
                 found: match &pixels[first * channels..][..channels] {
                     [byte] => format!("{byte} at row {}, column {} of the mask", first / width, first % width),
-                    colour => {
-                        format!("colour {colour:?} at row {}, column {} of the mask", first / width, first % width)
+                    color => {
+                        format!("color {color:?} at row {}, column {} of the mask", first / width, first % width)
                     }
                 },
             })?;

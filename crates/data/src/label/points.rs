@@ -45,7 +45,7 @@ impl Label for Vec<Point> {
     }
 
     fn read(
-        reading: &Reading<'_, Self>,
+        reading: &Reading<'_, PointColumns>,
         batch: &Batch<'_>,
         wanted: &dyn Fn(usize) -> bool,
         _: &mut Spool,
@@ -76,7 +76,7 @@ impl Label for Vec<Point> {
         (0..batch.rows.num_rows()).map(|index| wanted(index).then(|| row(index)).transpose()).collect()
     }
 
-    fn check(reading: &Reading<'_, Self>, rows: &mut [Row<Vec<Point>>]) -> Result<()> {
+    fn check(reading: &Reading<'_, PointColumns>, rows: &mut [Row<Vec<Point>>]) -> Result<()> {
         let column = &reading.columns.points;
         let points = rows.iter().flat_map(|row| row.raw.iter().map(move |point| (point.map(f64::from), row.size)));
         plausible::points(points).map_err(|cause| Error::Form { name: reading.name.to_owned(), cause })?;
@@ -99,7 +99,7 @@ impl Label for Vec<Point> {
         Ok(())
     }
 
-    fn decode(_: &Reading<'_, Self>, row: &Row<Vec<Point>>, _: &Spool) -> Result<Self> {
+    fn decode(_: &Reading<'_, PointColumns>, row: &Row<Vec<Point>>, _: &Spool) -> Result<Self> {
         Ok(row.raw.clone())
     }
 

@@ -1,12 +1,12 @@
 //! A garment, cut out of its image.
 
-/// Grey values, and which of them are the garment.
+/// Gray values, and which of them are the garment.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Garment {
     pub(super) height: usize,
     pub(super) width: usize,
     /// `[height, width]`
-    pub(super) grey: Vec<u8>,
+    pub(super) gray: Vec<u8>,
     /// `[height, width]`
     pub(super) shape: Vec<bool>,
 }
@@ -18,10 +18,10 @@ const DARK: u8 = 16;
 const SPECK: usize = 64;
 
 impl Garment {
-    /// The garment in a grey image on black. Dark places within it are a part of it where they are small; larger ones
+    /// The garment in a gray image on black. Dark places within it are a part of it where they are small; larger ones
     /// are gaps, such as below the handle of a bag.
-    pub(super) fn cut(height: usize, width: usize, grey: &[u8]) -> Self {
-        let mut shape: Vec<bool> = grey.iter().map(|value| *value > DARK).collect();
+    pub(super) fn cut(height: usize, width: usize, gray: &[u8]) -> Self {
+        let mut shape: Vec<bool> = gray.iter().map(|value| *value > DARK).collect();
         for region in regions(height, width, &shape) {
             let border = region.iter().any(|at| {
                 let (row, column) = (at / width, at % width);
@@ -32,7 +32,7 @@ impl Garment {
                 region.into_iter().for_each(|at| shape[at] = !of_garment);
             }
         }
-        Self { height, width, grey: grey.to_vec(), shape }
+        Self { height, width, gray: gray.to_vec(), shape }
     }
 
     /// The garment in an image of `height` × `width` pixels, cut to its box: between pixels interpolated linearly, of
@@ -40,7 +40,7 @@ impl Garment {
     pub(super) fn resized(&self, height: usize, width: usize, mirrored: bool) -> Self {
         let rows: Vec<Taps> = (0..height).map(|row| Taps::new(row, self.height, height)).collect();
         let columns: Vec<Taps> = (0..width).map(|column| Taps::new(column, self.width, width)).collect();
-        let (mut grey, mut shape) = (Vec::with_capacity(height * width), Vec::with_capacity(height * width));
+        let (mut gray, mut shape) = (Vec::with_capacity(height * width), Vec::with_capacity(height * width));
         for row in &rows {
             for column in 0..width {
                 let column = &columns[if mirrored { width - 1 - column } else { column }];
@@ -50,15 +50,15 @@ impl Garment {
                         let at = y * self.width + x;
                         if self.shape[at] {
                             covered += row * column;
-                            sum += row * column * f32::from(self.grey[at]);
+                            sum += row * column * f32::from(self.gray[at]);
                         }
                     }
                 }
                 shape.push(covered >= 0.5);
-                grey.push(if covered >= 0.5 { (sum / covered + 0.5) as u8 } else { 0 });
+                gray.push(if covered >= 0.5 { (sum / covered + 0.5) as u8 } else { 0 });
             }
         }
-        Self { height, width, grey, shape }.cropped()
+        Self { height, width, gray, shape }.cropped()
     }
 
     /// Without the rows and columns at its sides that have nothing of the garment.
@@ -74,13 +74,13 @@ impl Garment {
         Self {
             height: bottom - top + 1,
             width: right - left + 1,
-            grey: places().map(|at| self.grey[at]).collect(),
+            gray: places().map(|at| self.gray[at]).collect(),
             shape: places().map(|at| self.shape[at]).collect(),
         }
     }
 
     fn nothing() -> Self {
-        Self { height: 0, width: 0, grey: Vec::new(), shape: Vec::new() }
+        Self { height: 0, width: 0, gray: Vec::new(), shape: Vec::new() }
     }
 }
 

@@ -4,7 +4,7 @@ use rand::RngExt;
 use random::Rng;
 
 use super::garment::Garment;
-use super::ground::{Colour, colour, ground};
+use super::ground::{Color, color, ground};
 use super::scene::Scene;
 use super::{LEAST_VISIBLE, Scenes, WrongSetting, between};
 use crate::error::Tasks;
@@ -38,7 +38,7 @@ impl Generator {
         let (height, width, channels) = garments.uniform_size()?;
         if channels != 1 {
             let found = format!("{:?}, whose images are {}", scenes.from, garments.channels());
-            return wrong("from", "a set of grey images".to_owned(), found);
+            return wrong("from", "a set of gray images".to_owned(), found);
         }
         let largest = [height, width].map(|side| scaled(side, scenes.scale[1]));
         if largest.iter().zip(scenes.size).any(|(garment, scene)| *garment > scene) {
@@ -95,15 +95,15 @@ impl Generator {
                 mirrored,
             );
             let area = garment.shape.iter().filter(|inside| **inside).count();
-            let tint = colour(&mut rng);
+            let tint = color(&mut rng);
             let Some((place, hidden)) = place(&garment, &scene, &visible, &mut rng) else { continue };
             scene.classes.push(class);
             scene.areas.push(area);
             visible.iter_mut().zip(hidden).for_each(|(visible, hidden)| *visible -= hidden);
             visible.push(area);
-            for (at, grey) in covered(&garment, place, size[1]) {
+            for (at, gray) in covered(&garment, place, size[1]) {
                 scene.owners[at] = scene.classes.len() as u8;
-                pixels[at] = shaded(tint, grey);
+                pixels[at] = shaded(tint, gray);
             }
         }
         scene.image.pixels = developed(&pixels, &mut rng);
@@ -145,10 +145,10 @@ fn place(garment: &Garment, scene: &Scene, visible: &[usize], rng: &mut Rng) -> 
     })
 }
 
-/// The places in a scene of `width` columns that `garment` takes at `place`, and its grey values there.
+/// The places in a scene of `width` columns that `garment` takes at `place`, and its gray values there.
 fn covered(garment: &Garment, [top, left]: [usize; 2], width: usize) -> impl Iterator<Item = (usize, u8)> {
-    let inside = garment.shape.iter().zip(&garment.grey).enumerate().filter(|(_, (inside, _))| **inside);
-    inside.map(move |(at, (_, grey))| ((top + at / garment.width) * width + left + at % garment.width, *grey))
+    let inside = garment.shape.iter().zip(&garment.gray).enumerate().filter(|(_, (inside, _))| **inside);
+    inside.map(move |(at, (_, gray))| ((top + at / garment.width) * width + left + at % garment.width, *gray))
 }
 
 /// A side of a garment's image in a scene.
@@ -156,13 +156,13 @@ fn scaled(side: usize, factor: f32) -> usize {
     ((side as f32 * factor + 0.5) as usize).max(1)
 }
 
-/// What is left of a colour where the garment is grey: of black ones a part too, or they would have no colour.
-fn shaded(tint: Colour, grey: u8) -> Colour {
-    tint.map(|channel| channel * (0.25 + 0.75 / 255.0 * f32::from(grey)))
+/// What is left of a color where the garment is gray: of black ones a part too, or they would have no color.
+fn shaded(tint: Color, gray: u8) -> Color {
+    tint.map(|channel| channel * (0.25 + 0.75 / 255.0 * f32::from(gray)))
 }
 
 /// Bytes, with noise of a strength that is drawn.
-fn developed(pixels: &[Colour], rng: &mut Rng) -> Vec<u8> {
+fn developed(pixels: &[Color], rng: &mut Rng) -> Vec<u8> {
     let strength = between(0.0, 12.0, rng);
     let mut noise = vec![0_u8; pixels.len() * 3];
     rng.fill(noise.as_mut_slice());

@@ -5,21 +5,21 @@ use random::Rng;
 
 use super::between;
 
-/// A colour, of 0 to 255 a channel.
-pub(super) type Colour = [f32; 3];
+/// A color, of 0 to 255 a channel.
+pub(super) type Color = [f32; 3];
 
 /// The number of things on a ground that are no garments, at most.
 const DISTRACTORS: u32 = 6;
 
-/// The colour of each pixel of a ground of `[height, width]`, in their order.
-pub(super) fn ground(size: [usize; 2], rng: &mut Rng) -> Vec<Colour> {
+/// The color of each pixel of a ground of `[height, width]`, in their order.
+pub(super) fn ground(size: [usize; 2], rng: &mut Rng) -> Vec<Color> {
     let mut pixels = Texture::draw(size, rng).pixels(size);
     for _ in 0..rng.random_range(0..=DISTRACTORS) {
         let (texture, thing) = (Texture::draw(size, rng), Distractor::draw(size, rng));
         for (row, pixels) in pixels.chunks_exact_mut(size[1]).enumerate() {
             for (column, pixel) in pixels.iter_mut().enumerate() {
                 if thing.covers(row as f32, column as f32, || texture.level(row, column)) {
-                    *pixel = texture.colour(row, column);
+                    *pixel = texture.color(row, column);
                 }
             }
         }
@@ -27,15 +27,15 @@ pub(super) fn ground(size: [usize; 2], rng: &mut Rng) -> Vec<Colour> {
     pixels
 }
 
-/// A colour of any kind.
-pub(super) fn colour(rng: &mut Rng) -> Colour {
+/// A color of any kind.
+pub(super) fn color(rng: &mut Rng) -> Color {
     [0; 3].map(|_| between(0.0, 255.0, rng))
 }
 
-/// Value noise between two colours: random values on grids of several widths, with smooth steps between them.
+/// Value noise between two colors: random values on grids of several widths, with smooth steps between them.
 struct Texture {
     grids: Vec<Grid>,
-    ends: [Colour; 2],
+    ends: [Color; 2],
 }
 
 /// Random values, some pixels from each other.
@@ -62,13 +62,13 @@ impl Texture {
             width /= 2;
         }
         grids.iter_mut().for_each(|grid| grid.weight /= total);
-        let from = colour(rng);
+        let from = color(rng);
         let to = from.map(|channel| (channel + between(-110.0, 110.0, rng)).clamp(0.0, 255.0));
         Self { grids, ends: [from, to] }
     }
 
-    fn pixels(&self, [height, width]: [usize; 2]) -> Vec<Colour> {
-        (0..height).flat_map(|row| (0..width).map(move |column| self.colour(row, column))).collect()
+    fn pixels(&self, [height, width]: [usize; 2]) -> Vec<Color> {
+        (0..height).flat_map(|row| (0..width).map(move |column| self.color(row, column))).collect()
     }
 
     /// From 0 to 1. Means of several values are seldom far from the middle, so they are spread.
@@ -77,7 +77,7 @@ impl Texture {
         ((level - 0.5) * 1.6 + 0.5).clamp(0.0, 1.0)
     }
 
-    fn colour(&self, row: usize, column: usize) -> Colour {
+    fn color(&self, row: usize, column: usize) -> Color {
         let level = self.level(row, column);
         let [from, to] = self.ends;
         [0, 1, 2].map(|channel| from[channel] + (to[channel] - from[channel]) * level)

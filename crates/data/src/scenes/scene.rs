@@ -35,7 +35,7 @@ impl Scene {
         Mask { height: self.image.height, width: self.image.width, classes }
     }
 
-    /// For each object the mean of the centres of its visible pixels, which is inside its box.
+    /// For each object the mean of the centers of its visible pixels, which is inside its box.
     pub fn points(&self) -> Vec<Point> {
         let point = |seen: Seen| {
             let pixels = seen.pixels.max(1) as f32;

@@ -51,14 +51,14 @@ proptest! {
 
     #[test]
     fn resizing_does_not_depend_on_instructions(
-        source in [1_usize..160, 1_usize..160], size in [1_u32..200, 1_u32..200], colours in any::<bool>(),
+        source in [1_usize..160, 1_usize..160], size in [1_u32..200, 1_u32..200], colors in any::<bool>(),
         part in [0.0..1.0, 0.0..1.0, 0.01..1.0, 0.01..1.0_f64], seed in any::<u64>(),
     ) {
-        let image = noise(source, if colours { 3 } else { 1 }, seed);
+        let image = noise(source, if colors { 3 } else { 1 }, seed);
         let sides = source.map(|side| side as f64);
         let (left, top) = (part[0] * 0.9 * sides[1], part[1] * 0.9 * sides[0]);
         let part = [left, top, part[2] * (sides[1] - left), part[3] * (sides[0] - top)];
-        let by = |extensions| match colours {
+        let by = |extensions| match colors {
             true => resized::<U8x3>(&image, part, size, extensions),
             false => resized::<U8>(&image, part, size, extensions),
         };
@@ -87,7 +87,7 @@ fn png([height, width]: [usize; 2], channels: usize) -> Vec<u8> {
 /// Decoded and augmented examples are the same on every machine: their digest is part of the repository.
 ///
 /// The JPEG decoder (zune-jpeg 0.5.15) chooses its instructions itself. Its scalar and its AVX2 code were compared on 100,000 random files of
-/// all ways to subsample colours, baseline and progressive, of 1 to 150 pixels a side: all pixels were equal. This test
+/// all ways to subsample colors, baseline and progressive, of 1 to 150 pixels a side: all pixels were equal. This test
 /// says whether they are on another processor.
 #[test]
 fn examples_never_change() {
@@ -108,7 +108,7 @@ fn examples_never_change() {
     let jittered = Augmentation { size: Some([64, 64]), scale: Scale::Fit([0.1, 2.0]), ..strong };
     let mut digest = Sha256::new();
     for (index, file) in files.iter().enumerate() {
-        for channels in [Channels::Rgb, Channels::Grey] {
+        for channels in [Channels::Rgb, Channels::Gray] {
             let image = decode::image(file, channels).unwrap();
             digest.update(&image.pixels);
             let count = image.channels;

@@ -11,7 +11,7 @@ use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, GzipLevel, ZstdLevel};
 use parquet::file::properties::WriterProperties;
 
-use crate::project::{MANIFEST, Project, batch, columns, encode, greys, images};
+use crate::project::{MANIFEST, Project, batch, columns, encode, grays, images};
 
 fn compressed(batch: &RecordBatch, compression: Compression) -> Vec<u8> {
     let properties = WriterProperties::builder().set_compression(compression).build();
@@ -22,7 +22,7 @@ fn compressed(batch: &RecordBatch, compression: Compression) -> Vec<u8> {
 
 #[test]
 fn usual_compressions_are_read() {
-    let rows = batch(&greys(8..10), &[0, 1]);
+    let rows = batch(&grays(8..10), &[0, 1]);
     for compression in [
         Compression::UNCOMPRESSED,
         Compression::SNAPPY,
@@ -40,7 +40,7 @@ fn usual_compressions_are_read() {
 
 #[test]
 fn other_compressions_are_named() {
-    let mut file = compressed(&batch(&greys(8..10), &[0, 1]), Compression::UNCOMPRESSED);
+    let mut file = compressed(&batch(&grays(8..10), &[0, 1]), Compression::UNCOMPRESSED);
     // In the footer, behind the name of the column: the compression, by its number twice, and the number of values.
     let (plain, brotli) = (b"\x05bytes\x15\x00\x16", b"\x05bytes\x15\x08\x16");
     let at = file.windows(plain.len()).rposition(|bytes| bytes == plain).unwrap();

@@ -17,7 +17,7 @@ fn cases(parser: &str) -> Vec<(PathBuf, Vec<u8>)> {
 #[test]
 fn images_of_any_bytes_are_errors() {
     for (path, file) in cases("image") {
-        for channels in [Channels::Grey, Channels::Rgb] {
+        for channels in [Channels::Gray, Channels::Rgb] {
             assert!(decode::image(&file, channels).is_err(), "{}", path.display());
         }
     }

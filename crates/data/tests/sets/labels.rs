@@ -274,7 +274,7 @@ fn masks_are_classes_and_void() {
 }
 
 #[test]
-fn masks_may_be_coloured() {
+fn masks_may_be_colored() {
     let pixel = |x: u32, _: u32| Rgb([[0, 0, 0], [128, 0, 0], [224, 224, 192]][(x % 3) as usize]);
     let file = encode(RgbImage::from_fn(8, 6, pixel), ImageFormat::Png);
     let columns = "mask = \"mask\"\ncolours = [[0, 0, 0], [128, 0, 0]]\nvoid_colours = [[224, 224, 192]]";
@@ -283,7 +283,7 @@ fn masks_may_be_coloured() {
 
     let plain = manifest("segmentation", "mask = \"mask\"\nvoid = [7]");
     let place = "~/datasets/pets/default/train/0000.parquet: row 0, column \"mask\":";
-    let expected = "expected one of 2 classes, or void, found colour [128, 0, 0] at row 0, column 1 of the mask";
+    let expected = "expected one of 2 classes, or void, found color [128, 0, 0] at row 0, column 1 of the mask";
     assert_eq!(complaint::<Mask>(&project(&plain, &masks(&[&file]))), format!("{place} {expected}"));
     let equal =
         encode(RgbImage::from_fn(8, 6, |x, _| Rgb([[0; 3], [1; 3], [7; 3]][(x % 3) as usize])), ImageFormat::Png);
@@ -303,7 +303,7 @@ fn wrong_masks_are_named() {
         (&rows, "1, column \"mask\": expected one of 2 classes, or void, found 2 at row 2, column 3 of the mask"),
         (
             &masks(&[&colours]),
-            "0, column \"mask\": cannot decode the image (BYTES bytes): expected a PNG of at most 8 bits, grey, palette or RGB, found Rgba of 8 bits",
+            "0, column \"mask\": cannot decode the image (BYTES bytes): expected a PNG of at most 8 bits, gray, palette or RGB, found Rgba of 8 bits",
         ),
         (
             &masks(&[&small]),

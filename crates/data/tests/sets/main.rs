@@ -16,7 +16,7 @@ use data::{Classification, Dataset, Options, Root, Split};
 use files::write_atomic;
 use image::{ImageFormat, Rgb, RgbImage};
 
-use project::{MANIFEST, Project, batch, columns, encode, grey, greys, images, named_parquet, parquet, repository};
+use project::{MANIFEST, Project, batch, columns, encode, gray, grays, images, named_parquet, parquet, repository};
 
 fn pixels(set: &Classification, split: Split, index: usize) -> Vec<u8> {
     set.example(split, index).unwrap().image.pixels.clone()
@@ -51,12 +51,12 @@ fn reads_what_was_written() {
 #[test]
 fn files_follow_one_another_by_name() {
     let project = Project::bare(&MANIFEST.replace("{ from = \"train\", fraction = 0.25, seed = 0 }", "\"dev\""));
-    project.put("train", &batch(&greys(0..3), &[0, 1, 0]));
-    let second = parquet(&batch(&greys(3..5), &[1, 0]));
+    project.put("train", &batch(&grays(0..3), &[0, 1, 0]));
+    let second = parquet(&batch(&grays(3..5), &[1, 0]));
     write_atomic(&project.file("train").with_file_name("0001.parquet"), &second).unwrap();
     write_atomic(&project.file("train").with_file_name("README.md"), b"no data").unwrap();
-    project.put("dev", &batch(&greys(5..6), &[1]));
-    project.put("test", &batch(&greys(6..7), &[0]));
+    project.put("dev", &batch(&grays(5..6), &[1]));
+    project.put("test", &batch(&grays(6..7), &[0]));
     let set = project.open().unwrap();
     assert_eq!(contents(&set, Split::Train), [(0, 0), (1, 1), (2, 0), (3, 1), (4, 0)]);
     assert_eq!(contents(&set, Split::Validation), [(5, 1)]);
@@ -66,7 +66,7 @@ fn files_follow_one_another_by_name() {
 #[test]
 fn plain_binary_and_small_integers_are_accepted() {
     let project = Project::new();
-    let files = greys(8..10);
+    let files = grays(8..10);
     let files: ArrayRef = Arc::new(BinaryArray::from_iter_values(&files));
     let labels: [ArrayRef; 2] = [Arc::new(UInt8Array::from(vec![1, 0])), Arc::new(Int32Array::from(vec![1, 0]))];
     for labels in labels {
@@ -77,31 +77,31 @@ fn plain_binary_and_small_integers_are_accepted() {
 
 #[test]
 fn channels_are_kept_or_converted() {
-    let colour = || RgbImage::from_fn(3, 2, |x, _| Rgb([10, 20, x as u8]));
+    let color = || RgbImage::from_fn(3, 2, |x, _| Rgb([10, 20, x as u8]));
     let project = Project::new();
-    project.put("test", &batch(&[encode(colour(), ImageFormat::Png)], &[0]));
+    project.put("test", &batch(&[encode(color(), ImageFormat::Png)], &[0]));
     assert_eq!(
         project.complaint(),
-        "~/datasets/pets/default/test/0000.parquet: row 0, column \"image\": expected a grey image as the first \
+        "~/datasets/pets/default/test/0000.parquet: row 0, column \"image\": expected a gray image as the first \
          training image, found RGB\n  hint: `channels = 1` or `channels = 3` in the manifest converts all images"
     );
 
     let project = Project::with(&format!("channels = 3\n{MANIFEST}"));
-    project.put("test", &batch(&[encode(colour(), ImageFormat::Png), grey(3, 2, 7)], &[0, 1]));
+    project.put("test", &batch(&[encode(color(), ImageFormat::Png), gray(3, 2, 7)], &[0, 1]));
     let set = project.open().unwrap();
     assert_eq!((set.uniform_size().unwrap(), set.mean().len()), ((2, 3, 3), 3));
-    assert_eq!(pixels(&set, Split::Test, 0), *colour().as_raw());
+    assert_eq!(pixels(&set, Split::Test, 0), *color().as_raw());
     assert_eq!(pixels(&set, Split::Test, 1), [7; 18]);
 
     let project = Project::with(&format!("channels = 1\n{MANIFEST}"));
-    project.put("test", &batch(&[encode(colour(), ImageFormat::Jpeg)], &[0]));
+    project.put("test", &batch(&[encode(color(), ImageFormat::Jpeg)], &[0]));
     let set = project.open().unwrap();
     assert_eq!((set.uniform_size().unwrap(), pixels(&set, Split::Test, 0).len()), ((2, 3, 1), 6));
 }
 
 #[test]
 fn wrong_rows_are_named() {
-    let good = greys(8..10);
+    let good = grays(8..10);
     let cut = &good[1][..40];
     let jpeg = encode(RgbImage::new(3, 2), ImageFormat::Jpeg);
     let endless = &jpeg[..jpeg.len() - 2];
@@ -136,7 +136,7 @@ fn wrong_rows_are_named() {
 #[test]
 fn sizes_may_differ_but_one_can_be_asked_for() {
     let project = Project::new();
-    project.put("test", &batch(&[grey(3, 2, 0), grey(2, 3, 0)], &[0, 1]));
+    project.put("test", &batch(&[gray(3, 2, 0), gray(2, 3, 0)], &[0, 1]));
     let set = project.open().unwrap();
     assert_eq!((set.size(Split::Test, 0), set.size(Split::Test, 1)), ([2, 3], [3, 2]));
     assert_eq!(
@@ -149,7 +149,7 @@ fn sizes_may_differ_but_one_can_be_asked_for() {
 #[test]
 fn wrong_columns_are_named() {
     let file = "~/datasets/pets/default/test/0000.parquet";
-    let files = greys(8..10);
+    let files = grays(8..10);
     let files = images(files.iter().map(|file| Some(file.as_slice())).collect());
     let labels: ArrayRef = Arc::new(Int64Array::from(vec![0, 1]));
     let texts: ArrayRef = Arc::new(StringArray::from(vec!["cat", "dog"]));
@@ -189,7 +189,7 @@ fn names_of_classes_agree_wherever_they_are() {
     let without = MANIFEST.replace("classes = [\"cat\", \"dog\"]\n", "");
     let project = |manifest: &str, train: &[&str], test: &[&str]| {
         let project = Project::bare(manifest);
-        let rows = batch(&greys(0..8), &[0, 1, 0, 1, 0, 1, 0, 1]);
+        let rows = batch(&grays(0..8), &[0, 1, 0, 1, 0, 1, 0, 1]);
         write_atomic(&project.file("train"), &named_parquet(&rows, train)).unwrap();
         write_atomic(&project.file("test"), &named_parquet(&rows, test)).unwrap();
         project
@@ -221,7 +221,7 @@ fn empty_splits_are_errors() {
 
     // A quarter of one image of each class is none.
     let project = Project::new();
-    project.put("train", &batch(&greys(0..2), &[0, 1]));
+    project.put("train", &batch(&grays(0..2), &[0, 1]));
     assert_eq!(project.complaint(), "the validation split of data set \"pets\" has no examples: expected at least one");
 
     let error =
@@ -275,7 +275,7 @@ fn files_are_held_against_the_manifest() {
     let project = Project::with(&manifest(8, &sha256));
     project.open().unwrap();
 
-    project.put("test", &batch(&greys(8..10), &[1, 1]));
+    project.put("test", &batch(&grays(8..10), &[1, 1]));
     let complaint = project.complaint();
     let expected = format!(
         "~/datasets/pets/default/test/0000.parquet is damaged or another version: expected sha256 {sha256}, found "
@@ -289,7 +289,7 @@ fn files_are_held_against_the_manifest() {
 
     let project = Project::with(&manifest(8, &sha256));
     let extra = project.file("train").with_file_name("0001.parquet");
-    write_atomic(&extra, &parquet(&batch(&greys(0..1), &[0]))).unwrap();
+    write_atomic(&extra, &parquet(&batch(&grays(0..1), &[0]))).unwrap();
     assert_eq!(
         project.complaint(),
         "the manifest does not list ~/datasets/pets/default/train/0001.parquet\n  hint: add it to `[[files]]`, or \
@@ -383,7 +383,7 @@ fn files_come_from_the_first_place_that_has_any() {
 
     for (place, brightness) in [("datasets/.cache", 30), ("datasets", 20), ("disk", 10)] {
         for (split, labels) in [("train", vec![0, 0, 0, 1, 1, 1]), ("test", vec![0; 6])] {
-            let file = parquet(&batch(&greys(brightness..brightness + 6), &labels));
+            let file = parquet(&batch(&grays(brightness..brightness + 6), &labels));
             write_atomic(&project.path(&format!("{place}/pets/default/{split}/0000.parquet")), &file).unwrap();
         }
         let set = Classification::open(&root, "pets", Options::default()).unwrap();

@@ -50,8 +50,8 @@ impl Project {
 
     pub(crate) fn with(manifest: &str) -> Self {
         let project = Self::bare(manifest);
-        project.put("train", &batch(&greys(0..8), &[0, 1, 0, 1, 0, 1, 0, 1]));
-        project.put("test", &batch(&greys(8..10), &[0, 1]));
+        project.put("train", &batch(&grays(0..8), &[0, 1, 0, 1, 0, 1, 0, 1]));
+        project.put("test", &batch(&grays(8..10), &[0, 1]));
         project
     }
 
@@ -96,12 +96,12 @@ pub(crate) fn encode(image: impl Into<DynamicImage>, format: ImageFormat) -> Vec
     file.into_inner()
 }
 
-pub(crate) fn grey(width: u32, height: u32, brightness: u8) -> Vec<u8> {
+pub(crate) fn gray(width: u32, height: u32, brightness: u8) -> Vec<u8> {
     encode(GrayImage::from_pixel(width, height, Luma([brightness])), ImageFormat::Png)
 }
 
-pub(crate) fn greys(brightness: std::ops::Range<u8>) -> Vec<Vec<u8>> {
-    brightness.map(|brightness| grey(3, 2, brightness)).collect()
+pub(crate) fn grays(brightness: std::ops::Range<u8>) -> Vec<Vec<u8>> {
+    brightness.map(|brightness| gray(3, 2, brightness)).collect()
 }
 
 /// As Hugging Face lays them out.

@@ -11,7 +11,7 @@ use files::write_atomic;
 use image::{GrayImage, ImageFormat};
 use sha2::{Digest, Sha256};
 
-use crate::project::{MANIFEST, Project, batch, encode, grey, repository};
+use crate::project::{MANIFEST, Project, batch, encode, gray, repository};
 
 const NAME: &str = "fashion-scenes";
 
@@ -229,7 +229,7 @@ impl Tiny {
     fn new() -> Self {
         // 8 training images, of which 2 are carved for validation, and 2 test images: all bright, each its own.
         let project = Project::new();
-        let images = |first: u8, count: u8| (0..count).map(|n| grey(8, 8, first + 12 * n)).collect::<Vec<_>>();
+        let images = |first: u8, count: u8| (0..count).map(|n| gray(8, 8, first + 12 * n)).collect::<Vec<_>>();
         project.put("train", &batch(&images(100, 8), &[0, 1, 0, 1, 0, 1, 0, 1]));
         project.put("test", &batch(&images(220, 2), &[0, 1]));
         Self { project }
@@ -289,7 +289,7 @@ fn small_holes_are_filled_and_large_ones_are_gaps() {
     let tiny = Tiny::new();
     let file = encode(GrayImage::from_fn(16, 16, pixel), ImageFormat::Png);
     tiny.project.put("train", &batch(&vec![file; 8], &[0, 1, 0, 1, 0, 1, 0, 1]));
-    tiny.project.put("test", &batch(&[grey(16, 16, 99), grey(16, 16, 98)], &[0, 1]));
+    tiny.project.put("test", &batch(&[gray(16, 16, 99), gray(16, 16, 98)], &[0, 1]));
     tiny.write("scenes", &SCENES.replace("[1.0, 2.0]", "[1.0, 1.0]").replace("[1, 2]", "[1, 1]"));
     let set = Segmentation::open(&tiny.project.root(), "scenes", Options::default()).unwrap();
     let boxes = Detection::open(&tiny.project.root(), "scenes", Options::default()).unwrap();
@@ -339,7 +339,7 @@ fn the_digest_covers_settings_and_garments_but_no_prose() {
     tiny.write("pets", &MANIFEST.replace("seed = 0", "seed = 1"));
     digests.push(tiny.digest("", ""));
     tiny.write("pets", MANIFEST);
-    tiny.project.put("test", &batch(&[grey(8, 8, 99), grey(8, 8, 98)], &[0, 1]));
+    tiny.project.put("test", &batch(&[gray(8, 8, 99), gray(8, 8, 98)], &[0, 1]));
     digests.push(tiny.digest("", ""));
     let count = digests.len();
     assert_eq!(digests.into_iter().collect::<BTreeSet<_>>().len(), count);
@@ -431,11 +431,11 @@ fn wrong_settings_are_named() {
     tiny.write("pets", &format!("channels = 3\n{MANIFEST}"));
     let complaint = tiny.complaint("", "");
     assert!(
-        complaint.contains("`scenes.from`: expected a set of grey images, found \"pets\", whose images are RGB"),
+        complaint.contains("`scenes.from`: expected a set of gray images, found \"pets\", whose images are RGB"),
         "{complaint}"
     );
     tiny.write("pets", MANIFEST);
-    tiny.project.put("test", &batch(&[grey(8, 8, 99), grey(8, 8, 98)], &[0, 0]));
+    tiny.project.put("test", &batch(&[gray(8, 8, 99), gray(8, 8, 98)], &[0, 0]));
     let complaint = tiny.complaint("", "");
     assert!(complaint.contains("`scenes.classes`: expected a test garment of \"other\", found none"), "{complaint}");
 }

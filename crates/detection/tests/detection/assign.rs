@@ -2,7 +2,7 @@
 
 use super::object;
 use data::Object;
-use detection::{Grid, Target, assign, centre_ness};
+use detection::{Grid, Target, assign, centerness};
 
 const FINE: Grid = Grid { size: [8, 8], stride: 8 };
 const COARSE: Grid = Grid { size: [4, 4], stride: 16 };
@@ -14,8 +14,8 @@ fn finders(levels: &[Grid], objects: &[Object], index: usize) -> Vec<usize> {
 }
 
 #[test]
-fn pixels_near_the_centre_find_an_object() {
-    // The centre of the box is that of pixel (3, 3); neighbours are 8 pixels off, below 1.5 strides.
+fn pixels_near_the_center_find_an_object() {
+    // The center of the box is that of pixel (3, 3); neighbors are 8 pixels off, below 1.5 strides.
     let found = finders(&[FINE], &[object(0, [4.0, 4.0, 52.0, 52.0])], 0);
     let expected: Vec<usize> = [2, 3, 4].iter().flat_map(|row| [2, 3, 4].map(|column| row * 8 + column)).collect();
     assert_eq!(found, expected);
@@ -27,7 +27,7 @@ fn pixels_near_the_centre_find_an_object() {
 
 #[test]
 fn far_sides_are_for_coarse_levels() {
-    // The centre is that of pixel (1, 1) of the coarse level and 4 pixels off that of (2, 2) of the fine one.
+    // The center is that of pixel (1, 1) of the coarse level and 4 pixels off that of (2, 2) of the fine one.
     let at = |half: f32| [object(0, [24.0 - half, 24.0 - half, 24.0 + half, 24.0 + half])];
     let levels = |half: f32| {
         let found = finders(&[FINE, COARSE], &at(half), 0);
@@ -82,10 +82,10 @@ fn nothing_finds_objects_without_area_or_outside() {
 }
 
 #[test]
-fn centre_ness_falls_from_the_centre_to_the_sides() {
+fn centerness_falls_from_the_center_to_the_sides() {
     let corners = [0.0, 0.0, 10.0, 20.0];
-    assert_eq!(centre_ness([5.0, 10.0], corners), 1.0);
-    assert!((centre_ness([2.0, 10.0], corners) - 0.5).abs() < 1e-6);
-    assert!((centre_ness([2.0, 4.0], corners) - 0.25).abs() < 1e-6);
-    assert_eq!(centre_ness([0.0, 10.0], corners), 0.0);
+    assert_eq!(centerness([5.0, 10.0], corners), 1.0);
+    assert!((centerness([2.0, 10.0], corners) - 0.5).abs() < 1e-6);
+    assert!((centerness([2.0, 4.0], corners) - 0.25).abs() < 1e-6);
+    assert_eq!(centerness([0.0, 10.0], corners), 0.0);
 }

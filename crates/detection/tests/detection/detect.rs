@@ -55,7 +55,7 @@ fn of_boxes_that_overlap_the_best_of_a_class_is_left() {
 
 #[test]
 fn soft_suppression_lowers_scores_by_every_better_box() {
-    // Three boxes of class 0, one pixel apart: 24 wide, 8 off, so neighbours have an IoU of 1/2 and the ends of 1/5.
+    // Three boxes of class 0, one pixel apart: 24 wide, 8 off, so neighbors have an IoU of 1/2 and the ends of 1/5.
     let row =
         [(26, 0, 3.0, [1.0, 1.0, 2.0, 1.0]), (27, 0, 2.5, [1.0, 1.0, 2.0, 1.0]), (28, 0, 2.0, [1.0, 1.0, 2.0, 1.0])];
     let found = detect(&[says(&row)], 1, [64, 64], Suppression::SoftNms { sigma: 0.5 }).unwrap();

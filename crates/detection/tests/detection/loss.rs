@@ -109,7 +109,7 @@ fn gradients_equal_finite_differences() {
 
 #[test]
 fn what_is_right_has_no_loss() {
-    // One object at the centre of a pixel that alone may find it, and a confident network.
+    // One object at the center of a pixel that alone may find it, and a confident network.
     let at = object(1, [25.0, 25.0, 31.0, 31.0]);
     let (mut classes, mut boxes) = (vec![-30f32; 64 * 3], vec![0f32; 64 * 5]);
     let pixel = 3 * 8 + 3;

@@ -34,14 +34,14 @@ fn overfit(root: &Root, dataset: &str, size: [usize; 2], steps: usize) -> record
 }
 
 #[test]
-fn eight_scenes_are_learnt_by_heart() {
+fn eight_scenes_are_learned_by_heart() {
     let root = train::conformance::workspace_root(env!("CARGO_MANIFEST_DIR"));
     let scores = overfit(&root, "fashion-scenes", [96, 96], 150);
     assert!(scores["AP50"] >= 0.95, "{scores:?}");
 }
 
 #[test]
-fn eight_images_of_blood_cells_are_learnt_by_heart() {
+fn eight_images_of_blood_cells_are_learned_by_heart() {
     let root = train::conformance::workspace_root(env!("CARGO_MANIFEST_DIR"));
     if data::Dataset::find(&root, "bccd").is_err() {
         eprintln!("skipped: there is no data set bccd in $WRS_BENCH_DATA");

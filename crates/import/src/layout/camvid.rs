@@ -19,11 +19,11 @@ const CLASSES: [&str; 11] =
     ["Sky", "Building", "Pole", "Road", "Pavement", "Tree", "SignSymbol", "Fence", "Car", "Pedestrian", "Bicyclist"];
 
 /// Not one of the eleven.
-const UNLABELLED: u8 = 11;
+const UNLABELED: u8 = 11;
 
 fn read(tree: &Tree, given: &Given<'_>) -> Result<Release> {
     let (classes, void) = match given.classes {
-        [] => (CLASSES.map(str::to_owned).to_vec(), vec![UNLABELLED]),
+        [] => (CLASSES.map(str::to_owned).to_vec(), vec![UNLABELED]),
         known => (known.to_vec(), Vec::new()),
     };
     let parts = parts(splits(&tree.shown(""), tree.folders_in(""))?, |folder| items(tree, folder))?;

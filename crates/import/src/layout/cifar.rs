@@ -3,10 +3,10 @@
 use data::{Image, Split, TaskKind};
 
 use super::{Layout, names};
-use crate::cifar::{SIDE, parse};
 use crate::error::{Error, InFile, Malformed, Result, or_kind};
 use crate::release::{Item, Label, Part, Picture, Release};
 use crate::tree::Tree;
+use formats::cifar::{SIDE, parse};
 
 pub(super) const CIFAR10: Layout = Layout {
     name: "cifar-10",

@@ -3,10 +3,10 @@
 use data::TaskKind;
 
 use super::{Layout, images, never_near, no_others, parts, splits, stem};
-use crate::crowd::{shanghaitech, ucf_qnrf};
 use crate::error::{Error, InFile, Malformed, Result, or_kind};
 use crate::release::{Item, Label, Picture, Release};
 use crate::tree::Tree;
+use formats::crowd::{shanghaitech, ucf_qnrf};
 
 pub(super) const SHANGHAITECH_A: Layout = Layout {
     name: "shanghaitech-a",

@@ -3,11 +3,11 @@
 use data::{Image, Split, TaskKind};
 
 use super::{Given, Layout, never_near};
-use crate::archive::gunzip;
 use crate::error::{Error, InFile, Malformed, Result, or_kind};
-use crate::idx::parse;
 use crate::release::{Item, Label, Part, Picture, Release};
 use crate::tree::Tree;
+use formats::archive::gunzip;
+use formats::idx::parse;
 
 pub(super) const IDX: Layout = Layout {
     name: "idx",

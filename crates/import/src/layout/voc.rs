@@ -9,7 +9,7 @@ use super::{Given, Layout, images, is_image, split, splits, stem};
 use crate::error::{Error, InFile, Malformed, Result};
 use crate::release::{Boxed, Item, Label, Part, Picture, Release, Size};
 use crate::tree::Tree;
-use crate::voc::{Annotation, parse, parse_list};
+use formats::voc::{Annotation, parse, parse_list};
 
 pub(super) const VOC: Layout = Layout {
     name: "voc",

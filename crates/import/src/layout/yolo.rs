@@ -7,7 +7,7 @@ use super::{Given, Layout, images, is_image, names, no_others, parts, split, spl
 use crate::error::{Error, InFile, Malformed, Result};
 use crate::release::{Boxed, Item, Label, Picture, Release};
 use crate::tree::Tree;
-use crate::yolo::{parse_labels, parse_yaml};
+use formats::yolo::{parse_labels, parse_yaml};
 
 pub(super) const YOLO: Layout = Layout {
     name: "yolo",

@@ -4,7 +4,7 @@ use std::io::{Cursor, Write};
 use std::path::Path;
 
 use files::write_atomic;
-use import::archive::{Archive, member_name};
+use formats::archive::{Archive, member_name};
 use import::{Options, import};
 use proptest::prelude::*;
 use tar::{Builder, EntryType, Header};

@@ -49,7 +49,7 @@ pub(crate) fn xml(objects: &[(&str, [f64; 4], bool)]) -> String {
 #[test]
 fn many_attributes_cost_no_time() {
     let attributes: String = (0..200_000).map(|number| format!(" a{number}=''")).collect();
-    let complaint = import::voc::parse(&format!("<annotation{attributes}/>")).unwrap_err().to_string();
+    let complaint = formats::voc::parse(&format!("<annotation{attributes}/>")).unwrap_err().to_string();
     assert_eq!(complaint, "expected XML of Pascal VOC, with at most 4096 attributes, found more");
 }
 
@@ -235,6 +235,6 @@ fn names_are_read_from_every_usual_form() {
         "names:\n  0: cat\n  1: hot dog\n\n  2: \"it's: 3\"\n",
         "names: {0: cat, 1: hot dog, 2: \"it's: 3\"}",
     ] {
-        assert_eq!(import::yolo::parse_yaml(yaml).unwrap(), expected, "{yaml}");
+        assert_eq!(formats::yolo::parse_yaml(yaml).unwrap(), expected, "{yaml}");
     }
 }

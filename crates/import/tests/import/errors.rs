@@ -10,7 +10,7 @@ use crate::crowd::shanghaitech;
 use crate::detection::{coco, objects, voc, xml, yolo};
 use crate::images::{camvid, folders, idx};
 use crate::mat::PLAIN;
-use crate::project::{Project, Release, grey_png, jpeg, names, nested, picture};
+use crate::project::{Project, Release, gray_png, jpeg, names, nested, picture};
 
 const VOC: &str = "VOCdevkit/VOC2007";
 
@@ -96,9 +96,9 @@ fn crowds() {
 fn masks() {
     let mask = "CamVid/valannot/x_1.png";
     let all = complaints([
-        ("an unknown class", camvid().with(mask, grey_png(3, 2, &[0, 1, 2, 57, 4, 12]))),
-        ("another size", camvid().with(mask, grey_png(2, 3, &[0; 6]))),
-        ("colours", camvid().with(mask, picture(3, 2, 0, ImageFormat::Png))),
+        ("an unknown class", camvid().with(mask, gray_png(3, 2, &[0, 1, 2, 57, 4, 12]))),
+        ("another size", camvid().with(mask, gray_png(2, 3, &[0; 6]))),
+        ("colors", camvid().with(mask, picture(3, 2, 0, ImageFormat::Png))),
         ("no PNG", camvid().with(mask, jpeg(3, 2, 1))),
         ("half a PNG", cut(camvid(), mask, 60)),
         (
@@ -106,10 +106,10 @@ fn masks() {
             camvid()
                 .without("CamVid/val.txt")
                 .without(mask)
-                .with("CamVid/valannot/x_0.png", grey_png(3, 2, &[0; 6]))
-                .with("CamVid/val/x_0.png", grey_png(3, 2, &[0; 6])),
+                .with("CamVid/valannot/x_0.png", gray_png(3, 2, &[0; 6]))
+                .with("CamVid/val/x_0.png", gray_png(3, 2, &[0; 6])),
         ),
-        ("no image", camvid().with("CamVid/valannot/y.png", grey_png(3, 2, &[0; 6]))),
+        ("no image", camvid().with("CamVid/valannot/y.png", gray_png(3, 2, &[0; 6]))),
         ("another list", camvid().with("CamVid/val.txt", "/x/val/x_2.png /x\n")),
     ]);
     insta::assert_snapshot!(all);
@@ -335,7 +335,7 @@ fn what_is_tolerated_is_left_out_counted_and_told() {
     let summary = project
         .import(
             "camvid",
-            &camvid().with("CamVid/trainannot/x_1.png", grey_png(3, 2, &[0, 99, 99, 1, 2, 3])),
+            &camvid().with("CamVid/trainannot/x_1.png", gray_png(3, 2, &[0, 99, 99, 1, 2, 3])),
             &tolerate(Fault::Mask),
         )
         .unwrap();

@@ -4,14 +4,14 @@ use data::{Channels, Columns, MaskColumns, TaskKind};
 use import::Options;
 use serde_json::json;
 
-use crate::project::{Project, Release, grey_png, gzip, images, integers, jpeg, names, picture};
+use crate::project::{Project, Release, gray_png, gzip, images, integers, jpeg, names, picture};
 use image::ImageFormat;
 
 pub(crate) fn camvid() -> Release {
     let mut release = Release::default();
     for (split, mask) in [("train", [0, 1, 2, 10, 11, 0]), ("val", [3; 6]), ("test", [11; 6])] {
         release.put(format!("CamVid/{split}/x_1.png"), picture(3, 2, 5, ImageFormat::Png));
-        release.put(format!("CamVid/{split}annot/x_1.png"), grey_png(3, 2, &mask));
+        release.put(format!("CamVid/{split}annot/x_1.png"), gray_png(3, 2, &mask));
         release.put(
             format!("CamVid/{split}.txt"),
             format!("/SegNet/CamVid/{split}/x_1.png /SegNet/CamVid/{split}annot/x_1.png\n"),
@@ -128,6 +128,6 @@ fn idx_is_read_compressed_or_not() {
     let manifest = project.read_manifest("digits");
     assert_eq!(
         (manifest.classes, manifest.channels),
-        (["0", "1", "2"].map(str::to_owned).to_vec(), Some(Channels::Grey))
+        (["0", "1", "2"].map(str::to_owned).to_vec(), Some(Channels::Gray))
     );
 }

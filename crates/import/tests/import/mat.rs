@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use import::mat::{DECOMPRESSED_LIMIT, Value, parse};
+use formats::mat::{DECOMPRESSED_LIMIT, Value, parse};
 
 /// How a file is written.
 #[derive(Debug, Clone, Copy)]
@@ -109,8 +109,8 @@ impl Form {
 fn files_of_scipy_are_read() {
     let points = vec![[1.5, 2.25], [30.0, 4.0], [7.125, 11.0]];
     let compressed = include_bytes!("../fixtures/shanghaitech.mat");
-    assert_eq!(import::crowd::shanghaitech(compressed), Ok(points.clone()));
-    assert_eq!(import::crowd::ucf_qnrf(include_bytes!("../fixtures/ucf_qnrf.mat")), Ok(points));
+    assert_eq!(formats::crowd::shanghaitech(compressed), Ok(points.clone()));
+    assert_eq!(formats::crowd::ucf_qnrf(include_bytes!("../fixtures/ucf_qnrf.mat")), Ok(points));
 
     let variables = parse(include_bytes!("../fixtures/all_classes.mat")).unwrap();
     let value = |name: &str| &variables.iter().find(|variable| variable.name == name).unwrap().value;
@@ -138,9 +138,9 @@ fn every_form_says_the_same() {
     for big in [false, true] {
         for compressed in [false, true] {
             let form = Form { big, compressed };
-            assert_eq!(import::crowd::shanghaitech(&form.shanghaitech(&points)).unwrap(), points, "{form:?}");
-            assert_eq!(import::crowd::ucf_qnrf(&form.ucf_qnrf(&points)).unwrap(), points, "{form:?}");
-            assert_eq!(import::crowd::ucf_qnrf(&form.ucf_qnrf(&[])).unwrap(), [[0.0; 2]; 0], "{form:?}");
+            assert_eq!(formats::crowd::shanghaitech(&form.shanghaitech(&points)).unwrap(), points, "{form:?}");
+            assert_eq!(formats::crowd::ucf_qnrf(&form.ucf_qnrf(&points)).unwrap(), points, "{form:?}");
+            assert_eq!(formats::crowd::ucf_qnrf(&form.ucf_qnrf(&[])).unwrap(), [[0.0; 2]; 0], "{form:?}");
             // A name of up to 4 letters is a small element.
             let variables = parse(&form.file(&[form.doubles("tiny", &[1, 1], &[2.0])])).unwrap();
             assert_eq!((variables[0].name.as_str(), variables[0].value.number()), ("tiny", Some(2.0)));

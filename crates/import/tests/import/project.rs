@@ -164,7 +164,7 @@ pub(crate) fn jpeg(width: u32, height: u32, value: u8) -> Vec<u8> {
     picture(width, height, value, ImageFormat::Jpeg)
 }
 
-pub(crate) fn grey_png(width: u32, height: u32, pixels: &[u8]) -> Vec<u8> {
+pub(crate) fn gray_png(width: u32, height: u32, pixels: &[u8]) -> Vec<u8> {
     let image = GrayImage::from_raw(width, height, pixels.to_vec()).unwrap();
     encode(&DynamicImage::ImageLuma8(image), ImageFormat::Png)
 }

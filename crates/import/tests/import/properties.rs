@@ -1,7 +1,7 @@
 //! Parsers get bytes that are almost right: they answer, whatever it is.
 
 use data::{coco, text};
-use import::{cifar, crowd, idx, mat, voc, yolo};
+use formats::{cifar, crowd, idx, mat, voc, yolo};
 use proptest::prelude::*;
 
 use crate::detection::xml;

@@ -7,7 +7,7 @@ use import::Options;
 use crate::crowd::shanghaitech;
 use crate::detection::{objects, voc};
 use crate::images::camvid;
-use crate::project::{Project, Release, grey_png, images, integers, nested, picture};
+use crate::project::{Project, Release, gray_png, images, integers, nested, picture};
 
 fn to(width: usize, height: usize) -> Options {
     Options { resize: Some(Resize::Exact([height, width])), ..Options::default() }
@@ -43,7 +43,7 @@ fn points_follow_and_the_original_size_is_kept() {
 fn masks_keep_their_classes() {
     let project = Project::new();
     // Each pixel becomes three columns of three rows.
-    let release = camvid().with("CamVid/trainannot/x_1.png", grey_png(3, 2, &[0, 1, 2, 3, 4, 5]));
+    let release = camvid().with("CamVid/trainannot/x_1.png", gray_png(3, 2, &[0, 1, 2, 3, 4, 5]));
     project.import("camvid", &release, &to(9, 6)).unwrap();
     let rows = project.rows("camvid", "train");
     let mask = image::load_from_memory(&images(&rows, "annotation")[0].0).unwrap().into_luma8();

@@ -12,7 +12,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 /// `f32` values whose memory goes back to the pool.
 #[derive(Debug)]
 pub(crate) struct HostBuffer {
-    /// At least `len` initialised values.
+    /// At least `len` initialized values.
     values: Vec<f32>,
     len: usize,
 }

@@ -121,9 +121,9 @@ pub(super) fn linear(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Resu
 
 /// `[rows, c]`, normalized by its own moments, without γ and β.
 pub(super) fn standardize(x: &Tensor, eps: f64) -> Result<Tensor> {
-    let centred = x.broadcast_sub(&x.mean_keepdim(0)?)?;
-    let var = centred.sqr()?.mean_keepdim(0)?;
-    centred.broadcast_div(&(var + eps)?.sqrt()?)
+    let centered = x.broadcast_sub(&x.mean_keepdim(0)?)?;
+    let var = centered.sqr()?.mean_keepdim(0)?;
+    centered.broadcast_div(&(var + eps)?.sqrt()?)
 }
 
 /// The first largest value of each window; its gradient goes there alone.

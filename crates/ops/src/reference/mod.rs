@@ -266,8 +266,8 @@ impl Engine for Reference {
         }
         let [mean, std, gamma, beta] = by.terms()?;
         let shape = (x.len() / mean.elem_count(), mean.elem_count());
-        let centred = tensor(x, shape)?.broadcast_sub(&mean)?;
-        let mut result = centred.broadcast_div(&std)?.broadcast_mul(&gamma)?.broadcast_add(&beta)?;
+        let centered = tensor(x, shape)?.broadcast_sub(&mean)?;
+        let mut result = centered.broadcast_div(&std)?.broadcast_mul(&gamma)?.broadcast_add(&beta)?;
         if let Some(residual) = residual {
             result = (result + tensor(residual, shape)?)?;
         }

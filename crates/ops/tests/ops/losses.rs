@@ -141,7 +141,7 @@ fn a_batch_without_labels_has_loss_and_gradient_zero() {
         let loss = ops::cross_entropy(&logits, &[7, 7], &options).unwrap();
         assert_eq!(scalar(&loss), 0.0, "{kernels:?}");
         assert_eq!(values(loss.backward().unwrap().get(&logits).unwrap()), [0.0; 6], "{kernels:?}");
-        // Labelled, but of weight 0.
+        // Labeled, but of weight 0.
         let loss = ops::cross_entropy(&logits, &[7, 1], &options).unwrap();
         assert_eq!(scalar(&loss), 0.0, "{kernels:?}");
         assert_eq!(values(loss.backward().unwrap().get(&logits).unwrap()), [0.0; 6], "{kernels:?}");

@@ -134,7 +134,7 @@ function answering(svg) {
   });
 }
 
-// The colour scheme: the reader's, until the button says otherwise.
+// The color scheme: the reader's, until the button says otherwise.
 
 function switching(nav) {
   const button = document.createElement("button");
@@ -142,7 +142,7 @@ function switching(nav) {
   const root = document.documentElement;
   let dark = matchMedia("(prefers-color-scheme: dark)").matches;
   const name = () => {
-    button.textContent = dark ? "Light colours" : "Dark colours";
+    button.textContent = dark ? "Light colors" : "Dark colors";
   };
   button.addEventListener("click", () => {
     dark = !dark;

@@ -84,7 +84,7 @@ pub(super) fn read(path: &Path) -> train::Result<Values> {
     if let Some(index) = pixels.iter().position(|[red, green, blue]| red != green || green != blue) {
         bail!(
             "{}: expected one value a pixel, found the color {:?} at row {}, column {}\n  hint: write the index of each \
-             pixel's class, grey or with a palette",
+             pixel's class, gray or with a palette",
             path.display(),
             pixels[index],
             index / width,

@@ -29,7 +29,7 @@ pub(crate) fn painted(
     write_atomic(path, &file).unwrap();
 }
 
-pub(crate) fn grey(path: &Path, width: u32, rows: &[u8]) {
+pub(crate) fn gray(path: &Path, width: u32, rows: &[u8]) {
     mask(path, png::ColorType::Grayscale, png::BitDepth::Eight, width, rows);
 }
 
@@ -48,8 +48,8 @@ pub(crate) fn eval(folder: &Path, options: &[&str]) -> Result<Value, String> {
 fn folder() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name);
-    grey(&path("truth/a.png"), 3, &[0, 0, 0, 1, 1, 255]);
-    grey(&path("predictions/a.png"), 3, &[0, 0, 3, 1, 0, 77]);
+    gray(&path("truth/a.png"), 3, &[0, 0, 0, 1, 1, 255]);
+    gray(&path("predictions/a.png"), 3, &[0, 0, 3, 1, 0, 77]);
     // Palettes and few bits: the indices count.
     mask(&path("truth/sub/b.PNG"), png::ColorType::Indexed, png::BitDepth::Four, 3, &[0x11, 0x10, 0x11, 0x10]);
     mask(&path("predictions/sub/b.PNG"), png::ColorType::Grayscale, png::BitDepth::One, 3, &[0b1110_0000, 0b1110_0000]);
@@ -86,25 +86,25 @@ fn mistakes_are_named_with_their_file() {
     type Change = fn(&Path);
     let cases: [(Change, &str); 10] = [
         (
-            |path| grey(&path.join("predictions/a.png"), 2, &[0; 4]),
+            |path| gray(&path.join("predictions/a.png"), 2, &[0; 4]),
             "~/predictions/a.png: expected 2×3 pixels (height × width) as in ~/truth/a.png, found 2×2",
         ),
         (
-            |path| grey(&path.join("truth/a.png"), 3, &[0, 0, 0, 0, 9, 0]),
+            |path| gray(&path.join("truth/a.png"), 3, &[0, 0, 0, 0, 9, 0]),
             "~/truth/a.png: expected classes below 4 or an ignored value, found 9 at row 1, column 1; the values of the true \
              masks are 0,1,9\n  hint: `--values` lists the value of each class, and `--ignore` those of no class",
         ),
         (
-            |path| grey(&path.join("predictions/a.png"), 3, &[0, 7, 0, 0, 0, 0]),
+            |path| gray(&path.join("predictions/a.png"), 3, &[0, 7, 0, 0, 0, 0]),
             "~/predictions/a.png: expected classes below 4, found 7 at row 0, column 1; the values of the predicted masks are \
              0,1,7\n  hint: `--prediction-values` lists the value of each class",
         ),
         (
-            |path| grey(&path.join("predictions/c.png"), 3, &[0; 6]),
+            |path| gray(&path.join("predictions/c.png"), 3, &[0; 6]),
             "~/predictions/c.png: a prediction without truth: expected ~/truth/c.png, found no such file",
         ),
         (
-            |path| grey(&path.join("truth/c.png"), 3, &[0; 6]),
+            |path| gray(&path.join("truth/c.png"), 3, &[0; 6]),
             "~/truth/c.png: truth without a prediction: expected ~/predictions/c.png, found no such file",
         ),
         (

@@ -39,7 +39,7 @@ fn a_prediction_of_no_class_is_wrong() {
 }
 
 #[test]
-fn without_a_labelled_pixel_nothing_is_said() {
+fn without_a_labeled_pixel_nothing_is_said() {
     let summary = confusion(&[VOID, VOID], &[0, 1]).summary(2);
     assert_eq!((summary.mean_iou, summary.pixel_accuracy, summary.mean_accuracy), (None, None, None));
     assert!(confusion(&[VOID], &[0]).scores(&["a".to_owned()]).is_empty());

@@ -30,7 +30,7 @@ validation = "validation"
 test = "test"
 "#;
 
-/// A grey image of vertical stripes of 8 pixels, as PNG, or its mask, whose columns below `void` are void.
+/// A gray image of vertical stripes of 8 pixels, as PNG, or its mask, whose columns below `void` are void.
 fn png([height, width]: [usize; 2], is_mask: bool, void: usize) -> Vec<u8> {
     let mut file = Vec::new();
     let mut encoder = png::Encoder::new(&mut file, width as u32, height as u32);
@@ -159,14 +159,14 @@ fn void_masks_and_absent_classes_change_nothing_else() {
         };
         assert_eq!(with(&[0, 1, 2]), with(&[0, 2]));
         let truth = batch(&task, Split::Test, &[0, 1, 2]);
-        let labelled: usize = task
+        let labeled: usize = task
             .perfect_prediction(&truth)
             .unwrap()
             .iter()
             .flat_map(|mask| &mask.classes)
             .filter(|c| **c != VOID)
             .count();
-        assert_eq!(labelled, 40 * 40 + 32 * 48);
+        assert_eq!(labeled, 40 * 40 + 32 * 48);
         let mut meter = Default::default();
         task.observe(&task.perfect_prediction(&truth).unwrap(), &truth, &mut meter).unwrap();
         let scores = task.scores(meter);
@@ -179,7 +179,7 @@ fn void_masks_and_absent_classes_change_nothing_else() {
 }
 
 #[test]
-fn a_split_without_a_labelled_pixel_is_an_error() {
+fn a_split_without_a_labeled_pixel_is_an_error() {
     let (_folder, root) = project(&[[32, 48]], &[48]);
     let task = task(&root, json!({}));
     let model = task.model(&Params::new(0, &Device::Cpu)).unwrap();

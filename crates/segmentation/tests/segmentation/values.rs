@@ -1,6 +1,6 @@
 //! `eval` of masks whose values are not classes counted from 0.
 
-use crate::eval::{eval, grey, painted};
+use crate::eval::{eval, gray, painted};
 use png::{BitDepth, ColorType};
 use serde_json::{Value, json};
 use std::path::Path;
@@ -8,8 +8,8 @@ use std::path::Path;
 /// A folder with a mask of the truth and one of the predictions, of 2 rows.
 fn folder(width: u32, truth: &[u8], predictions: &[u8]) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
-    grey(&folder.path().join("truth/0.png"), width, truth);
-    grey(&folder.path().join("predictions/0.png"), width, predictions);
+    gray(&folder.path().join("truth/0.png"), width, truth);
+    gray(&folder.path().join("predictions/0.png"), width, predictions);
     folder
 }
 
@@ -259,7 +259,7 @@ fn hidden_files_are_passed_over() {
     // The folder itself may be hidden.
     let hidden = tempfile::tempdir().unwrap();
     let inside = hidden.path().join(".cache");
-    grey(&inside.join("truth/0.png"), 1, &[0, 1]);
-    grey(&inside.join("predictions/0.png"), 1, &[0, 1]);
+    gray(&inside.join("truth/0.png"), 1, &[0, 1]);
+    gray(&inside.join("predictions/0.png"), 1, &[0, 1]);
     assert_eq!(iou(&inside, &["--classes", "2"]), json!(1.0));
 }

@@ -1,6 +1,6 @@
 use super::*;
 use crate::fixture::{self, Made, diverge, entry};
-use serde_json::json;
+use serde_json::{Value, json};
 
 fn decay(strength: f64, reaches: f64, seeds: &[u64]) -> Vec<Entry> {
     let method = json!({"name": "weight-decay", "strength": strength});

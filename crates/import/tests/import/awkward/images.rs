@@ -10,10 +10,10 @@ use super::{assert_has, complaint, tolerant_complaint, warnings};
 use crate::crowd::shanghaitech;
 use crate::detection::{coco, yolo};
 use crate::images::{camvid, folders};
-use crate::project::{Project, grey_png, images, jpeg, names};
+use crate::project::{Project, gray_png, images, jpeg, names};
 
 fn pixels() -> RgbImage {
-    // No more colours than a GIF has.
+    // No more colors than a GIF has.
     RgbImage::from_fn(8, 8, |x, y| Rgb([(x * 30) as u8, (y * 30) as u8, 9]))
 }
 
@@ -163,7 +163,7 @@ fn exif_data_that_turn_an_image_are_named() {
     // A mask is never turned.
     let masks = camvid()
         .with("CamVid/train/x_1.png", oriented(3, 2, 8))
-        .with("CamVid/trainannot/x_1.png", grey_png(3, 2, &[0; 6]));
+        .with("CamVid/trainannot/x_1.png", gray_png(3, 2, &[0; 6]));
     assert_has(&complaint(&masks), &["x_1.png: expected a mask of 2×3", "turn it (orientation 8)"]);
     let whole = yolo().with("images/train/a.jpg", oriented(40, 30, 1));
     assert!(!warnings(&whole).iter().any(|warning| warning.contains("EXIF")), "orientation 1 is upright");

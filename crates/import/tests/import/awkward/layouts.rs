@@ -54,7 +54,7 @@ fn voc_beside() -> Release {
 }
 
 #[test]
-fn exports_of_labelling_programs_are_read() {
+fn exports_of_labeling_programs_are_read() {
     for (release, format, boxes) in [
         (roboflow_coco(), "coco", [1.0, 2.0, 10.0, 10.0]),
         (roboflow_yolo(), "yolo", [10.0, 7.5, 20.0, 15.0]),

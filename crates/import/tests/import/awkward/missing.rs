@@ -7,7 +7,7 @@ use crate::crowd::shanghaitech;
 use crate::detection::{coco, voc, xml, yolo};
 use crate::images::{camvid, folders};
 use crate::mat::PLAIN;
-use crate::project::{Project, Release, grey_png, jpeg};
+use crate::project::{Project, Release, gray_png, jpeg};
 
 fn qnrf() -> Release {
     let mut release = Release::default();
@@ -46,7 +46,7 @@ fn an_annotation_without_its_image_is_an_error_in_every_layout() {
             camvid()
                 .without("CamVid/train.txt")
                 .with("CamVid/train/y.png", jpeg(3, 2, 1))
-                .with("CamVid/trainannot/y.png", grey_png(3, 2, &[0; 6])),
+                .with("CamVid/trainannot/y.png", gray_png(3, 2, &[0; 6])),
             "CamVid/train/y.png",
             "CamVid/trainannot/y.png",
         ),
@@ -77,7 +77,7 @@ fn images_that_are_not_read_are_counted() {
         (voc(), "VOCdevkit/VOC2007/JPEGImages/extra.jpg"),
         (voc_beside(), "train/extra.jpg"),
         (folders(), "train/extra.jpg"),
-        (folders(), "unlabelled/extra.tif"),
+        (folders(), "unlabeled/extra.tif"),
         (yolo(), "images/test/extra.jpg"),
     ] {
         let told = warnings(&release.with(image, jpeg(40, 30, 1)));

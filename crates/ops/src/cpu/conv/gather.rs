@@ -10,6 +10,7 @@
 #![allow(unsafe_code, reason = "the register tile reads through pointers; bounds are argued at each block")]
 
 use super::Affine;
+pub(super) use super::blocks::{Block, Lanes, blocks, lanes, lanes_of};
 use super::packing::PackTile;
 pub(super) use super::tile::Store;
 use super::tile::{Pixels, Tiles};
@@ -66,7 +67,7 @@ pub(super) struct Gather {
     pub(super) source_stride: usize,
     pub(super) target_stride: usize,
     pub(super) phases: Vec<Phase>,
-    /// Distance in the weight of neighbouring target channels, source channels and taps of a group, and
+    /// Distance in the weight of neighboring target channels, source channels and taps of a group, and
     /// of groups.
     pub(super) weight_strides: WeightStrides,
 }
@@ -81,58 +82,8 @@ pub(super) struct WeightStrides {
 /// Sees the index and the values of each block of pixels after it was written.
 pub(crate) type Finish<'a> = dyn Fn(usize, &[f32]) + Sync + 'a;
 
-/// Values of padded scratch that stay in a second-level cache.
-const SCRATCH: usize = 1 << 18;
-
 /// Work items wanted, so that many threads find work; more where they cost nothing.
 const ITEMS: usize = 32;
-
-/// Some images, or some rows of one image.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Block {
-    pub(super) image: usize,
-    pub(super) images: usize,
-    pub(super) row: usize,
-    pub(super) rows: usize,
-}
-
-/// A range of output channels of a group that one register tile is wide.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Lanes {
-    pub(super) start: usize,
-    /// Channels; less than the vectors hold in the last one.
-    pub(super) count: usize,
-    pub(super) vectors: usize,
-    /// Where its packed weights begin, in units of one tap and channel.
-    offset: usize,
-}
-
-/// Values of a vector of `kernels`.
-pub(super) fn lanes_of(kernels: Kernels) -> usize {
-    struct Lanes;
-    impl WithSimd for Lanes {
-        type Output = usize;
-
-        fn with_simd<S: Simd>(self, _: S) -> usize {
-            S::F32_LANES
-        }
-    }
-    kernels.run(Lanes)
-}
-
-/// Splits `channels` into tiles two vectors wide, and a last one as wide as needed.
-pub(super) fn lanes(channels: usize, width: usize) -> Vec<Lanes> {
-    let mut all = Vec::new();
-    let (mut start, mut offset) = (0, 0);
-    while start < channels {
-        let count = (channels - start).min(2 * width);
-        let vectors = count.div_ceil(width);
-        all.push(Lanes { start, count, vectors, offset });
-        start += count;
-        offset += vectors * width;
-    }
-    all
-}
 
 /// How weights are laid out for tiles: per group, phase and tile, per tap and source channel, the values of
 /// the tile's output channels, zeros where it has none.
@@ -342,32 +293,6 @@ impl Gather {
     }
 }
 
-/// Splits images, or rows where an image's scratch is large, evenly into blocks. `parts` is how many tasks
-/// each block can be split into.
-pub(super) fn blocks(images: usize, rows: usize, parts: usize, scratch: impl Fn(usize) -> usize) -> Vec<Block> {
-    let image = scratch(rows).max(1);
-    let mut all = Vec::new();
-    if image <= SCRATCH && images >= 8 {
-        let fit = (SCRATCH / image).clamp(1, images.div_ceil(4));
-        let count = images.div_ceil(fit).next_multiple_of(4).min(images);
-        let per_block = images.div_ceil(count);
-        for image in (0..images).step_by(per_block) {
-            all.push(Block { image, images: per_block.min(images - image), row: 0, rows });
-        }
-    } else {
-        // Bands of rows; at least eight pieces for a few small images.
-        let few = 8usize.div_ceil((images * parts).max(1));
-        let wanted = image.div_ceil(SCRATCH).max(few).min(rows.max(1));
-        let per_block = rows.div_ceil(wanted).max(1);
-        for image in 0..images {
-            for row in (0..rows).step_by(per_block) {
-                all.push(Block { image, images: 1, row, rows: per_block.min(rows - row) });
-            }
-        }
-    }
-    all
-}
-
 /// Where tiles get their weights from.
 enum Weights<'a> {
     /// All of them, packed.
@@ -392,7 +317,7 @@ struct Item<'a> {
 /// The source of a block: what tiles read.
 struct Window<'a> {
     values: &'a [f32],
-    /// Distance of neighbouring pixels, rows and images.
+    /// Distance of neighboring pixels, rows and images.
     pixel: usize,
     row: usize,
     image: usize,

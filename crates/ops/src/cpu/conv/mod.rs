@@ -4,6 +4,7 @@
 //! input's gradient, [`weight`] for the weight's gradient, [`depthwise`] for one channel a group, [`few_pixels`] for few
 //! pixels and a large weight, [`winograd`] for most layers of 3×3 taps. Which of them computes follows from the shapes alone.
 
+mod blocks;
 mod depthwise;
 pub(crate) mod few_pixels;
 mod gather;

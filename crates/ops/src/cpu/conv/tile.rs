@@ -27,13 +27,13 @@ pub(super) struct Pixels {
 /// Everything that the tiles of one phase and one range of channels share.
 pub(super) struct Tiles<'a> {
     pub(super) window: &'a [f32],
-    /// Distance in the window of neighbouring output pixels.
+    /// Distance in the window of neighboring output pixels.
     pub(super) source_stride: usize,
     /// Runs of values that a pixel reads: start and length.
     pub(super) runs: &'a [(usize, usize)],
     pub(super) weights: &'a [f32],
     pub(super) target: &'a SharedMut<'a>,
-    /// Distance in the target of neighbouring output pixels of the phase.
+    /// Distance in the target of neighboring output pixels of the phase.
     pub(super) target_stride: usize,
     /// First output channel of the tile, for scales.
     pub(super) channel: usize,
@@ -97,7 +97,7 @@ impl Tiles<'_> {
         }
     }
 
-    /// Computes `G` times `P` neighbouring pixels, `V` vectors of channels each.
+    /// Computes `G` times `P` neighboring pixels, `V` vectors of channels each.
     ///
     /// # Safety
     ///

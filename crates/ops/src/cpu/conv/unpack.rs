@@ -10,7 +10,7 @@ use rayon::prelude::*;
 /// Adds partial sums up and brings them to torch's layout.
 pub(super) struct Unpack<'a> {
     pub(super) sizes: &'a ConvSizes,
-    /// Distance in a partial sum of neighbouring input channels, of taps, and of lines of output channels.
+    /// Distance in a partial sum of neighboring input channels, of taps, and of lines of output channels.
     pub(super) row: usize,
     pub(super) tap: usize,
     pub(super) line: usize,

@@ -6,7 +6,7 @@
 //! are added up in their order, so the result depends on shapes alone.
 #![allow(unsafe_code, reason = "the register tile reads through pointers; bounds are argued at each block")]
 
-use super::gather::{Block, Lanes, blocks, lanes, lanes_of};
+use super::blocks::{Block, Lanes, blocks, lanes, lanes_of};
 use super::unpack::{LINE, Unpack};
 use crate::conv::ConvSizes;
 use crate::cpu::memory::{HostBuffer, Scratch};
@@ -325,10 +325,10 @@ struct Tile<'a> {
     x: &'a [f32],
     /// Where the tap reads, relative to a segment.
     shift: usize,
-    /// Distance in the panel of neighbouring pixels.
+    /// Distance in the panel of neighboring pixels.
     step: usize,
     dy: &'a [f32],
-    /// Distance of neighbouring input channels in the sum.
+    /// Distance of neighboring input channels in the sum.
     row: usize,
     /// Whether the sum is written, not added to.
     fresh: bool,
