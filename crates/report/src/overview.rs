@@ -151,7 +151,7 @@ fn verdicts(rankings: &[(&str, Ranking<'_>)]) -> Table {
     Table::new(["task", "method", "test score", "difference to weight decay", "verdict"], rows)
 }
 
-/// The verdicts on each method in all reports, in one sentence.
+/// The verdicts on each method in all reports, in one sentence; methods with the same verdicts share a clause.
 fn finding(rankings: &[(&str, Ranking<'_>)]) -> String {
     let mut methods: Vec<(String, BTreeMap<usize, Vec<String>>)> = Vec::new();
     for (report, ranking) in rankings {
@@ -165,13 +165,24 @@ fn finding(rankings: &[(&str, Ranking<'_>)]) -> String {
             methods[place].1.entry(rank).or_default().push(title(report, ranking).to_lowercase());
         }
     }
-    let clauses = methods.into_iter().map(|(method, by_verdict)| {
-        let verdicts =
-            by_verdict.into_iter().map(|(rank, tasks)| format!("{} in {}", FINDINGS[rank].1, listed(&tasks)));
-        format!("{method} is {}", listed(&verdicts.collect::<Vec<_>>()))
+    let mut clauses: Vec<(BTreeMap<usize, Vec<String>>, Vec<String>)> = Vec::new();
+    for (method, verdicts) in methods {
+        match clauses.iter_mut().find(|(known, _)| *known == verdicts) {
+            Some((_, alike)) => alike.push(method),
+            None => clauses.push((verdicts, vec![method])),
+        }
+    }
+    let tasks = |tasks: &[String]| match tasks.len() {
+        1 => format!("in {}", tasks[0]),
+        all if all == rankings.len() => "in all tasks".to_owned(),
+        _ => format!("in {}", listed(tasks)),
+    };
+    let clauses = clauses.into_iter().map(|(verdicts, methods)| {
+        let is = if methods.len() == 1 { "is" } else { "are" };
+        let verdicts = verdicts.into_iter().map(|(rank, of)| format!("{} {}", FINDINGS[rank].1, tasks(&of)));
+        format!("{} {is} {}", listed(&methods), listed(&verdicts.collect::<Vec<_>>()))
     });
-    let clauses: Vec<String> = clauses.collect();
-    match clauses.as_slice() {
+    match clauses.collect::<Vec<_>>().as_slice() {
         [] => "Undecided so far: no method has been compared with weight decay.".to_owned(),
         clauses => escape(&format!("**Compared with weight decay**, {}.", clauses.join("; "))),
     }
@@ -182,7 +193,7 @@ const FINDINGS: [(Verdict, &str); 5] = [
     (Verdict::Better, "better"),
     (Verdict::Worse, "worse"),
     (Verdict::Equivalent, "as good"),
-    (Verdict::Undecided, "statistically indistinguishable"),
+    (Verdict::Undecided, "undecided"),
     (Verdict::Edge, "undecided (best setting at an edge of the search)"),
 ];
 

@@ -152,9 +152,10 @@ fn clauses(ranking: &Ranking<'_>) -> Vec<String> {
     let undecided = of(Verdict::Undecided, &name);
     if !undecided.is_empty() {
         let seeds = counted(seeds.len(), "seed");
-        let (names, is) = (listed(&undecided), is(&undecided));
+        let differ = if undecided.len() == 1 { "differs" } else { "differ" };
         clauses.push(format!(
-            "with {seeds}, {names} {is} statistically indistinguishable from weight decay{family} in test {title}"
+            "with {seeds}, it is undecided whether {} {differ} from weight decay{family} in test {title}",
+            listed(&undecided)
         ));
     }
     let edge = of(Verdict::Edge, &name);
