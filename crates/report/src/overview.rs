@@ -151,21 +151,24 @@ fn verdicts(rankings: &[(&str, Ranking<'_>)]) -> Table {
     Table::new(["task", "method", "test score", "difference to weight decay", "verdict"], rows)
 }
 
+/// Tasks, by the place of their verdict in [`FINDINGS`].
+type ByVerdict = BTreeMap<usize, Vec<String>>;
+
 /// The verdicts on each method in all reports, in one sentence; methods with the same verdicts share a clause.
 fn finding(rankings: &[(&str, Ranking<'_>)]) -> String {
-    let mut methods: Vec<(String, BTreeMap<usize, Vec<String>>)> = Vec::new();
+    let mut methods: Vec<(String, ByVerdict)> = Vec::new();
     for (report, ranking) in rankings {
         for line in representatives(ranking) {
             let Some(rank) = FINDINGS.iter().position(|(verdict, _)| *verdict == line.verdict) else { continue };
             let method = name(line);
             let place = methods.iter().position(|(known, _)| *known == method).unwrap_or_else(|| {
-                methods.push((method, BTreeMap::new()));
+                methods.push((method, ByVerdict::new()));
                 methods.len() - 1
             });
             methods[place].1.entry(rank).or_default().push(title(report, ranking).to_lowercase());
         }
     }
-    let mut clauses: Vec<(BTreeMap<usize, Vec<String>>, Vec<String>)> = Vec::new();
+    let mut clauses: Vec<(ByVerdict, Vec<String>)> = Vec::new();
     for (method, verdicts) in methods {
         match clauses.iter_mut().find(|(known, _)| *known == verdicts) {
             Some((_, alike)) => alike.push(method),
