@@ -278,6 +278,9 @@ mod tests {
             let cut = &file[..length];
             assert!(header(cut).is_err() && image(cut, Channels::Gray).is_err(), "{length} bytes");
         }
+        // Half a file, and a whole one behind it.
+        let two = [&file[..file.len() - 20], &jpeg(8)].concat();
+        assert_eq!(image(&two, Channels::Gray), Err("a JPEG that lacks its end".to_owned()));
         let whole = image(&file, Channels::Gray).unwrap();
         assert_eq!((whole.height, whole.width), (40, 40));
         // Phones put a second picture or a video behind the end, with any bytes.
