@@ -39,3 +39,18 @@ fn walk(file: &[u8]) -> Option<bool> {
         }
     }
 }
+
+/// How the pixels are compressed, where it is a way that decoders rarely have.
+pub(crate) fn rare_coding(file: &[u8]) -> Option<&'static str> {
+    let mut rest = file.get(2..)?;
+    while let &[0xff, code, high, low, ref segment @ ..] = rest {
+        match code {
+            0xc3 | 0xc7 | 0xcb | 0xcf => return Some("lossless coding"),
+            0xc9 | 0xca | 0xcd | 0xce => return Some("arithmetic coding"),
+            0xc5 | 0xc6 => return Some("hierarchical coding"),
+            0xc0..=0xc2 => return segment.first().filter(|bits| **bits > 8).map(|_| "more than 8 bits a channel"),
+            _ => rest = rest.get(2 + usize::from(u16::from_be_bytes([high, low]))..)?,
+        }
+    }
+    None
+}
