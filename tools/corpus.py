@@ -20,7 +20,7 @@ import tempfile
 
 sys.dont_write_bytecode = True
 
-from corpus import evals, imports, reports  # noqa: E402
+from corpus import alike, evals, imports, reports  # noqa: E402
 from corpus.case import Case  # noqa: E402
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -40,7 +40,7 @@ def main() -> int:
             file=sys.stderr,
         )
         return 2
-    cases = imports.cases() + evals.cases() + reports.cases(ROOT)
+    cases = imports.cases() + evals.cases() + alike.cases() + reports.cases(ROOT)
     assert len({case.name for case in cases}) == len(cases), "a name comes twice"
     cases = [case for case in cases if not arguments.names or case.name.startswith(tuple(arguments.names))]
     with tempfile.TemporaryDirectory() as scratch:

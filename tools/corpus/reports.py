@@ -64,6 +64,7 @@ def cases(root: pathlib.Path) -> list[Case]:
         case("losses-of-no-number", text(every("train_loss", None)), f"{NAME}.jsonl, line 1", "null", code=1),
         case("huge-losses", text(every("train_loss", 1e300)), page),
         case("tiny-losses", text(every("train_loss", 1e-300)), page),
+        case("scale-of-next-to-nothing", text(lambda entry: entry["record"]["headline"].update(scale=5e-324)), page),
         case("one-epoch", text(one_epoch), page),
         case("never-tested", text(lambda entry: entry.update(test=None)), page),
         case("truncated", plain[: len(plain) - 500], f"{NAME}.jsonl, line 4", "hint", code=1),

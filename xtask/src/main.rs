@@ -107,6 +107,10 @@ impl Which {
 fn key_and_value(text: &str) -> Result<(String, serde_json::Value), String> {
     let (key, value) = text.split_once('=').ok_or("expected KEY=VALUE, such as optimizer.lr=0.05")?;
     let parsed = toml::from_str::<std::collections::BTreeMap<String, serde_json::Value>>(&format!("value = {value}"));
+    // JSON has no such numbers, and would have nothing in their place.
+    if let word @ ("nan" | "inf") = value.trim().trim_start_matches(['+', '-']) {
+        return Err(format!("expected a finite number, found {word}"));
+    }
     let value = parsed.ok().and_then(|mut table| table.remove("value")).unwrap_or_else(|| value.into());
     Ok((key.trim().to_owned(), value))
 }

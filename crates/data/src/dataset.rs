@@ -6,8 +6,9 @@ use files::{FileError, hex, read_pieces};
 use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 
+use crate::error::Tasks;
 use crate::root::{Root, parquet_files};
-use crate::{Error, ExpectedFile, Fault, Manifest, Result, Source, Split, Stored, Validation};
+use crate::{Error, ExpectedFile, Fault, Manifest, Result, Source, Split, Stored, TaskKind, Validation};
 
 /// A data set that was found: its manifest and its files.
 #[derive(Debug, Clone)]
@@ -56,6 +57,19 @@ impl Dataset {
             Source::Scenes(scenes) => scenes.source_files(root, name)?,
         };
         Ok(Self { name: name.to_owned(), manifest, files })
+    }
+
+    /// The set, where it is for `task`.
+    ///
+    /// # Errors
+    ///
+    /// Where it is for others.
+    pub fn of_task(self, task: TaskKind) -> Result<Self> {
+        let tasks = self.manifest.tasks();
+        if tasks.contains(&task) {
+            return Ok(self);
+        }
+        Err(Error::Task { name: self.name, expected: task, found: Tasks(tasks) })
     }
 
     /// The identity of what is read: SHA-256, in hexadecimal, over the parts of the manifest that

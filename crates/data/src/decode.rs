@@ -93,7 +93,11 @@ fn decoder(file: &[u8]) -> Result<impl ImageDecoder + '_, String> {
     let mut limits = image::Limits::default();
     limits.max_alloc = Some(LARGEST_IMAGE);
     reader.limits(limits);
-    let decoder = reader.into_decoder().map_err(text)?;
+    let coding = (reader.format() == Some(ImageFormat::Jpeg)).then(|| jpeg::rare_coding(file)).flatten();
+    let decoder = reader.into_decoder().map_err(|cause| match coding {
+        Some(coding) => format!("a JPEG with {coding}, which few programs read\n  hint: {}", kind::CONVERT),
+        None => text(cause),
+    })?;
     if decoder.total_bytes() > LARGEST_IMAGE {
         let (width, height) = decoder.dimensions();
         return Err(format!("{height}×{width} pixels (height × width), more than {LARGEST_IMAGE} bytes"));
@@ -114,7 +118,12 @@ fn turned(orientation: Orientation) -> bool {
 
 /// Some decoders end their texts with a new line.
 fn text(cause: ImageError) -> String {
-    cause.to_string().trim().to_owned()
+    let text = cause.to_string();
+    // What the standard library says.
+    if text.contains("failed to fill whole buffer") {
+        return "a file that lacks its end\n  hint: get the file again".to_owned();
+    }
+    text.trim().to_owned()
 }
 
 fn own(color: ColorType) -> Channels {
@@ -155,8 +164,14 @@ pub fn mask(file: &[u8]) -> Result<MaskPixels, String> {
         (png::ColorType::Grayscale | png::ColorType::Indexed, bits @ (1 | 2 | 4 | 8)) => (1, usize::from(bits)),
         (png::ColorType::Rgb, 8) => (3, 8),
         (kind, bits) => {
+            let hint = if bits > 8 {
+                "write the same values, none above 255, with 8 bits, for example \
+                 `PIL.Image.fromarray(numpy.asarray(mask).astype(\"uint8\"))`"
+            } else {
+                "leave out its transparency, for example `PIL.Image.open(FILE).convert(\"RGB\")`"
+            };
             return Err(format!(
-                "expected a PNG of at most 8 bits, gray, palette or RGB, found {kind:?} of {bits} bits"
+                "expected a PNG of at most 8 bits, gray, palette or RGB, found {kind:?} of {bits} bits\n  hint: {hint}"
             ));
         }
     };
@@ -222,7 +237,8 @@ mod tests {
         let file = png(png::ColorType::GrayscaleAlpha, png::BitDepth::Eight, 1, &[1, 2, 3, 4]);
         assert_eq!(
             mask(&file).unwrap_err(),
-            "expected a PNG of at most 8 bits, gray, palette or RGB, found GrayscaleAlpha of 8 bits"
+            "expected a PNG of at most 8 bits, gray, palette or RGB, found GrayscaleAlpha of 8 bits\n  hint: leave \
+             out its transparency, for example `PIL.Image.open(FILE).convert(\"RGB\")`"
         );
         assert!(mask(b"GIF89a").is_err());
     }
@@ -278,6 +294,9 @@ mod tests {
             let cut = &file[..length];
             assert!(header(cut).is_err() && image(cut, Channels::Gray).is_err(), "{length} bytes");
         }
+        // Half a file, and a whole one behind it.
+        let two = [&file[..file.len() - 20], &jpeg(8)].concat();
+        assert_eq!(image(&two, Channels::Gray), Err("a JPEG that lacks its end".to_owned()));
         let whole = image(&file, Channels::Gray).unwrap();
         assert_eq!((whole.height, whole.width), (40, 40));
         // Phones put a second picture or a video behind the end, with any bytes.
@@ -285,6 +304,29 @@ mod tests {
         {
             assert_eq!(image(&[file.as_slice(), behind].concat(), Channels::Gray), Ok(whole.clone()), "{behind:?}");
         }
+    }
+
+    #[test]
+    fn what_is_not_read_of_a_kind_is_named() {
+        let written = |format| {
+            let mut file = Cursor::new(Vec::new());
+            ::image::RgbImage::new(16, 8).write_to(&mut file, format).unwrap();
+            file.into_inner()
+        };
+        let jpeg = written(ImageFormat::Jpeg);
+        let frame = jpeg.windows(2).position(|pair| pair == [0xff, 0xc0]).unwrap();
+        for (code, expected) in [(0xc3, "a JPEG with lossless coding"), (0xc9, "a JPEG with arithmetic coding")] {
+            let mut file = jpeg.clone();
+            file[frame + 1] = code;
+            assert!(
+                image(&file, Channels::Rgb).unwrap_err().starts_with(expected),
+                "{:?}",
+                image(&file, Channels::Rgb)
+            );
+        }
+        let bmp = written(ImageFormat::Bmp);
+        let complaint = image(&bmp[..bmp.len() - 30], Channels::Rgb).unwrap_err();
+        assert!(complaint.starts_with("a file that lacks its end"), "{complaint}");
     }
 
     #[test]

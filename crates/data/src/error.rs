@@ -231,10 +231,12 @@ pub enum Error {
     },
 
     /// Boxes or points that are right only when read another way.
-    #[error("data set {name:?}: {cause}\n  hint: {}", form_hint(cause))]
+    #[error("data set {name:?}: {cause}, first in {place}\n  hint: {}", form_hint(cause))]
     Form {
         /// The data set.
         name: String,
+        /// The first of its rows that tells.
+        place: Box<Cell>,
         /// How they are read, and how they make sense.
         cause: Box<Implausible>,
     },
@@ -255,7 +257,7 @@ pub enum Error {
     },
 
     /// A column with values of another kind.
-    #[error("{}: column {column:?}: expected {expected}, found {found}", file.display())]
+    #[error("{}: column {column:?}: expected {expected}, found {found}{}", file.display(), text_hint(expected, found))]
     ColumnType {
         /// The file.
         file: PathBuf,
@@ -396,6 +398,14 @@ fn files_hint(name: &str, external: Option<&PathBuf>, hub: bool) -> String {
         format!("`cargo xtask import {name} DIR` makes it of an official release")
     };
     format!("{get}; or {own}")
+}
+
+fn text_hint(expected: &str, found: &str) -> &'static str {
+    if expected.contains("integers") && found.ends_with("Utf8") {
+        "\n  hint: write numbers in place of texts, such as the place of the name in the list of classes, from 0"
+    } else {
+        ""
+    }
 }
 
 fn form_hint(cause: &Implausible) -> String {

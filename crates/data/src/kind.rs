@@ -18,7 +18,7 @@ impl Kind {
     }
 }
 
-const CONVERT: &str = "convert it to PNG, for example with `magick FILE FILE.png`";
+pub(crate) const CONVERT: &str = "convert it to PNG, for example with `magick FILE FILE.png`";
 const UNPACK: &str = "unpack it, and give the files that are in it";
 const AGAIN: &str = "get the file again";
 

@@ -46,7 +46,13 @@ impl Manifest {
     /// sense (the message has the path, the line and the column); where manifest and lock
     /// contradict each other.
     pub fn read(path: &Path) -> Result<Self> {
-        let text = files::read_text(path)?;
+        let text = files::read_text(path).map_err(|error| match error.cause.kind() {
+            // Of a mistake in the manifest, not of a file that cannot be read.
+            std::io::ErrorKind::InvalidData => {
+                Error::Manifest { path: path.to_path_buf(), cause: toml::de::Error::custom(error.cause) }
+            }
+            _ => error.into(),
+        })?;
         let mut manifest = Self::parse(&text).map_err(|cause| Error::Manifest { path: path.to_path_buf(), cause })?;
         if let (Source::Stored(stored), Some(lock)) = (&mut manifest.source, Lock::read(&Lock::beside(path))?) {
             lock.check(stored).map_err(|reason| Error::Lock { path: Lock::beside(path), reason })?;

@@ -6,7 +6,6 @@ use std::fmt;
 use rayon::prelude::*;
 
 use crate::decode::LARGEST_IMAGE;
-use crate::error::Tasks;
 use crate::label::Label;
 use crate::reading::Faults;
 use crate::rows::{Rows, decoded_bytes, resized, resized_example};
@@ -82,11 +81,7 @@ impl<L: Label> Set<L> {
             return Err(Error::LimitZero);
         }
         options.resize.map_or(Ok(()), Resize::check)?;
-        let dataset = Dataset::find(root, name)?;
-        let tasks = dataset.manifest.tasks();
-        if !tasks.contains(&L::TASK) {
-            return Err(Error::Task { name: name.to_owned(), expected: L::TASK, found: Tasks(tasks) });
-        }
+        let dataset = Dataset::find(root, name)?.of_task(L::TASK)?;
         // First, since it verifies the files: nothing else should have to explain a damaged one.
         let digest = dataset.digest()?;
         let Dataset { manifest, files, .. } = dataset;

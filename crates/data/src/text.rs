@@ -19,6 +19,9 @@ pub fn decode(bytes: &[u8]) -> Result<Cow<'_, str>, Malformed> {
     if let Some(kind) = kind::of(bytes).filter(|kind| !kind.is_text) {
         return Err(Malformed::new("", "text in UTF-8", kind.found()));
     }
+    if bytes.starts_with(b"\xff\xfe\0\0") || bytes.starts_with(b"\0\0\xfe\xff") {
+        return Err(Malformed::new("", "text in UTF-8", "UTF-32\n  hint: save the file in UTF-8"));
+    }
     let (encoding, mark) = Encoding::for_bom(bytes).unwrap_or((UTF_8, 0));
     strictly(encoding, bytes.get(mark..).unwrap_or_default(), mark, "UTF-8")
 }
@@ -36,8 +39,10 @@ pub fn decode_xml(bytes: &[u8]) -> Result<Cow<'_, str>, Malformed> {
         let found = format!("encoding={label:?}\n  hint: save the file in UTF-8 and without the attribute");
         Malformed::new("", "an encoding that browsers know, such as UTF-8, GBK or windows-1252", found)
     })?;
-    // What is declared in bytes of ASCII is not UTF-16; so the WHATWG has it, too.
-    let encoding = if [UTF_16LE, UTF_16BE].contains(&encoding) { UTF_8 } else { encoding };
+    // What is declared in bytes of ASCII is not UTF-16; so the WHATWG has it, too. That takes ASCII for windows-1252, though
+    // other bytes in it are mostly of a program that wrote UTF-8.
+    let is_ascii = ["ascii", "us-ascii"].iter().any(|name| label.eq_ignore_ascii_case(name));
+    let encoding = if is_ascii || [UTF_16LE, UTF_16BE].contains(&encoding) { UTF_8 } else { encoding };
     strictly(encoding, bytes, 0, &format!("{label} as the file declares"))
 }
 
@@ -116,6 +121,11 @@ mod tests {
             let complaint = decode(&utf16("cat\n", false, order)).unwrap_err().to_string();
             assert!(complaint.contains("found UTF-16 without a byte order mark\n  hint: save"), "{complaint}");
         }
+        for order in [u32::to_le_bytes, u32::to_be_bytes] {
+            let utf32: Vec<u8> = "\u{feff}cat\n".chars().flat_map(|letter| order(letter.into())).collect();
+            let complaint = decode(&utf32).unwrap_err().to_string();
+            assert_eq!(complaint, "expected text in UTF-8, found UTF-32\n  hint: save the file in UTF-8");
+        }
         let complaint = decode(b"dog\nk\xe4tzchen\n").unwrap_err().to_string();
         assert!(complaint.starts_with("line 2, byte 5: expected text in UTF-8, found the byte 0xe4"), "{complaint}");
         let complaint = decode(b"version https://git-lfs.github.com/spec/v1\noid sha256:00\n").unwrap_err();
@@ -136,6 +146,9 @@ mod tests {
         assert_eq!(name(&declared("'iso-8859-1'", b"K\xe4fer")).unwrap(), "Käfer");
         assert_eq!(name(&declared("'utf-8'", "猫".as_bytes())).unwrap(), "猫");
         assert_eq!(name(&declared("'utf-16'", "猫".as_bytes())).unwrap(), "猫");
+        assert_eq!(name(&declared("'US-ASCII'", "Käfer".as_bytes())).unwrap(), "Käfer");
+        let complaint = name(&declared("'ascii'", b"K\xe4fer")).unwrap_err().to_string();
+        assert!(complaint.contains("text in ascii as the file declares, found the byte 0xe4"), "{complaint}");
         let complaint = name(&declared("'EBCDIC'", b"x")).unwrap_err().to_string();
         assert!(complaint.contains("found encoding=\"EBCDIC\""), "{complaint}");
         let complaint = name(&declared("'GBK'", b"\xff")).unwrap_err().to_string();

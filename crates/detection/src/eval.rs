@@ -83,7 +83,11 @@ fn of_coco(files: &Files) -> Report<f64> {
     Report {
         stats: Named(stats),
         ap_per_category: files.categories.iter().zip(0..).map(|(&id, class)| (id, ap(class))).collect(),
-        warnings: doubts::beyond(&files.boxes).into_iter().chain(doubts::of(files, scores.statistics[1])).collect(),
+        warnings: doubts::beyond(&files.boxes)
+            .into_iter()
+            .chain(doubts::twice(files))
+            .chain(doubts::of(files, scores.statistics[1]))
+            .collect(),
     }
 }
 
@@ -105,6 +109,6 @@ fn of_voc(files: &Files) -> Report<Option<VocCategory>> {
         Some(VocCategory { ap_all_points: ap.all_points, ap_11_points: ap.eleven_points, positives: ap.positives })
     };
     let ap_per_category = files.categories.iter().zip(0..).map(|(&id, class)| (id, of_class(class))).collect();
-    let warnings = doubts::of(files, stats[0].1);
+    let warnings = doubts::twice(files).into_iter().chain(doubts::of(files, stats[0].1)).collect();
     Report { stats: Named(stats), ap_per_category, warnings }
 }

@@ -248,14 +248,30 @@ pub fn create_folder(folder: &Path) -> Result<(), FileError> {
     std::fs::create_dir_all(folder).map_err(|source| FileError::new("create", folder, source))
 }
 
-/// The text of `path`.
+/// The text of `path`, which is UTF-8.
 pub fn read_text(path: &Path) -> Result<String, FileError> {
-    std::fs::read_to_string(path).map_err(|source| FileError::new("read", path, source))
+    let text = std::fs::read(path).and_then(utf8);
+    text.map_err(|source| FileError::new("read", path, source))
+}
+
+/// Bytes as text, or where they are none and what they are.
+fn utf8(bytes: Vec<u8>) -> io::Result<String> {
+    String::from_utf8(bytes).map_err(|cause| {
+        let (at, bytes) = (cause.utf8_error().valid_up_to(), cause.as_bytes());
+        let line = bytes.iter().take(at).filter(|byte| **byte == b'\n').count() + 1;
+        let found = match bytes {
+            [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => "UTF-16".to_owned(),
+            _ => format!("the byte 0x{:02x}", bytes.get(at).copied().unwrap_or_default()),
+        };
+        let message =
+            format!("line {line}, byte {at}: expected text in UTF-8, found {found}\n  hint: save the file in UTF-8");
+        io::Error::new(io::ErrorKind::InvalidData, message)
+    })
 }
 
 /// The text of `path`, or nothing where there is no such file.
 pub fn read_text_if_present(path: &Path) -> Result<Option<String>, FileError> {
-    match std::fs::read_to_string(path) {
+    match std::fs::read(path).and_then(utf8) {
         Ok(text) => Ok(Some(text)),
         Err(source) if source.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(source) => Err(FileError::new("read", path, source)),
@@ -291,6 +307,22 @@ mod tests {
         publish(&path).unwrap();
         assert_eq!(read_text(&path).unwrap(), "one two three");
         assert!(!Part::beside(&path).exists());
+    }
+
+    #[test]
+    fn other_encodings_are_named_with_their_place() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.toml");
+        for (bytes, expected) in [
+            (b"a = 1\nb = \"K\xe4fer\"\n".as_slice(), "line 2, byte 12: expected text in UTF-8, found the byte 0xe4"),
+            (b"\xff\xfea\0", "line 1, byte 0: expected text in UTF-8, found UTF-16"),
+        ] {
+            write_atomic(&path, bytes).unwrap();
+            for error in [read_text(&path).unwrap_err(), read_text_if_present(&path).unwrap_err()] {
+                assert!(error.to_string().contains(expected), "{error}");
+                assert!(error.to_string().ends_with("hint: save the file in UTF-8"), "{error}");
+            }
+        }
     }
 
     #[test]

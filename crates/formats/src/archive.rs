@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
 use flate2::read::MultiGzDecoder;
-use zip::ZipArchive;
+use zip::{CompressionMethod, ZipArchive};
 
 use data::Malformed;
 
@@ -16,6 +16,12 @@ pub const MEMBER_LIMIT: u64 = 1 << 29;
 
 /// What deflate can make of a byte.
 const DEFLATE_RATIO: u64 = 1032;
+
+/// Bytes that members of a tar archive are a multiple of.
+const BLOCK: usize = 512;
+
+const AGAIN: &str = "get the archive again";
+const UNPACK: &str = "unpack the archive, and import the folder";
 
 /// Something to read from any place.
 pub trait Source: Read + Seek + Send {}
@@ -119,7 +125,9 @@ pub fn gunzip(bytes: &[u8]) -> Result<Vec<u8>, Malformed> {
 pub fn member_name(raw: &[u8]) -> Result<Option<String>, Malformed> {
     let shown = String::from_utf8_lossy(raw).into_owned();
     let refused = |found: &str| Malformed::new(format!("member {shown:?}"), "a name inside of its folder", found);
-    let Ok(name) = std::str::from_utf8(raw) else { return Err(refused("bytes that are not UTF-8")) };
+    let Ok(name) = std::str::from_utf8(raw) else {
+        return Err(refused(&format!("bytes that are not UTF-8\n  hint: {UNPACK}")));
+    };
     // Some archives of Windows have the other slash; where it is part of a name, `..\` must not slip through.
     let name = name.replace('\\', "/");
     let drive = name.as_bytes().get(1) == Some(&b':');
@@ -146,6 +154,10 @@ fn zip(source: Box<dyn Source>) -> Result<Archive, Malformed> {
             folders.push(name);
             continue;
         }
+        if !matches!(member.compression(), CompressionMethod::Stored | CompressionMethod::Deflated) {
+            let found = format!("{}\n  hint: {UNPACK}", member.compression());
+            return Err(Malformed::new(format!("member {name:?}"), "deflate, the usual compression", found));
+        }
         // The kind of file in the upper bits of a Unix mode: none, or a regular file.
         let kind = member.unix_mode().unwrap_or(0) & 0o170_000;
         if kind != 0 && kind != 0o100_000 {
@@ -160,9 +172,11 @@ fn tar(mut source: Box<dyn Source>) -> Result<Archive, Malformed> {
     let end = source.seek(SeekFrom::End(0)).map_err(unreadable)?;
     source.rewind().map_err(unreadable)?;
     let mut archive = tar::Archive::new(source);
-    let (mut members, mut folders) = (BTreeMap::new(), Vec::new());
+    let (mut members, mut folders, mut last) = (BTreeMap::new(), Vec::new(), 0);
     for entry in archive.entries_with_seek().map_err(unreadable)? {
         let entry = entry.map_err(unreadable)?;
+        let behind = entry.raw_file_position().checked_add(entry.size());
+        last = behind.and_then(|behind| behind.checked_next_multiple_of(BLOCK as u64)).unwrap_or(u64::MAX);
         let name = member_name(&entry.path_bytes())?;
         let kind = entry.header().entry_type();
         let Some(name) = name else { continue };
@@ -186,8 +200,18 @@ fn tar(mut source: Box<dyn Source>) -> Result<Archive, Malformed> {
         }
         insert(&mut members, name, extent)?;
     }
-    let file = Mutex::new(archive.into_inner());
-    Ok(Archive { kind: Kind::Tar { file, members }, folders })
+    let mut file = archive.into_inner();
+    // A block of zeros follows the last member: where there is none, others may have been cut off.
+    let mut zeros = [0xff; BLOCK];
+    file.seek(SeekFrom::Start(last)).map_err(unreadable)?;
+    if file.read_exact(&mut zeros).is_err() || zeros != [0; BLOCK] {
+        return Err(Malformed::new(
+            format!("byte {last}"),
+            "the end of a whole tar archive",
+            format!("none\n  hint: {AGAIN}"),
+        ));
+    }
+    Ok(Archive { kind: Kind::Tar { file: Mutex::new(file), members }, folders })
 }
 
 fn insert<T>(members: &mut BTreeMap<String, T>, name: String, value: T) -> Result<(), Malformed> {
@@ -223,8 +247,7 @@ fn whole(reader: impl Read, room: u64, what: &str) -> Result<Vec<u8>, Malformed>
 }
 
 fn link(name: &str) -> Malformed {
-    let found = "a link or device\n  hint: unpack the archive, and import the folder";
-    Malformed::new(format!("member {name:?}"), "a file or folder", found)
+    Malformed::new(format!("member {name:?}"), "a file or folder", format!("a link or device\n  hint: {UNPACK}"))
 }
 
 fn unreadable(cause: io::Error) -> Malformed {
@@ -232,5 +255,11 @@ fn unreadable(cause: io::Error) -> Malformed {
 }
 
 fn damaged(cause: zip::result::ZipError) -> Malformed {
-    Malformed::new("", "a whole zip archive", cause.to_string())
+    use zip::result::ZipError::{CompressionMethodNotSupported, UnsupportedArchive};
+    let (expected, hint) = match cause {
+        // Also where a password is needed.
+        UnsupportedArchive(_) | CompressionMethodNotSupported(_) => ("a zip archive that can be read", UNPACK),
+        _ => ("a whole zip archive", AGAIN),
+    };
+    Malformed::new("", expected, format!("{cause}\n  hint: {hint}"))
 }

@@ -93,9 +93,11 @@ fn in_brackets<'a>(
     line: usize,
 ) -> Result<Vec<(String, usize)>, Malformed> {
     let mut entries = vec![String::new()];
-    let mut quote = None;
+    let (mut quote, mut escaped) = (None, false);
     let text = std::iter::once(first).chain(rest).flat_map(|line| line.chars().chain([' ']));
     for letter in text.skip(1) {
+        let plain = !escaped;
+        escaped = plain && quote == Some('"') && letter == '\\';
         match (quote, letter) {
             (None, ']' | '}') => {
                 let entries = entries.into_iter().map(|entry| entry.trim().to_owned());
@@ -106,7 +108,7 @@ fn in_brackets<'a>(
                 continue;
             }
             (None, '\'' | '"') => quote = Some(letter),
-            (Some(open), _) if open == letter => quote = None,
+            (Some(open), _) if open == letter && plain => quote = None,
             _ => {}
         }
         if let Some(entry) = entries.last_mut() {
@@ -129,23 +131,53 @@ fn name(entry: &str, index: usize, line: usize) -> Result<String, Malformed> {
         (None, None) => entry,
     };
     let name = name.trim();
-    let inner = ['\'', '"'].iter().find_map(|&quote| name.strip_prefix(quote)?.strip_suffix(quote));
-    let name = inner.unwrap_or(name);
-    if name.is_empty() || name.starts_with(['[', '{', '&', '*', '|', '>', '\'', '"']) {
-        return malformed("a plain name", entry);
+    let inner = |quote: char| name.strip_prefix(quote)?.strip_suffix(quote);
+    let name = match (inner('\''), inner('"')) {
+        (Some(inner), _) => Some(inner.replace("''", "'")),
+        (None, Some(inner)) => unescaped(inner),
+        // Else it is no plain name: `- name: cat` is a map.
+        (None, None) => Some(name.to_owned()).filter(|name| {
+            !name.starts_with(['[', '{', '&', '*', '|', '>', '\'', '"']) && !name.contains(": ") && !name.ends_with(':')
+        }),
+    };
+    name.filter(|name| !name.is_empty()).map_or_else(|| malformed("a plain name", entry), Ok)
+}
+
+/// What stands in double quotes; nothing where it has another escape than programs write in names.
+fn unescaped(text: &str) -> Option<String> {
+    let (mut plain, mut letters) = (String::new(), text.chars());
+    while let Some(letter) = letters.next() {
+        if letter != '\\' {
+            plain.push(letter);
+            continue;
+        }
+        let digits = match letters.next()? {
+            'x' => 2,
+            'u' => 4,
+            'U' => 8,
+            same @ ('"' | '\\' | '/' | ' ') => {
+                plain.push(same);
+                continue;
+            }
+            _ => return None,
+        };
+        let code: String = letters.by_ref().take(digits).collect();
+        plain.push(char::from_u32(u32::from_str_radix(&code, 16).ok().filter(|_| code.len() == digits)?)?);
     }
-    Ok(name.to_owned())
+    Some(plain)
 }
 
 /// A line up to a comment that is not in quotes.
 fn without_comment(line: &str) -> &str {
-    let mut quote = None;
+    let (mut quote, mut escaped) = (None, false);
     let mut before = ' ';
     for (index, letter) in line.char_indices() {
+        let plain = !escaped;
+        escaped = plain && quote == Some('"') && letter == '\\';
         match (quote, letter) {
             (None, '#') if before.is_whitespace() => return line.get(..index).unwrap_or(line).trim_end(),
             (None, '\'' | '"') => quote = Some(letter),
-            (Some(open), _) if open == letter => quote = None,
+            (Some(open), _) if open == letter && plain => quote = None,
             _ => {}
         }
         before = letter;

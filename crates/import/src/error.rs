@@ -63,8 +63,8 @@ pub enum Error {
     },
 
     /// A folder with the structure of no known release.
-    #[error("{}: the structure of no known release; looked for\n{looked_for}\n  found {found}{}\n  hint: give the \
-             folder that has one of these in it", path.display(), nearest(near))]
+    #[error("{}: the structure of no known release; looked for\n{looked_for}\n  found {found}{}", path.display(),
+            nearest(near))]
     UnknownLayout {
         /// The folder or archive.
         path: PathBuf,
@@ -100,7 +100,7 @@ pub enum Error {
     /// An annotation that counts pixels from 0 where the format counts from 1.
     #[error(
         "{file}: {object}: expected a box that begins at pixel 1 or later, as Pascal VOC counts, found {found}: {count} \
-             boxes of the release begin at 0\n  hint: `--first-pixel 0` where the release counts pixels from 0, which \
+             boxes of the release begin before it\n  hint: `--first-pixel 0` where the release counts pixels from 0, which \
              moves each box by a pixel; `--first-pixel 1` where these are mistakes, which are cut off"
     )]
     FirstPixel {
@@ -110,7 +110,7 @@ pub enum Error {
         object: String,
         /// Its corners.
         found: String,
-        /// How many boxes begin at 0.
+        /// How many boxes begin before pixel 1.
         count: usize,
     },
 
@@ -185,7 +185,11 @@ impl Error {
 }
 
 fn nearest(near: &[String]) -> String {
-    near.iter().map(|near| format!("\n  nearly {near}")).collect()
+    if near.is_empty() {
+        return "\n  hint: give the folder that has one of these in it".to_owned();
+    }
+    let near: String = near.iter().map(|near| format!("\n  nearly {near}")).collect();
+    near + "\n  hint: change what does not fit in a copy, or give another folder"
 }
 
 fn tolerate_hint(fault: Fault) -> String {

@@ -91,7 +91,6 @@ pub fn import(root: &Root, name: &str, source: &Path, options: &Options) -> Resu
         return Err(Error::Release { place: tree.shown(""), reason });
     }
     check_classes(&tree, &release)?;
-    let notes = sense::check(&tree, &release)?;
     if let Some(reason) = known.as_ref().and_then(|known| manifest::contradiction(known, &release)) {
         return Err(Error::Disagrees { manifest: manifest_path, reason });
     }
@@ -100,6 +99,7 @@ pub fn import(root: &Root, name: &str, source: &Path, options: &Options) -> Resu
         tolerate: known.as_ref().map_or_else(|| options.tolerate.clone(), |known| known.tolerate.clone()),
         resize: options.resize,
     };
+    let notes = sense::check(&tree, &release, rules.tolerate.contains(&Fault::Box))?;
 
     let mut new = NewFolder::begin(&folder)?;
     let mut counts = Counts::default();

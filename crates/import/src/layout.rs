@@ -74,12 +74,27 @@ pub fn read(tree: &Tree, format: Option<&str>, given: &Given<'_>) -> Result<(&'s
     let has = |split| release.parts.iter().any(|part| part.split == split);
     if !has(Split::Train) || !(has(Split::Validation) || has(Split::Test)) {
         let found: Vec<&str> = release.parts.iter().map(|part| part.split.name()).collect();
-        return Err(missing(&format!("expected a train and a validation or test split, found {}", found.join(", "))));
+        let found = if found.is_empty() { "none".to_owned() } else { found.join(" and ") + " alone" };
+        let others = others(&tree, &release).map(|others| format!("; {others}")).unwrap_or_default();
+        return Err(missing(&format!("expected a train and a validation or test split, found {found}{others}")));
     }
     once(&tree, &release)?;
     let notes = [unread(&tree, &release), unused_classes(&release)];
     release.notes.extend(notes.into_iter().flatten());
     Ok((layout.name, tree, release))
+}
+
+/// Folders that are called as splits are, and of which the release says nothing.
+fn others(tree: &Tree, release: &Release) -> Option<String> {
+    let top = tree.folders_in("").into_iter();
+    let inner =
+        top.clone().flat_map(|above| tree.folders_in(above).into_iter().map(move |name| format!("{above}/{name}")));
+    let is_other = |folder: &String| {
+        let wanted = split(folder.rsplit('/').next().unwrap_or(folder));
+        wanted.is_some_and(|wanted| release.parts.iter().all(|part| part.split != wanted))
+    };
+    let others: Vec<String> = top.map(str::to_owned).chain(inner).filter(is_other).collect();
+    (!others.is_empty()).then(|| format!("{} is there, but not all that belongs to it", some(&others)))
 }
 
 /// That no image is in the release twice, in a split or in two.
@@ -128,6 +143,19 @@ fn unused_classes(release: &Release) -> Option<String> {
     (has_boxes && !unused.is_empty()).then(|| format!("no training image has an object of {}", some(&unused)))
 }
 
+/// What folders of images and of masks are not.
+const NO_CLASSES: &str = "look like images and their masks, not like classes";
+
+/// Two folders that are called as images and masks are.
+fn images_and_masks<'a>(folders: &[&'a str]) -> Option<[&'a str; 2]> {
+    const IMAGES: [&str; 8] = ["images", "image", "imgs", "img", "jpegimages", "leftimg8bit", "rgb", "inputs"];
+    const MASKS: [&str; 8] = ["mask", "label", "annot", "segmentation", "gt", "groundtruth", "ground_truth", "target"];
+    let lower = |folder: &str| folder.to_ascii_lowercase();
+    let images = folders.iter().find(|folder| IMAGES.contains(&lower(folder).as_str()))?;
+    let masks = folders.iter().find(|folder| MASKS.iter().any(|mask| lower(folder).starts_with(mask)))?;
+    Some([images, masks])
+}
+
 /// The first of many.
 fn some(all: &[impl AsRef<str>]) -> String {
     let first: Vec<&str> = all.iter().map(AsRef::as_ref).take(5).collect();
@@ -148,7 +176,7 @@ fn recognize(tree: &Tree, format: Option<&str>) -> Result<(Tree, &'static Layout
             ([], folders) => {
                 let near =
                     wanted.clone().filter_map(|layout| Some(format!("{}: {}", layout.name, (layout.near)(&inner)?)));
-                let near = near.chain(archives(&inner)).collect();
+                let near = near.chain(within(&inner, wanted.clone())).chain(archives(&inner)).collect();
                 let looked_for = lines(wanted);
                 let names: Vec<&str> = folders.iter().copied().chain(inner.files_in("")).take(8).collect();
                 let found = if names.is_empty() { "nothing".to_owned() } else { names.join(", ") };
@@ -161,6 +189,13 @@ fn recognize(tree: &Tree, format: Option<&str>) -> Result<(Tree, &'static Layout
             }
         }
     }
+}
+
+/// Folders in the folder that have a structure each.
+fn within<'a>(tree: &Tree, wanted: impl Iterator<Item = &'a Layout> + Clone) -> Option<String> {
+    let has_structure = |folder: &&str| wanted.clone().any(|layout| (layout.matches)(&tree.inside(folder)));
+    let found: Vec<&str> = tree.folders_in("").into_iter().filter(has_structure).collect();
+    (!found.is_empty()).then(|| format!("what is in {}: give one folder of these", some(&found)))
 }
 
 /// An archive that lies in the folder, in which the release may be.
@@ -190,8 +225,13 @@ fn split(name: &str) -> Option<Split> {
 
 /// The splits that `names` are of, in the order train, validation, test; other names are left out.
 fn splits<'a>(place: &str, names: impl IntoIterator<Item = &'a str>) -> Result<Vec<(Split, &'a str)>> {
-    let mut found: Vec<_> = names.into_iter().filter_map(|name| Some((split(name)?, name))).collect();
+    let names: Vec<&str> = names.into_iter().collect();
+    let mut found: Vec<_> = names.iter().filter_map(|name| Some((split(name)?, *name))).collect();
     found.sort_unstable();
+    if found.is_empty() && !names.is_empty() {
+        let reason = format!("expected splits that are called train, val and test, found {}", some(&names));
+        return Err(Error::Release { place: place.to_owned(), reason });
+    }
     match found.windows(2).find_map(|pair| if let [a, b] = pair { (a.0 == b.0).then_some((a, b)) } else { None }) {
         Some(((split, a), (_, b))) => {
             let reason = format!("expected one {split} split, found {a} and {b}\n  hint: leave only one in a copy");
@@ -232,6 +272,22 @@ fn images<'a>(tree: &'a Tree, folder: &str) -> Result<Vec<(&'a str, i64)>> {
 /// A name without its extension.
 fn stem(name: &str) -> &str {
     name.rsplit_once('.').map_or(name, |(stem, _)| stem)
+}
+
+/// Whether a file's name ends so, in any case.
+fn has_extension(name: &str, wanted: &str) -> bool {
+    name.rsplit_once('.').is_some_and(|(_, extension)| extension.eq_ignore_ascii_case(wanted))
+}
+
+/// A hint at a file that has the name of `file`, which is missing, but for its end.
+fn hint_at(tree: &Tree, file: &str) -> String {
+    let (folder, name) = file.rsplit_once('/').unwrap_or(("", file));
+    let is_near = |other: &&str| {
+        let end = other.strip_prefix(stem(name));
+        end.is_some_and(|end| !end.starts_with(|letter: char| letter.is_ascii_alphanumeric()))
+    };
+    let near = tree.files_in(folder).into_iter().find(is_near);
+    near.map(|near| format!("\n  hint: there is {near}, which has to be {name}")).unwrap_or_default()
 }
 
 /// The names in a file with one on each line.

@@ -77,6 +77,14 @@ impl Tree {
         self.files.contains(file)
     }
 
+    /// `file`, or where there is none the one whose name differs in the case of its extension alone: `0.TXT` for `0.txt`.
+    pub fn any_case(&self, file: String) -> String {
+        let Some((stem, extension)) = file.rsplit_once('.').filter(|_| !self.has(&file)) else { return file };
+        let stem = format!("{stem}.");
+        let other = self.under(&stem).find(|other| other.eq_ignore_ascii_case(extension));
+        other.map(|other| stem + other).unwrap_or(file)
+    }
+
     /// Whether there is a folder with this name and a file in it.
     pub fn has_folder(&self, folder: &str) -> bool {
         self.under(&format!("{folder}/")).next().is_some()

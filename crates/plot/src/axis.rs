@@ -30,6 +30,7 @@ impl Axis {
             Scale::Linear => values.collect(),
             Scale::Log => values.filter(|value| *value > 0.0).map(libm::log10).collect(),
         };
+        values.retain(|value| value.is_finite());
         values.sort_by(f64::total_cmp);
         let (low, high) = ends(&values);
         // Epochs, steps and trials are whole.
@@ -196,8 +197,10 @@ fn ends(values: &[f64]) -> (f64, f64) {
 
 /// Both ends of an axis with room between them: a flat curve stays flat, and ticks of its axis are told apart.
 fn apart(low: f64, high: f64) -> (f64, f64) {
+    // Within these, neither the range nor the distance of its ticks leaves what numbers can be.
+    let [low, high] = [low, high].map(|end| end.clamp(-1e300, 1e300));
     let size = low.abs().max(high.abs());
-    if high - low > 1e-9 * size {
+    if high - low > (1e-9 * size).max(1e-300) {
         return (low, high);
     }
     let room = 0.5 * size.max(1.0);
@@ -304,7 +307,35 @@ mod tests {
         assert_eq!(shown, ["0", "3", "−12,345", "85.71", "1235", "98,765", "0.01000", "1.234e−5", "−2.500e7"]);
     }
 
+    /// Numbers of every size, those that are none among them.
+    fn numbers() -> impl Strategy<Value = f64> {
+        let extreme = [0.0, 5e-324, 1e-310, 1e-300, 1e308, f64::MAX, f64::INFINITY, f64::NAN];
+        let size = prop_oneof![prop::sample::select(extreme.to_vec()), 0.0..2.0_f64, any::<f64>()];
+        (size, any::<bool>()).prop_map(|(size, negative)| if negative { -size } else { size })
+    }
+
     proptest! {
+        #[test]
+        fn whatever_is_drawn_has_few_ticks_that_are_numbers(
+            values in prop::collection::vec((numbers(), numbers(), numbers(), numbers()), 0..8),
+            logs in any::<[bool; 2]>(),
+        ) {
+            let [x_scale, scale] = logs.map(|log| if log { Scale::Log } else { Scale::Linear });
+            let points = values.into_iter().map(|(x, y, low, high)| crate::Point { x, y, low, high }).collect();
+            let line = Line { label: String::new(), style: 0, joined: true, points };
+            for trim in [Trim::Neither, Trim::Low, Trim::High, Trim::Lowest(0.3), Trim::Highest(0.3)] {
+                let (x, y, lines) = (String::new(), String::new(), vec![line.clone()]);
+                let panel = Panel { y, x, x_scale, scale, trim, lines };
+                let lines: Vec<&Line> = panel.lines.iter().collect();
+                for axis in [Axis::horizontal(&panel, 0.0, 100.0), Axis::vertical(&panel, &lines, 100.0, 0.0)] {
+                    prop_assert!(axis.high > axis.low && (axis.high - axis.low).is_finite(), "{} {}", axis.low, axis.high);
+                    let ticks = axis.ticks();
+                    prop_assert!(ticks.len() < 40 && ticks.iter().all(|tick| tick.is_finite()), "{ticks:?}");
+                    prop_assert!(ticks.iter().all(|tick| axis.at(*tick).is_finite() && !axis.label(*tick).contains("NaN")));
+                }
+            }
+        }
+
         #[test]
         fn labels_keep_their_order_and_do_not_overlap(
             mut wanted in prop::collection::vec(0.0..100.0f64, 1..6),

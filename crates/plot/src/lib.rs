@@ -259,7 +259,7 @@ fn project(line: &Line, x: &Axis, y: &Axis) -> Curve {
 
 /// The points of `line` that a curve goes through.
 fn drawn<'l>(line: &'l Line, y: &Axis) -> Vec<&'l Point> {
-    let visible: Vec<&Point> = line.points.iter().filter(|point| y.can_show(point.y)).collect();
+    let visible: Vec<&Point> = line.points.iter().filter(|point| point.x.is_finite() && y.can_show(point.y)).collect();
     let stride = visible.len().div_ceil(MOST_POINTS).max(1);
     let last = visible.len().saturating_sub(1);
     let chosen = visible.iter().enumerate().filter(|(i, _)| i % stride == 0 || *i == last);

@@ -150,7 +150,8 @@ fn cost(ranking: &Ranking<'_>) -> Section {
         let (sum, steps) = seconds(setting);
         let a_step = |seconds: f64| (steps > 0).then(|| 1e3 * seconds / steps as f64);
         let parts = [sum.data, sum.forward, sum.backward, sum.update, sum.training()].map(a_step);
-        let numbers = parts.into_iter().chain([Some(sum.evaluation / setting.runs.len() as f64)]);
+        let runs = setting.runs.len();
+        let numbers = parts.into_iter().chain([(runs > 0).then(|| sum.evaluation / runs as f64)]);
         let numbers = numbers.map(|value| Cell::number(value, significant));
         Some(std::iter::once(line.name()).chain(numbers).collect())
     });

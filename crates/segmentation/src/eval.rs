@@ -10,7 +10,7 @@ use anyhow::{bail, ensure};
 use clap::Parser;
 use data::VOID;
 use doubts::Unknown;
-use palette::Side;
+use palette::{Moved, Side};
 use rayon::prelude::*;
 use serde::Serialize;
 use std::ffi::OsString;
@@ -71,7 +71,7 @@ pub fn eval(arguments: &[OsString]) -> train::Result<String> {
     let Arguments { truth, predictions, classes, values, prediction_values, ignore } =
         Arguments::try_parse_from(arguments)?;
     let meanings = Meanings::new(classes, values, prediction_values, ignore).map_err(anyhow::Error::msg)?;
-    let (names, predicted) = (files::masks(&truth)?, files::masks(&predictions)?);
+    let ((names, left), (predicted, left_predicted)) = (files::masks(&truth)?, files::masks(&predictions)?);
     files::check_names((&truth, &names), (&predictions, &predicted))?;
     let names: Vec<PathBuf> = names.into_iter().collect();
     // A sum for each of a few groups of files: sums of whole numbers do not depend on their order.
@@ -92,6 +92,7 @@ pub fn eval(arguments: &[OsString]) -> train::Result<String> {
         sum.add(part?);
     }
     let warnings = sum.doubts(&meanings, &truth)?;
+    let warnings: Vec<String> = left.into_iter().chain(left_predicted).chain(warnings).collect();
     for warning in &warnings {
         eprintln!("warning: {warning}");
     }
@@ -110,6 +111,7 @@ struct Sum {
     confusion: Confusion,
     truth: Side,
     predictions: Side,
+    moved: Moved,
     /// The first value of each side that means nothing.
     unknown: [Option<Unknown>; 2],
 }
@@ -130,6 +132,7 @@ impl Sum {
         );
         self.truth.observe(truth, &of_truth.pixels, of_truth.palette.as_deref());
         self.predictions.observe(prediction, &of_prediction.pixels, of_prediction.palette.as_deref());
+        palette::moved(&mut self.moved, &of_truth, (prediction, &of_prediction), meanings);
         let (classes, predicted) = (meanings.of_truth(), meanings.of_predictions());
         let unknown = |path: &Path, pixels: &[u8], index: usize| Unknown {
             value: pixels[index],
@@ -162,6 +165,9 @@ impl Sum {
         self.confusion += &other.confusion;
         self.truth.add(other.truth);
         self.predictions.add(other.predictions);
+        for (color, path) in other.moved {
+            self.moved.entry(color).or_insert(path);
+        }
         for (own, other) in self.unknown.iter_mut().zip(other.unknown) {
             *own = own.take().or(other);
         }
@@ -182,7 +188,7 @@ impl Sum {
         let absent = absent.map_err(|reason| anyhow::anyhow!("{}: {reason}", truth.display()))?;
         let mut warnings: Vec<String> =
             absent.into_iter().chain(doubts::ambiguous(meanings, &self.predictions)).collect();
-        let palettes = palette::disagreements(&self.truth, &self.predictions);
+        let palettes = palette::disagreements(&self.truth, &self.predictions, &self.moved);
         // Palettes say more than the numbers of pixels.
         if palettes.is_empty() {
             warnings.extend(doubts::renamed(meanings, &self.confusion));

@@ -103,7 +103,7 @@ fn plan_all<T: Task>() -> Result<(), Error> {
     let root = Root::from_env(".");
     let mut digests = BTreeMap::new();
     let mut of = |dataset: &str| -> Result<String, String> {
-        digests.entry(dataset.to_owned()).or_insert_with(|| digest(dataset, &root)).clone()
+        digests.entry(dataset.to_owned()).or_insert_with(|| digest::<T>(dataset, &root)).clone()
     };
     let planned = specs.iter().map(|spec| match plan_on::<T>(spec, &mut of) {
         Ok(planned) => Ok(json!({"id": planned.id, "spec": planned.spec})),

@@ -3,7 +3,7 @@
 use crate::engine::Engine;
 use crate::error::Error;
 use crate::task::Task;
-use data::{Dataset, Root};
+use data::{Dataset, Label as _, Root};
 use record::{RunId, Spec, Table};
 use regularize::{Base, Method, Params, Schedule};
 use serde::de::DeserializeOwned;
@@ -119,12 +119,13 @@ impl<T: Task> Planned<T> {
 ///
 /// [`Error::Spec`] with the section at fault, where a key, a value or a name is wrong; [`Error::Dataset`].
 pub fn plan<T: Task>(spec: &Spec, root: &Root) -> Result<Planned<T>, Error> {
-    plan_on(spec, |dataset| digest(dataset, root))
+    plan_on(spec, |dataset| digest::<T>(dataset, root))
 }
 
-/// The digest of the files of the set called `dataset`.
-pub(crate) fn digest(dataset: &str, root: &Root) -> Result<String, String> {
-    Dataset::find(root, dataset).and_then(|set| set.digest()).map_err(|error| error.to_string())
+/// The digest of the files of the set called `dataset`, which is for the task.
+pub(crate) fn digest<T: Task>(dataset: &str, root: &Root) -> Result<String, String> {
+    let set = Dataset::find(root, dataset).and_then(|set| set.of_task(T::Label::TASK));
+    set.and_then(|set| set.digest()).map_err(|error| error.to_string())
 }
 
 /// [`plan`] with the digests of sets as `digest` gives them: who plans many runs takes each once.
@@ -136,6 +137,12 @@ pub(crate) fn plan_on<T: Task>(
     T::check(&task).map_err(|mistake| Error::spec("task", mistake))?;
     let settings: Settings = read("train", &spec.train)?;
     settings.check().map_err(|mistake| Error::spec("train", mistake))?;
+    let written = write(&task);
+    // What tasks call the number of training examples, where a part of them is used.
+    if let Some(examples) = written.get("examples").and_then(Value::as_u64).filter(|all| *all < settings.batch as u64) {
+        let expected = format!("at most `task.examples`, {examples}");
+        return Err(Error::spec("train", Mistake::new("batch", expected, settings.batch)));
+    }
     let base = Base::from_table(&spec.optimizer).map_err(|error| Error::settings("optimizer", error))?;
     let schedule = Schedule::from_table(&spec.schedule).map_err(|error| Error::settings("schedule", error))?;
     let method = Method::from_table(&spec.method).map_err(|error| Error::settings("method", error))?;
@@ -144,7 +151,7 @@ pub(crate) fn plan_on<T: Task>(
     decays.map_err(|mistake| Error::spec("rest_decay", Mistake { key: None, ..mistake }))?;
     let digest = digest(&spec.dataset).map_err(Error::Dataset)?;
     let spec = Spec {
-        task: write(&task),
+        task: written,
         dataset: spec.dataset.clone(),
         seed: spec.seed,
         train: write(&settings),

@@ -171,8 +171,16 @@ fn check_form(reading: &Reading<'_, BoxColumns>, form: BoxForm, rows: &[Row<Vec<
             BoxForm::Xyxy => [left, top, right, bottom],
         }
     };
-    let objects = rows.iter().flat_map(|row| row.raw.iter().map(move |object| (numbers(object.corners), row.size)));
-    plausible::boxes(form.meaning(), objects).map_err(|cause| Error::Form { name: reading.name.to_owned(), cause })
+    let check = |rows: &[Row<Vec<Object>>]| {
+        let objects = rows.iter().flat_map(|row| row.raw.iter().map(move |object| (numbers(object.corners), row.size)));
+        plausible::boxes(form.meaning(), objects)
+    };
+    check(rows).map_err(|cause| {
+        let name = reading.name.to_owned();
+        // Where no image tells by itself, all do together.
+        let first = rows.iter().position(|row| check(std::slice::from_ref(row)).is_err()).unwrap_or(0);
+        Error::Form { name, place: Box::new(reading.cell(&rows[first], &reading.columns.boxes)), cause }
+    })
 }
 
 /// What should be, where a box has no area or leaves the image.

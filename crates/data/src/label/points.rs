@@ -78,8 +78,16 @@ impl Label for Vec<Point> {
 
     fn check(reading: &Reading<'_, PointColumns>, rows: &mut [Row<Vec<Point>>]) -> Result<()> {
         let column = &reading.columns.points;
-        let points = rows.iter().flat_map(|row| row.raw.iter().map(move |point| (point.map(f64::from), row.size)));
-        plausible::points(points).map_err(|cause| Error::Form { name: reading.name.to_owned(), cause })?;
+        let check = |rows: &[Row<Vec<Point>>]| {
+            plausible::points(
+                rows.iter().flat_map(|row| row.raw.iter().map(move |point| (point.map(f64::from), row.size))),
+            )
+        };
+        check(rows).map_err(|cause| {
+            let name = reading.name.to_owned();
+            let first = rows.iter().position(|row| check(std::slice::from_ref(row)).is_err()).unwrap_or(0);
+            Error::Form { name, place: Box::new(reading.cell(&rows[first], column)), cause }
+        })?;
         for row in rows {
             let (height, width) = (row.size[0] as f32, row.size[1] as f32);
             let inside = |value: f32, end: f32| value >= -ROUNDING && value <= end + ROUNDING;

@@ -135,7 +135,8 @@ fn boxes_in_another_unit_are_refused() {
     for form in ["xywh", "xyxy"] {
         let parts = boxes(form, &[[0.1, 0.2, 0.4, 0.5], [0.0, 0.0, 1.0, 1.0]]);
         assert!(parts.contains("make no sense so, and 0 as [left, top, "), "{parts}");
-        assert!(parts.contains("as parts of the image's width and height\n  hint: write the files anew"), "{parts}");
+        assert!(parts.contains("as parts of the image's width and height, first in "), "{parts}");
+        assert!(parts.contains(": row 1, column \"objects.bbox\"\n  hint: write the files anew"), "{parts}");
     }
     let middles = boxes("xywh", &[[20.0, 15.0, 38.0, 28.0], [35.0, 25.0, 10.0, 10.0]]);
     assert!(middles.contains("and 0 as [middle x, middle y, width, height] in pixels"), "{middles}");

@@ -196,7 +196,8 @@ fn the_form_of_boxes_is_checked() {
     let corners: [f32; 4] = [4.0, 3.0, 7.0, 5.0];
     assert_eq!(
         complaint::<Vec<Object>>(&project(DETECTION, &objects(&[&[corners; 3]], &[&[0; 3]]))),
-        "data set \"pets\": expected boxes that are [left, top, width, height] in pixels, found that 3 of 3 make no sense so, and 0 as [left, top, right, bottom] in pixels\n  hint: say `form = \"xyxy\"` \
+        "data set \"pets\": expected boxes that are [left, top, width, height] in pixels, found that 3 of 3 make no sense so, and 0 as [left, top, right, bottom] in pixels, first in \
+         ~/datasets/pets/default/train/0000.parquet: row 0, column \"objects.bbox\"\n  hint: say `form = \"xyxy\"` \
          in the manifest"
     );
     // A box without area does not hide the others, tolerated or not.
@@ -303,7 +304,8 @@ fn wrong_masks_are_named() {
         (&rows, "1, column \"mask\": expected one of 2 classes, or void, found 2 at row 2, column 3 of the mask"),
         (
             &masks(&[&colours]),
-            "0, column \"mask\": cannot decode the image (BYTES bytes): expected a PNG of at most 8 bits, gray, palette or RGB, found Rgba of 8 bits",
+            "0, column \"mask\": cannot decode the image (BYTES bytes): expected a PNG of at most 8 bits, gray, palette or RGB, found Rgba of 8 bits\n  hint: leave \
+             out its transparency, for example `PIL.Image.open(FILE).convert(\"RGB\")`",
         ),
         (
             &masks(&[&small]),

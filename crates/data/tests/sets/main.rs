@@ -164,7 +164,10 @@ fn wrong_columns_are_named() {
         ),
         (
             columns([("image", files), ("label", texts.clone())]),
-            format!("{file}: column \"label\": expected a column of integers, found Utf8"),
+            format!(
+                "{file}: column \"label\": expected a column of integers, found Utf8\n  hint: write numbers in place of \
+                     texts, such as the place of the name in the list of classes, from 0"
+            ),
         ),
         (
             columns([("image", texts), ("label", labels.clone())]),

@@ -21,6 +21,21 @@ pub(super) fn beyond(boxes: &Boxes) -> Option<String> {
     })
 }
 
+/// Objects and images that are there more than once.
+pub(super) fn twice(files: &Files) -> Vec<String> {
+    let mut seen = BTreeSet::new();
+    let same = |truth: &&Truth| !seen.insert((truth.image, truth.class, truth.bounds.map(f64::to_bits)));
+    let objects = files.boxes.truths.iter().filter(same).count();
+    let objects = (objects > 0).then(|| {
+        format!(
+            "{objects} objects are twice in their image, with the same category and box: one of the two is never found"
+        )
+    });
+    let file = files.file_twice.as_ref();
+    let file = file.map(|name| format!("{name} is the file of several images, which are scored one by one"));
+    objects.into_iter().chain(file).collect()
+}
+
 /// What looks wrong with boxes that have an AP of `ap50` at an IoU of 0.5.
 pub(super) fn of(files: &Files, ap50: Option<f64>) -> Vec<String> {
     let Boxes { truths, found, .. } = &files.boxes;

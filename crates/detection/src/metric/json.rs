@@ -4,7 +4,7 @@ use super::{Boxes, Found, Truth};
 use anyhow::{Context, Result, anyhow, ensure};
 use data::Malformed;
 use data::coco::{Annotation, Detection, Image, Instances, detections, instances};
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
 
 /// What a file of annotations and one of results say.
@@ -16,6 +16,8 @@ pub struct Files {
     pub categories: Vec<i64>,
     /// Width and height in pixels of each image, where the file has them.
     pub sizes: Vec<Option<[f64; 2]>>,
+    /// A file that several images have, where there is one.
+    pub file_twice: Option<String>,
 }
 
 /// Reads objects from the file `annotations` and detections of them from `results`, both as COCO has them
@@ -46,8 +48,11 @@ pub fn read(annotations: &Path, results: &Path) -> Result<Files> {
     let mut listed: Vec<&Image> = instances.images.iter().collect();
     listed.sort_unstable_by_key(|image| image.id);
     let size = |image: &Image| Some([image.width?.into(), image.height?.into()]);
+    let mut names = BTreeSet::new();
+    let mut twice = listed.iter().filter_map(|image| image.file_name.as_ref()).filter(|name| !names.insert(*name));
+    let file_twice = twice.next().cloned();
     let sizes = listed.into_iter().map(size).collect();
-    Ok(Files { boxes: Boxes { images, truths, found }, categories, sizes })
+    Ok(Files { boxes: Boxes { images, truths, found }, categories, sizes, file_twice })
 }
 
 fn parse<T>(path: &Path, parse: fn(&[u8]) -> Result<T, Malformed>) -> Result<T> {

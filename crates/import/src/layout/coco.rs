@@ -154,12 +154,42 @@ fn clean(name: &str) -> String {
 }
 
 /// A file that could be meant by a name that is none: in another folder, in other letters, or of another kind.
-fn elsewhere(tree: &Tree, name: &str) -> Option<String> {
+pub(super) fn elsewhere(tree: &Tree, name: &str) -> Option<String> {
     let base = |name: &str| name.rsplit('/').next().unwrap_or(name).to_lowercase();
     let wanted = base(name);
     let same = tree.files().find(|file| base(file) == wanted);
     let kind = || tree.files().find(|file| super::is_image(file) && stem(&base(file)) == stem(&wanted));
-    same.or_else(kind).map(|file| tree.shown(file))
+    let alike = || {
+        let file = tree.files().find(|file| alike(&base(file)) == alike(&wanted))?;
+        Some(format!(
+            "{}, whose name is written in other characters (`%20`, or accents of their own)",
+            tree.shown(file)
+        ))
+    };
+    same.or_else(kind).map(|file| tree.shown(file)).or_else(alike)
+}
+
+/// A name as it looks: `%20` is a space, and a letter with an accent is one however Unicode composes it. Which accent it
+/// is does not matter.
+fn alike(name: &str) -> String {
+    let (mut seen, mut rest) = (String::new(), name.chars());
+    while let Some(letter) = rest.next() {
+        let code = || u8::from_str_radix(rest.as_str().get(..2)?, 16).ok().filter(u8::is_ascii);
+        match (letter, code()) {
+            ('%', Some(code)) => {
+                seen.push(code.into());
+                rest.nth(1);
+            }
+            // An accent of its own goes onto the letter before.
+            ('\u{300}'..='\u{36f}', _) => {
+                seen.pop();
+                seen.push('´');
+            }
+            ('\u{c0}'..='\u{24f}', _) => seen.push('´'),
+            _ => seen.push(letter),
+        }
+    }
+    seen
 }
 
 /// The folder that the images are in, empty or ending in `/`: the one that has the most of them.

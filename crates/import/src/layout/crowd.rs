@@ -2,7 +2,7 @@
 
 use data::TaskKind;
 
-use super::{Layout, images, never_near, no_others, parts, splits, stem};
+use super::{Layout, has_extension, hint_at, images, never_near, no_others, parts, splits, stem};
 use crate::error::{Error, InFile, Malformed, Result, or_kind};
 use crate::release::{Item, Label, Picture, Release};
 use crate::tree::Tree;
@@ -38,13 +38,17 @@ pub(super) const SHANGHAITECH: Layout = Layout {
 pub(super) const UCF_QNRF: Layout = Layout {
     name: "ucf-qnrf",
     looks_like: "{Train,Test}/img_0001.jpg, {Train,Test}/img_0001_ann.mat",
-    matches: |tree| tree.files_in("Train").iter().any(|name| name.ends_with("_ann.mat")),
+    matches: |tree| tree.files_in("Train").iter().any(|name| is_qnrf(name)),
     near: |tree| {
-        let found = tree.files_under("").into_iter().find(|name| name.ends_with("_ann.mat"))?;
+        let found = tree.files_under("").into_iter().find(|name| is_qnrf(name))?;
         Some(format!("{found} is not in a folder `Train` or `Test`"))
     },
     read: |tree, _| read_ucf_qnrf(tree),
 };
+
+fn is_qnrf(name: &str) -> bool {
+    has_extension(name, "mat") && stem(name).ends_with("_ann")
+}
 
 fn part(tree: &Tree, letter: char) -> Option<&str> {
     let known = [format!("part_{letter}"), format!("part_{letter}_final")];
@@ -70,19 +74,17 @@ fn read_shanghaitech(tree: &Tree, above: &str) -> Result<Release> {
             place: tree.shown(&folder),
             reason: "expected a folder `ground-truth` or `ground_truth`, found none".to_owned(),
         })?;
-        let others = |file: &str| file.ends_with(".mat");
         let annotation = |image: &str| match image.rsplit_once('/') {
             Some((inner, image)) => format!("{truth}/{inner}/GT_{image}.mat"),
             None => format!("{truth}/GT_{image}.mat"),
         };
-        read_points(tree, [&format!("{folder}/images"), truth], annotation, others, shanghaitech)
+        read_points(tree, [&format!("{folder}/images"), truth], annotation, shanghaitech)
     })
 }
 
 fn read_ucf_qnrf(tree: &Tree) -> Result<Release> {
     release(splits(&tree.shown(""), tree.folders_in(""))?, |folder| {
-        let others = |file: &str| file.ends_with(".mat");
-        read_points(tree, [folder, folder], |image| format!("{folder}/{image}_ann.mat"), others, ucf_qnrf)
+        read_points(tree, [folder, folder], |image| format!("{folder}/{image}_ann.mat"), ucf_qnrf)
     })
 }
 
@@ -99,14 +101,17 @@ fn read_points(
     tree: &Tree,
     [folder, truth]: [&str; 2],
     annotation: impl Fn(&str) -> String,
-    is_annotation: impl Fn(&str) -> bool,
     parse: Parse,
 ) -> Result<Vec<Item>> {
     let images = images(tree, folder)?;
-    let expected: Vec<String> = images.iter().map(|(image, _)| annotation(stem(image))).collect();
-    no_others(tree, truth, is_annotation, &expected)?;
+    let expected: Vec<String> = images.iter().map(|(image, _)| tree.any_case(annotation(stem(image)))).collect();
+    no_others(tree, truth, |file| has_extension(file, "mat"), &expected)?;
     let item = |((image, id), file): ((&str, i64), String)| {
         let place = tree.shown(&file);
+        if !tree.has(&file) {
+            let reason = format!("expected its annotation {place}, found none{}", hint_at(tree, &file));
+            return Err(Error::Release { place: tree.shown(&format!("{folder}/{image}")), reason });
+        }
         let bytes = tree.read(&file)?;
         let points = parse(&bytes).map_err(|cause| or_kind(cause, &bytes).of(&place))?;
         let picture = Picture::File(format!("{folder}/{image}"));

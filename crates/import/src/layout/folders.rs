@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use data::{Split, TaskKind};
 
-use super::{Layout, is_image, parts, some, split, splits};
+use super::{Layout, NO_CLASSES, has_extension, images_and_masks, is_image, parts, some, split, splits};
 use crate::error::{Error, Result};
 use crate::release::{Item, Label, Picture, Release};
 use crate::tree::Tree;
@@ -53,7 +53,7 @@ fn misfit(tree: &Tree, train: &str) -> Option<String> {
         let found = classes.pop().map_or("none".to_owned(), |class| format!("{train}/{class} alone"));
         return Some(format!("expected a folder for each of at least 2 classes in {train}, found {found}"));
     }
-    None
+    images_and_masks(&classes).map(|[images, masks]| format!("{train}/{images} and {train}/{masks} {NO_CLASSES}"))
 }
 
 /// Whether no image is right in a folder of the split, and one of these has several folders of images.
@@ -70,12 +70,21 @@ fn is_nested(tree: &Tree, train: &str) -> bool {
 fn near(tree: &Tree) -> Option<String> {
     if let Some(train) = train(tree) {
         // Only where it could be of classes at all.
-        let some_image = pictures(tree, train).iter().any(|image| image.contains('/'));
-        return misfit(tree, train).filter(|_| some_image || tree.folders_in(train).len() > 1);
+        let files = tree.files_under(train);
+        if files.iter().any(|file| has_extension(file, "xml")) {
+            return None;
+        }
+        let (flat, deep): (Vec<&str>, Vec<&str>) = pictures(tree, train).iter().partition(|image| !image.contains('/'));
+        if !flat.is_empty() && tree.folders_in(train).is_empty() {
+            let list = files.iter().find(|file| has_extension(file, "csv"));
+            let list = list.map(|list| format!("; lists such as {list} are not read")).unwrap_or_default();
+            return Some(format!("{} images are in {train}, but in no folder of a class{list}", flat.len()));
+        }
+        return misfit(tree, train).filter(|_| !deep.is_empty() || tree.folders_in(train).len() > 1);
     }
     let classes = tree.folders_in("");
     let has_image = |class: &&str| tree.files_in(class).into_iter().any(is_image);
-    (classes.len() > 1 && classes.iter().all(has_image)).then(|| {
+    (classes.len() > 1 && classes.iter().all(has_image) && images_and_masks(&classes).is_none()).then(|| {
         format!(
             "{} are folders of images, but in no split: make folders train and test with them in it",
             some(&classes)
@@ -116,6 +125,14 @@ fn items(
         })?;
         let picture = Picture::File(format!("{folder}/{image}"));
         items.push(Item { id: items.len() as i64, picture, size: None, label: Label::Class(class as u32) });
+    }
+    let images = pictures(tree, folder).len();
+    if items.is_empty() && images > 0 {
+        let reason = format!(
+            "expected images in folders of their classes, found that {images} images are in none\n  hint: leave out this \
+             folder, if their classes are not known"
+        );
+        return Err(Error::Release { place: tree.shown(folder), reason });
     }
     Ok(items)
 }

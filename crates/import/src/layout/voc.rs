@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use data::plausible::{Form, Meaning, Unit};
 use data::{Split, TaskKind};
 
-use super::{Given, Layout, images, is_image, split, splits, stem};
+use super::coco::elsewhere;
+use super::{Given, Layout, has_extension, hint_at, images, is_image, split, splits, stem};
 use crate::error::{Error, InFile, Malformed, Result};
 use crate::release::{Boxed, Item, Label, Part, Picture, Release, Size};
 use crate::tree::Tree;
@@ -17,11 +18,18 @@ pub(super) const VOC: Layout = Layout {
                  {train,val,test}/*.xml beside the images",
     matches: |tree| has_lists(tree) || folders(tree).next().is_some(),
     near: |tree| {
-        tree.has_folder("Annotations").then(|| {
+        let lists = tree.has_folder("Annotations").then(|| {
             "Annotations is there, but not ImageSets/Main with a train.txt and a val.txt or test.txt, lists of the \
              images of each split"
                 .to_owned()
-        })
+        });
+        let deeper = || {
+            let mut splits = tree.folders_in("").into_iter().filter(|folder| split(folder).is_some());
+            let first = |split| Some((split, tree.files_under(split).into_iter().find(|file| is_xml(file))?));
+            let (split, file) = splits.find_map(first)?;
+            Some(format!("{split}/{file} is not right in {split}, beside its image"))
+        };
+        lists.or_else(deeper)
     },
     read,
 };
@@ -31,7 +39,7 @@ fn has_lists(tree: &Tree) -> bool {
 }
 
 fn is_xml(name: &str) -> bool {
-    name.rsplit_once('.').is_some_and(|(_, extension)| extension.eq_ignore_ascii_case("xml"))
+    has_extension(name, "xml")
 }
 
 /// The folders of splits that have annotations in them.
@@ -99,11 +107,22 @@ fn listed(tree: &Tree, notes: &mut Vec<String>) -> Result<Vec<(Split, Files)>> {
         let files = names.into_iter().map(|name| {
             let image = images.get(name.as_str()).ok_or_else(|| {
                 let is_file = images.contains_key(stem(&name));
-                let hint = if is_file { "\n  hint: lists name images without the ends of their names" } else { "" };
+                let elsewhere =
+                    || elsewhere(tree, &format!("{name}.jpg")).map(|file| format!("\n  hint: there is {file}"));
+                let hint = if is_file {
+                    "\n  hint: lists name images without the ends of their names".to_owned()
+                } else {
+                    elsewhere().unwrap_or_default()
+                };
                 let reason = format!("expected an image {name}.jpg as the lists say, found none{hint}");
                 Error::Release { place: tree.shown("JPEGImages"), reason }
             })?;
-            Ok((format!("JPEGImages/{image}"), xml(&name)))
+            let (image, xml) = (format!("JPEGImages/{image}"), xml(tree, &name));
+            if !tree.has(&xml) {
+                let reason = format!("expected its annotation {}, found none{}", tree.shown(&xml), hint_at(tree, &xml));
+                return Err(Error::Release { place: tree.shown(&image), reason });
+            }
+            Ok((image, xml))
         });
         splits.push((split, files.collect::<Result<Files>>()?));
     }
@@ -155,21 +174,22 @@ fn lists(tree: &Tree) -> Result<Vec<(Split, Vec<String>)>> {
             let reason = format!("expected each image once, found {twice} twice");
             return Err(Error::Release { place: tree.shown(&file(list)), reason });
         }
-        if split != Split::Test || names.iter().any(|name| tree.has(&xml(name))) {
+        if split != Split::Test || names.iter().any(|name| tree.has(&xml(tree, name))) {
             lists.push((split, names));
         }
     }
     Ok(lists)
 }
 
-/// How the corners of all boxes are meant: from `first_pixel`, which is 1 unless one of them begins at 0; and what the
+/// How the corners of all boxes are meant: from `first_pixel`, which is 1 unless one of them begins before it; and what the
 /// user must know of it.
 fn settle(tree: &Tree, entries: &mut [&mut Entry], first_pixel: Option<u8>) -> Result<(Unit, Option<String>)> {
     let objects =
         || entries.iter().flat_map(|entry| entry.annotation.objects.iter().map(move |object| (entry, object)));
-    // Parts of the image's sides begin at 0, too: they are told apart where all boxes are known.
+    // Parts of the image's sides begin before 1, too: they are told apart where all boxes are known.
     let in_pixels = objects().any(|(_, object)| object.corners.iter().any(|&corner| corner > 1.0));
-    let at_zero = || objects().filter(|(_, object)| object.corners.iter().take(2).any(|&corner| corner == 0.0));
+    let at_zero =
+        || objects().filter(|(_, object)| object.corners.iter().take(2).any(|corner| (0.0..1.0).contains(corner)));
     match (first_pixel, at_zero().next()) {
         (None, Some((entry, object))) if in_pixels => {
             let position = entry.annotation.objects.iter().position(|other| std::ptr::eq(other, object));
@@ -182,11 +202,13 @@ fn settle(tree: &Tree, entries: &mut [&mut Entry], first_pixel: Option<u8>) -> R
             })
         }
         (Some(0), _) => {
-            // Whether the last pixel is in the box shows where a box ends with its image.
+            // Whether the last pixel is in the box shows where a box ends with its image, or within a pixel.
             let excluded = objects().any(|(entry, object)| {
                 let size = entry.annotation.size;
                 let [_, _, right, bottom] = object.corners;
-                size.is_some_and(|(width, height)| right >= f64::from(width) || bottom >= f64::from(height))
+                right.fract() != 0.0
+                    || bottom.fract() != 0.0
+                    || size.is_some_and(|(width, height)| right >= f64::from(width) || bottom >= f64::from(height))
             });
             if !excluded {
                 for object in entries.iter_mut().flat_map(|entry| &mut entry.annotation.objects) {
@@ -222,6 +244,6 @@ fn label(tree: &Tree, entry: &Entry, classes: &[String], meant: Meaning, id: &mu
     Ok(Label::Objects { place, counted: "object", meant, objects })
 }
 
-fn xml(name: &str) -> String {
-    format!("Annotations/{name}.xml")
+fn xml(tree: &Tree, name: &str) -> String {
+    tree.any_case(format!("Annotations/{name}.xml"))
 }

@@ -3,7 +3,7 @@
 use data::TaskKind;
 use data::plausible::{Form, Meaning, Unit};
 
-use super::{Given, Layout, images, is_image, names, no_others, parts, split, splits, stem};
+use super::{Given, Layout, has_extension, images, is_image, names, no_others, parts, split, splits, stem};
 use crate::error::{Error, InFile, Malformed, Result};
 use crate::release::{Boxed, Item, Label, Picture, Release};
 use crate::tree::Tree;
@@ -75,7 +75,7 @@ fn shape(tree: &Tree) -> Option<(Shape, Vec<&str>)> {
 
 fn is_label(name: &str) -> bool {
     let base = name.rsplit('/').next().unwrap_or(name);
-    base != CLASSES && base.rsplit_once('.').is_some_and(|(_, extension)| extension == "txt")
+    base != CLASSES && has_extension(base, "txt")
 }
 
 fn yaml(tree: &Tree) -> impl Iterator<Item = &str> {
@@ -92,22 +92,29 @@ fn lists<'a>(tree: &'a Tree, shape: Shape, splits: &'a [&str]) -> impl Iterator<
 
 fn read(tree: &Tree, _: &Given<'_>) -> Result<Release> {
     let (shape, names) = shape(tree).unwrap_or((Shape::Outer, Vec::new()));
-    let classes = classes(tree, shape, &names)?;
     let (mut id, mut notes) = (0, Vec::new());
+    let classes = classes(tree, shape, &names, &mut notes)?;
     let parts = parts(splits(&tree.shown(""), names)?, |split| {
         items(tree, shape.folders(split), classes.len(), &mut id, &mut notes)
     })?;
     Ok(Release { task: TaskKind::Detection, classes, void: Vec::new(), parts, notes })
 }
 
-fn classes(tree: &Tree, shape: Shape, splits: &[&str]) -> Result<Vec<String>> {
+fn classes(tree: &Tree, shape: Shape, splits: &[&str], notes: &mut Vec<String>) -> Result<Vec<String>> {
     let mut all: Vec<&str> = yaml(tree).collect();
     // The usual name decides where there are several.
     if let Some(usual) = all.iter().find(|name| ["data.yaml", "data.yml"].contains(*name)).copied() {
         all = vec![usual];
     }
     if let [file] = all.as_slice() {
-        return parse_yaml(&tree.text(file)?).map_err(|cause| cause.of(tree.shown(file)));
+        let classes = parse_yaml(&tree.text(file)?).map_err(|cause| cause.of(tree.shown(file)))?;
+        for list in lists(tree, shape, splits) {
+            if names(&tree.text(&list)?) != classes {
+                let (file, list) = (tree.shown(file), tree.shown(&list));
+                notes.push(format!("{list} has other classes, or in another order, than {file}, which was believed"));
+            }
+        }
+        return Ok(classes);
     }
     let mut first: Option<(String, Vec<String>)> = None;
     for file in lists(tree, shape, splits) {
@@ -133,7 +140,8 @@ fn items(
     notes: &mut Vec<String>,
 ) -> Result<Vec<Item>> {
     let images = images(tree, &folder)?;
-    let expected: Vec<String> = images.iter().map(|(image, _)| format!("{labels}/{}.txt", stem(image))).collect();
+    let label = |image: &str| tree.any_case(format!("{labels}/{}.txt", stem(image)));
+    let expected: Vec<String> = images.iter().map(|(image, _)| label(image)).collect();
     no_others(tree, &labels, is_label, &expected)?;
     let without = images.iter().zip(&expected).filter(|(_, file)| !tree.has(file));
     let without: Vec<&str> = without.map(|((image, _), _)| *image).collect();

@@ -113,6 +113,10 @@ fn damaged_archives_are_refused() {
     let release = Release::default().with("a", "one").with("b", vec![7; 3000]);
     let whole = tar(&release);
     assert!(refusal(&whole[..2048]).contains("member \"b\": expected 3000 bytes from byte 1536, found the end"));
+    // A cut between two members leaves whole ones.
+    let complaint = refusal(&whole[..1024]);
+    assert!(complaint.contains("byte 1024: expected the end of a whole tar archive, found none"), "{complaint}");
+    assert!(open(&whole[..whole.len() - 512]).is_ok(), "one block of zeros is an end");
     assert!(
         refusal(&tar_of(&[("a", EntryType::Regular, b"1"), ("./a", EntryType::Regular, b"2")]))
             .contains("found it twice")
@@ -122,6 +126,18 @@ fn damaged_archives_are_refused() {
     assert!(refusal(&gzip(&whole)[..30]).contains("a whole archive"));
     let packed = zip(&release);
     assert!(refusal(&packed[..packed.len() - 30]).contains("a whole zip archive"));
+
+    // The compression of the first member, in its own header and in the list.
+    let mut other = packed.clone();
+    for (begin, at) in [(b"PK\x03\x04", 8), (b"PK\x01\x02", 10)] {
+        let header = other.windows(4).position(|bytes| bytes == begin).unwrap();
+        other[header + at] = 14;
+    }
+    let complaint = refusal(&other);
+    assert!(
+        complaint.starts_with("member \"a\": expected deflate") && complaint.contains("hint: unpack"),
+        "{complaint}"
+    );
 
     let mut wrong = packed.clone();
     let data = wrong.windows(3).position(|bytes| bytes == b"one").unwrap_or(35);

@@ -234,7 +234,14 @@ fn names_are_read_from_every_usual_form() {
         "names:\n- cat\n- hot dog\n- \"it's: 3\"\nval: images/val\n",
         "names:\n  0: cat\n  1: hot dog\n\n  2: \"it's: 3\"\n",
         "names: {0: cat, 1: hot dog, 2: \"it's: 3\"}",
+        "names: ['cat', \"hot\\x20dog\", 'it''s: 3']\n",
     ] {
         assert_eq!(formats::yolo::parse_yaml(yaml).unwrap(), expected, "{yaml}");
+    }
+    let escaped = r#"names: ["\u732B", "K\xE4fer", "\U0001F431", "a \"b\" # \\, ]"] # no name"#;
+    assert_eq!(formats::yolo::parse_yaml(escaped).unwrap(), ["猫", "Käfer", "🐱", "a \"b\" # \\, ]"]);
+    for yaml in ["names:\n- name: cat\n", "names:\n- cat:\n", "names: [\"\\a\"]", "names: [\"\\ud83d\"]"] {
+        let complaint = formats::yolo::parse_yaml(yaml).unwrap_err().to_string();
+        assert!(complaint.contains("expected a plain name"), "{yaml}: {complaint}");
     }
 }

@@ -84,7 +84,7 @@ pub(super) fn unknown_in_predictions(unknown: &Unknown, meanings: &Meanings, pre
     )
 }
 
-/// Classes that no true pixel has, where other pixels are not judged.
+/// Classes that no true pixel has, where other pixels are not judged; or that many are not, though nobody asked for it.
 ///
 /// # Errors
 ///
@@ -98,8 +98,16 @@ pub(super) fn absent(meanings: &Meanings, truth: &Side) -> Result<Option<String>
         judged[usize::from(value)] == Some(class as u8) && pixels(value) > 0
     };
     let absent: Vec<usize> = (0..meanings.classes).filter(|class| !occurs(*class)).collect();
-    let (Some(first), false) = (absent.first(), ignored.is_empty()) else { return Ok(None) };
     let left_out: u64 = ignored.iter().map(|value| pixels(*value)).sum();
+    let share = 100.0 * left_out as f64 / all as f64;
+    if absent.is_empty() && meanings.by_default && 4 * left_out > all {
+        let value = as_option(&ignored);
+        return Ok(Some(format!(
+            "{left_out} of {all} true pixels ({share:.1} %), those of value {value}, are not judged\n  hint: `--ignore {value}` if \
+             they are of no class, else `--values` lists the value of each class"
+        )));
+    }
+    let (Some(first), false) = (absent.first(), ignored.is_empty()) else { return Ok(None) };
     let which = match absent.len() {
         1 => format!("class {first}"),
         2..=8 => format!("classes {}", absent.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")),
@@ -115,9 +123,8 @@ pub(super) fn absent(meanings: &Meanings, truth: &Side) -> Result<Option<String>
         _ => "`--values` lists the value of each class".to_owned(),
     };
     let message = format!(
-        "no true pixel that is judged has {which}, while {left_out} of {all} ({:.1} %), those of value {}, are not \
+        "no true pixel that is judged has {which}, while {left_out} of {all} ({share:.1} %), those of value {}, are not \
          judged\n  hint: {hint}",
-        100.0 * left_out as f64 / all as f64,
         as_option(&ignored)
     );
     if meanings.by_default && meanings.classes > 1 && absent.len() + 1 >= meanings.classes {
@@ -149,16 +156,19 @@ pub(super) fn renamed(meanings: &Meanings, confusion: &Confusion) -> Option<Stri
         }
     }
     let wrong = pairs.iter().any(|(_, truth, predicted)| truth != predicted);
-    if !wrong || 2 * named < all || named < 2 * right {
-        return None;
-    }
     let shifted = |by: i16| -> u64 {
         let moved = pairs.iter().filter(|(_, truth, predicted)| i16::from(*truth) - i16::from(*predicted) == by);
         moved.map(|(count, ..)| count).sum()
     };
-    let how = if 10 * shifted(1) >= 9 * named {
+    let (higher, lower) = (10 * shifted(1) >= 9 * named, 10 * shifted(-1) >= 9 * named);
+    // One class more or less is a common mistake, which a poor network has, too.
+    let (least, factor) = if higher || lower { (all.div_ceil(5), 5) } else { (all.div_ceil(2), 2) };
+    if !wrong || named < least || named < factor * right {
+        return None;
+    }
+    let how = if higher {
         "each predicted class is counted one higher, as if only the truth counted from 1".to_owned()
-    } else if 10 * shifted(-1) >= 9 * named {
+    } else if lower {
         "each predicted class is counted one lower, as if only the predictions counted from 1".to_owned()
     } else {
         let names = pairs.iter().filter(|(_, truth, predicted)| truth != predicted).take(4);

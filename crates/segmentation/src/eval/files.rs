@@ -6,8 +6,12 @@ use std::collections::BTreeSet;
 use std::io::Cursor;
 use std::path::{Path, PathBuf};
 
-/// The paths below `folder` of the PNG files in it, without hidden ones and those that systems add to archives.
-pub(super) fn masks(folder: &Path) -> train::Result<BTreeSet<PathBuf>> {
+/// Ends of the names of files that could be masks, but are not read.
+const OTHERS: [&str; 9] = ["npy", "npz", "tif", "tiff", "jpg", "jpeg", "bmp", "gif", "webp"];
+
+/// The paths below `folder` of the PNG files in it, without hidden ones and those that systems add to archives; and what
+/// the user must know of others.
+pub(super) fn masks(folder: &Path) -> train::Result<(BTreeSet<PathBuf>, Option<String>)> {
     let (mut found, mut others) = (BTreeSet::new(), BTreeSet::new());
     let visible = |entry: &walkdir::DirEntry| {
         let name = entry.file_name().to_string_lossy();
@@ -22,7 +26,19 @@ pub(super) fn masks(folder: &Path) -> train::Result<BTreeSet<PathBuf>> {
         }
     }
     match others.first() {
-        _ if !found.is_empty() => Ok(found),
+        _ if !found.is_empty() => {
+            let could_be = |other: &&PathBuf| {
+                let end = other.extension().unwrap_or_default();
+                OTHERS.iter().any(|kind| end.eq_ignore_ascii_case(kind))
+                    && !found.contains(&other.with_extension("png"))
+            };
+            let left: Vec<&PathBuf> = others.iter().filter(could_be).collect();
+            let warning = left.first().map(|first| {
+                let first = folder.join(first);
+                format!("{} files are no PNG files, and not scored; the first: {}", left.len(), first.display())
+            });
+            Ok((found, warning))
+        }
         None => bail!("{}: expected PNG files, found none", folder.display()),
         Some(other) => {
             bail!("{}: expected PNG files, found others alone, such as {}", folder.display(), other.display())

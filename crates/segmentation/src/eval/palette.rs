@@ -1,6 +1,9 @@
 //! Palettes that give the same colors other values.
 
-use super::files::Color;
+use super::files::{Color, Values};
+use super::values::Meanings;
+use data::VOID;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// The values of the masks in a folder: how often they occur, and their colors where masks have palettes.
@@ -61,33 +64,47 @@ impl Side {
     pub(super) fn values(&self) -> Vec<u8> {
         (0..=u8::MAX).filter(|value| self.counts[usize::from(*value)] > 0).collect()
     }
+}
 
-    fn color(&self, value: u8) -> Option<Color> {
-        self.colors[usize::from(value)].as_ref().map(|(color, _)| *color)
+/// Colors that are one class in a true mask and another in its prediction: for each its values in both, and the first such
+/// prediction.
+pub(super) type Moved = BTreeMap<(u8, u8, Color), PathBuf>;
+
+/// Adds the colors of a pair of masks that are in both, once in each palette, and mean other classes.
+pub(super) fn moved(moved: &mut Moved, truth: &Values, (path, prediction): (&Path, &Values), meanings: &Meanings) {
+    let (Some(true_colors), Some(colors)) = (&truth.palette, &prediction.palette) else { return };
+    let (true_classes, classes) = (meanings.of_truth(), meanings.of_predictions());
+    let occurs = |mask: &Values| {
+        let mut occurs = [false; 256];
+        mask.pixels.iter().for_each(|value| occurs[usize::from(*value)] = true);
+        occurs
+    };
+    let (in_truth, in_prediction) = (occurs(truth), occurs(prediction));
+    let only = |colors: &[Color], color: &Color| colors.iter().filter(|other| *other == color).count() == 1;
+    for (value, color) in true_colors.iter().enumerate().filter(|(value, _)| in_truth[*value]) {
+        let Some(other) = colors.iter().position(|other| other == color).filter(|other| in_prediction[*other]) else {
+            continue;
+        };
+        let (class, predicted) = (true_classes[value], classes[other]);
+        if class != predicted && class != Some(VOID) && only(true_colors, color) && only(colors, color) {
+            moved.entry((value as u8, other as u8, *color)).or_insert_with(|| path.to_owned());
+        }
     }
 }
 
 /// What palettes say against the values: masks of one folder that differ, or truth and predictions that look the same and
 /// are not.
-pub(super) fn disagreements(truth: &Side, predictions: &Side) -> Vec<String> {
+pub(super) fn disagreements(truth: &Side, predictions: &Side, moved: &Moved) -> Vec<String> {
     let mut found: Vec<String> = [truth, predictions].into_iter().filter_map(|side| side.conflict.clone()).collect();
-    let moved = truth.values().into_iter().filter_map(|value| {
-        let color = truth.color(value)?;
-        let same = |other: &u8| predictions.color(*other) == Some(color);
-        let other = predictions.values().into_iter().find(same)?;
-        let meant = same(&value) || truth.color(other) == Some(color);
-        (!meant).then_some((value, other, color))
-    });
-    let moved: Vec<String> = moved
-        .map(|(value, other, [red, green, blue])| {
+    if let Some(first) = moved.values().next() {
+        let colors = moved.keys().take(4).map(|(value, other, [red, green, blue])| {
             format!("#{red:02x}{green:02x}{blue:02x} is {value} in the truth and {other} in predictions")
-        })
-        .collect();
-    if !moved.is_empty() {
+        });
         found.push(format!(
-            "the palettes of truth and predictions give the same colors other values, and it is values that count: {}\n  hint: \
-             `--values` and `--prediction-values` say which value each class has",
-            moved.join("; ")
+            "the palettes of truth and predictions give the same colors other values, and it is values that count: {}, first in \
+             {}\n  hint: `--values` and `--prediction-values` say which value each class has",
+            colors.collect::<Vec<_>>().join("; "),
+            first.display()
         ));
     }
     found

@@ -203,17 +203,34 @@ fn palettes_in_another_order_are_noticed() {
     indexed("truth/0.png", &[0, 1, 2, 0, 1, 2], &[BLACK, RED, GREEN]);
     indexed("predictions/0.png", &[2, 0, 1, 2, 0, 1], &[RED, GREEN, BLACK]);
     let classes = ["--classes", "3"];
-    let found = warnings(folder.path(), &classes);
+    let shown = folder.path().display().to_string();
+    let found: Vec<String> =
+        warnings(folder.path(), &classes).iter().map(|warning| warning.replace(&shown, "FOLDER")).collect();
     assert_eq!(
         found,
         [
             "the palettes of truth and predictions give the same colors other values, and it is values that count: #000000 is 0 in \
           the truth and 2 in predictions; #800000 is 1 in the truth and 0 in predictions; #008000 is 2 in the truth and 1 in \
-          predictions\n  hint: `--values` and `--prediction-values` say which value each class has"
+          predictions, first in FOLDER/predictions/0.png\n  hint: `--values` and `--prediction-values` say which value each class has"
         ]
     );
     let mapped = ["--classes", "3", "--prediction-values", "2,0,1"];
     assert_eq!(iou(folder.path(), &mapped), json!(1.0));
+    assert_eq!(warnings(folder.path(), &mapped), [""; 0]);
+    // Palettes of the values that occur in a mask: each file has its own.
+    indexed("truth/0.png", &[0, 1, 1, 0, 1, 1], &[BLACK, GREEN]);
+    indexed("predictions/0.png", &[0, 2, 2, 0, 2, 2], &[BLACK, RED, GREEN]);
+    for name in ["truth/1.png", "predictions/1.png"] {
+        indexed(name, &[0, 2, 2, 0, 2, 2], &[BLACK, RED, GREEN]);
+    }
+    let found = warnings(folder.path(), &classes);
+    assert!(
+        found.len() == 1 && found[0].contains("#008000 is 1 in the truth and 2 in predictions, first in"),
+        "{found:?}"
+    );
+    for name in ["truth/1.png", "predictions/1.png"] {
+        std::fs::remove_file(folder.path().join(name)).unwrap();
+    }
     // What a palette says of values that do not occur means nothing, nor do two values of one color.
     indexed("predictions/0.png", &[0, 1, 2, 0, 1, 2], &[BLACK, RED, GREEN, UNUSED, BLACK, RED]);
     indexed("truth/0.png", &[0, 1, 2, 0, 1, 2], &[BLACK, RED, GREEN, RED]);
@@ -239,6 +256,13 @@ fn without_palettes_it_is_the_pixels_that_tell() {
           means 0, 0 means 1, 1 means 2\n  hint: `--values` and `--prediction-values` say which value each class has"
         ]
     );
+    // A poor network of classes that are counted from 0, though those of the truth are counted from 1.
+    let truth: Vec<u8> = [[1; 11], [2; 11], [3; 11]].concat().into_iter().chain([0]).collect();
+    let guess = |class: u8| [[class - 1; 3].as_slice(), &[4, 4, 5, 5, 6, 6, 7, 7]].concat();
+    let guesses: Vec<u8> = (1..4).flat_map(guess).chain([0]).collect();
+    let shifted = folder(17, &truth, &guesses);
+    let found = warnings(shifted.path(), &["--classes", "8"]);
+    assert!(found.len() == 1 && found[0].contains("each predicted class is counted one higher"), "{found:?}");
     // A poor network is no mistake.
     let poor = folder(4, &[0, 0, 1, 1, 2, 2, 0, 1], &[0, 0, 0, 0, 0, 0, 0, 2]);
     assert_eq!(warnings(poor.path(), &["--classes", "3"]), [""; 0]);
@@ -262,4 +286,26 @@ fn hidden_files_are_passed_over() {
     gray(&inside.join("truth/0.png"), 1, &[0, 1]);
     gray(&inside.join("predictions/0.png"), 1, &[0, 1]);
     assert_eq!(iou(&inside, &["--classes", "2"]), json!(1.0));
+}
+
+#[test]
+fn masks_that_are_not_scored_are_counted() {
+    let folder = folder(2, &[0, 1, 0, 1], &[0, 1, 0, 1]);
+    for name in ["truth/1.tif", "truth/2.NPY", "predictions/1.tif", "predictions/Thumbs.db", "predictions/0.jpg"] {
+        files::write_atomic(&folder.path().join(name), b"no PNG").unwrap();
+    }
+    let found = warnings(folder.path(), &["--classes", "2"]);
+    let [truth, predictions] = found.as_slice() else { panic!("{found:?}") };
+    assert!(truth.starts_with("2 files are no PNG files, and not scored; the first: "), "{truth}");
+    assert!(truth.ends_with("1.tif") && predictions.starts_with("1 files"), "{truth} {predictions}");
+}
+
+#[test]
+fn many_pixels_that_are_not_judged_are_said() {
+    let stray = folder(4, &[0, 0, 1, 0, 255, 255, 255, 255], &[0, 0, 0, 0, 1, 1, 1, 1]);
+    let found = warnings(stray.path(), &["--classes", "2"]);
+    assert!(found.len() == 1 && found[0].starts_with("4 of 8 true pixels (50.0 %), those of value 255"), "{found:?}");
+    assert_eq!(warnings(stray.path(), &["--classes", "2", "--ignore", "255"]), [""; 0]);
+    let few = folder(4, &[0, 0, 1, 0, 1, 1, 255, 255], &[0, 0, 0, 0, 1, 1, 1, 1]);
+    assert_eq!(warnings(few.path(), &["--classes", "2"]), [""; 0]);
 }

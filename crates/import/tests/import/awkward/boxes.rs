@@ -146,6 +146,11 @@ fn voc_that_counts_from_0_needs_a_decision() {
     let (boxes, told) = import(&whole([0.0, 0.0, 40.0, 30.0]), 0);
     assert_eq!(boxes, [0.0, 0.0, 40.0, 30.0]);
     assert!(told.contains("end before their xmax"), "{told}");
+    // As CVAT writes them: no number is that of a pixel.
+    assert_has(&complaint(&whole([0.4, 0.6, 39.2, 29.1])), &["found xmin 0.4, ymin 0.6", "4 boxes of the release"]);
+    let (boxes, told) = import(&whole([0.5, 0.25, 38.5, 29.0]), 0);
+    assert_eq!(boxes, [0.5, 0.25, 38.0, 28.75]);
+    assert!(told.contains("end before their xmax"), "{told}");
     // What begins at 1 needs no decision, and other formats know none.
     let options = Options { first_pixel: Some(0), ..Options::default() };
     assert_has(&Project::new().complaint("set", &coco(), &options), &["for `--first-pixel`, found coco"]);
@@ -207,4 +212,26 @@ fn an_imported_set_of_boxes_is_read_back() {
     assert!(matches!(set.manifest().stored().unwrap().columns, Columns::Detection(_)));
     assert_eq!(set.len(Split::Test), 1);
     assert_eq!(integers(&project.rows("coco", "train"), "width"), [40; 3]);
+}
+
+#[test]
+fn boxes_that_are_there_twice_are_counted() {
+    let line = "0 0.5 0.5 0.5 0.5\n";
+    let told = warnings(&yolo().with("labels/val/c.txt", [line, line, "1 0.5 0.5 0.5 0.5\n"].concat()));
+    let expected =
+        "1 boxes of the validation split are twice in their image; the first: ~/release-set/labels/val/c.txt: line 2";
+    assert!(told.iter().any(|warning| warning == expected), "{told:?}");
+}
+
+#[test]
+fn where_most_boxes_are_outside_none_is_cut_off() {
+    for boxes in [
+        [[20.0, 20.0, 50.0, 50.0], [10.0, 10.0, 80.0, 80.0], [50.0, 50.0, 40.0, 45.0]],
+        [[250.0, 300.0, 500.0, 400.0], [100.0, 100.0, 800.0, 300.0], [0.0, 0.0, 999.0, 999.0]],
+    ] {
+        let release = boxed(boxes);
+        let text = complaint(&release);
+        assert_has(&text, &[" of the train split are outside or have no area", "percent or thousandths"]);
+        assert!(!text.contains("tolerate"), "{text}");
+    }
 }

@@ -221,11 +221,68 @@ fn the_nearest_structure_is_named_with_what_does_not_fit() {
             files(&["train/cat/1.jpg", "val/cat/1.jpg"]),
             "nearly folders: expected a folder for each of at least 2 classes in train, found train/cat alone",
         ),
+        (
+            files(&["train/images/1.png", "train/masks/1.png", "val/images/1.png"]),
+            "nearly camvid: train/images and train/masks look like",
+        ),
+        (
+            files(&["train/gtFine/a/1.png", "train/leftImg8bit/a/2.png", "val/gtFine/a/3.png"]),
+            "nearly folders: train/leftImg8bit and train/gtFine",
+        ),
+        (files(&["images/train/1.png", "masks/train/1.png"]), "nearly camvid: images and masks look like images and"),
+        (files(&["JPEGImages/1.jpg", "SegmentationClass/1.png"]), "nearly camvid: JPEGImages and SegmentationClass"),
+        (files(&["train/1.jpg", "train/1_mask.png", "val/2.jpg"]), "nearly camvid: train/1_mask.png looks like a mask"),
+        (
+            files(&["train/1.jpg", "train/_classes.csv", "val/2.jpg"]),
+            "nearly folders: 1 images are in train, but in no folder of a class; lists such as _classes.csv are not read",
+        ),
+        (
+            files(&["train/images/1.jpg", "train/annotations/1.xml", "val/images/2.jpg"]),
+            "nearly voc: train/annotations/1.xml is not right in train, beside its image",
+        ),
+        (
+            files(&["2007/train/a/1.jpg", "2007/train/b/1.jpg", "2012/train/a/1.jpg", "2012/train/b/1.jpg"]),
+            "nearly what is in 2007, 2012: give one folder of these",
+        ),
     ] {
         assert_has(&complaint(&release), &["the structure of no known release", expected]);
     }
+    // Classes may well be called so, where the others are no images.
+    let faces = files(&["train/mask/1.jpg", "train/no_mask/1.jpg", "test/mask/1.jpg", "test/no_mask/1.jpg"]);
+    assert_eq!(Project::new().import("faces", &faces, &Options::default()).unwrap().format, "folders");
     // Of a structure that is asked for, what does not fit is said, and of no other.
     let options = Options { format: Some("folders".to_owned()), ..Options::default() };
     let text = Project::new().complaint("set", &coco().with("train/cat/1.jpg", jpeg(8, 8, 1)), &options);
     assert!(text.contains("nearly folders: ") && !text.contains("nearly coco"), "{text}");
+}
+
+#[test]
+fn what_a_split_lacks_is_said() {
+    let yolo = || yolo().without("labels/val/c.txt");
+    for (release, expected) in [
+        (yolo(), vec!["expected a train and a validation or test split, found train alone", "images/val is there"]),
+        (
+            Release::default().with("annotations/instances_default.json", "{}").with("images/a.jpg", jpeg(40, 30, 1)),
+            vec!["expected splits that are called train, val and test, found default"],
+        ),
+        (
+            folders().without("test/dog/x.jpg").with("test/1.jpg", jpeg(8, 8, 1)),
+            vec![
+                "/test: expected images in folders of their classes, found that 1 images are in none",
+                "hint: leave out",
+            ],
+        ),
+    ] {
+        assert_has(&complaint(&release), &expected);
+    }
+}
+
+#[test]
+fn classes_of_two_lists_are_held_against_each_other() {
+    let told = warnings(&yolo().with("classes.txt", "hot dog\ncat\n"));
+    assert!(
+        told.iter().any(|warning| warning.contains("classes.txt has other classes, or in another order")),
+        "{told:?}"
+    );
+    assert_eq!(warnings(&yolo().with("classes.txt", "cat\nhot dog\n")), warnings(&yolo()));
 }

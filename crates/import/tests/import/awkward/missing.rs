@@ -67,6 +67,60 @@ fn an_annotation_without_its_image_is_an_error_in_every_layout() {
     assert_has(&complaint(&moved), &["hint: there is ~/release-set/train2017/more/C.JPG"]);
     let other = coco().without("train2017/c.jpg").with("train2017/c.png", jpeg(40, 30, 3));
     assert_has(&complaint(&other), &["hint: there is ~/release-set/train2017/c.png"]);
+    // Or its name only looks the same.
+    for (written, file) in [("k\u{e4}fer.jpg", "ka\u{308}fer.jpg"), ("my%20cat.jpg", "my cat.jpg")] {
+        let alike = edited(coco().without("train2017/c.jpg"), "annotations/instances_train2017.json", "c.jpg", written)
+            .with(&format!("train2017/{file}"), jpeg(40, 30, 3));
+        let expected =
+            format!("hint: there is ~/release-set/train2017/{file}, whose name is written in other characters");
+        assert_has(&complaint(&alike), &[&expected]);
+    }
+    let deeper = voc()
+        .without("VOCdevkit/VOC2007/JPEGImages/000002.jpg")
+        .with("VOCdevkit/VOC2007/JPEGImages/more/000002.jpg", jpeg(40, 30, 3));
+    assert_has(&complaint(&deeper), &["hint: there is ~/release-set/VOCdevkit/VOC2007/JPEGImages/more/000002.jpg"]);
+}
+
+#[test]
+fn names_may_end_in_capitals() {
+    let voc_file = "VOCdevkit/VOC2007/Annotations/000002.";
+    for (release, file, capitals) in [
+        (yolo(), "labels/train/a.txt".to_owned(), "labels/train/a.TXT".to_owned()),
+        (
+            shanghaitech("", "ground-truth"),
+            "train_data/ground-truth/GT_IMG_1.mat".into(),
+            "train_data/ground-truth/GT_IMG_1.MAT".into(),
+        ),
+        (qnrf(), "Train/img_0001_ann.mat".into(), "Train/img_0001_ann.Mat".into()),
+        (voc(), format!("{voc_file}xml"), format!("{voc_file}XML")),
+        (camvid(), "CamVid/trainannot/x_1.png".into(), "CamVid/trainannot/x_1.PNG".into()),
+    ] {
+        let plain = Project::new().import("set", &release, &Options::default()).unwrap().splits;
+        let bytes = release.0[&file].clone();
+        let release = release.without(&file).with(&capitals, bytes.clone());
+        assert_eq!(Project::new().import("set", &release, &Options::default()).unwrap().splits, plain, "{capitals}");
+        // Nor is one without an image passed over.
+        let orphan =
+            capitals.replace("a.TXT", "z.TXT").replace("IMG_1", "IMG_9").replace("0001", "0009").replace("x_1", "z_1");
+        if orphan != capitals && !capitals.contains("VOC") {
+            assert_has(
+                &complaint(&release.with(&orphan, bytes)),
+                &["expected an image that the annotation belongs to"],
+            );
+        }
+    }
+}
+
+#[test]
+fn a_mask_of_another_name_or_kind_is_named() {
+    let mask = "CamVid/valannot/x_1.png";
+    for near in ["x_1_L.png", "x_1.tif"] {
+        let release = camvid().without(mask).with(&format!("CamVid/valannot/{near}"), gray_png(3, 2, &[0; 6]));
+        assert_has(
+            &complaint(&release),
+            &["expected a mask ", &format!("hint: there is {near}, which has to be x_1.png")],
+        );
+    }
 }
 
 #[test]
@@ -105,7 +159,7 @@ fn images_in_folders_are_read_where_annotations_follow_them() {
     let release = shanghaitech("", "ground-truth").with("train_data/images/more/IMG_9.jpg", jpeg(40, 30, 1));
     assert_has(
         &complaint(&release),
-        &["train_data/ground-truth/more/GT_IMG_9.mat: expected this file of the release, found none"],
+        &["images/more/IMG_9.jpg: expected its annotation ", "ground-truth/more/GT_IMG_9.mat, found none"],
     );
 }
 
