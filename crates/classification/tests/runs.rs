@@ -246,6 +246,8 @@ fn mistakes_in_a_spec_are_named_and_nothing_is_written() {
     unknown_task_key["task"]["paddding"] = json!(1);
     let mut unknown_engine = spec();
     unknown_engine["train"]["engine"] = json!("cpuu");
+    let mut large_batch = change("/train/batch", json!(100_000));
+    large_batch["task"]["examples"] = Value::Null;
     for (spec, expected) in [
         (unknown_engine, "train: `engine`: expected `cpu`, found `cpuu`\n  hint: did you mean `cpu`?"),
         (unknown_key, "method: `granularty`: expected the key `granularity`, "),
@@ -255,10 +257,8 @@ fn mistakes_in_a_spec_are_named_and_nothing_is_written() {
         (change("/optimizer/lr", json!("fast")), "`lr`: expected a number, found \"fast\""),
         (change("/schedule/name", json!("cosinus")), "did you mean `cosine`?"),
         (change("/train/epochs", json!(0)), "`epochs`: expected at least 1"),
-        (
-            change("/train/batch", json!(100_000)),
-            "expected at most the 128 examples that the training split has, found 100000",
-        ),
+        (change("/train/batch", json!(100_000)), "train: `batch`: expected at most `task.examples`, 128, found 100000"),
+        (large_batch, "examples that the training split has, found 100000"),
         (change("/dataset", json!("fashion-mnist-12")), "fashion-mnist-12k"),
         (change("/rest_decay", json!(-1.0)), "rest_decay"),
         (change("/task/model/resnet/depth", json!(9)), "8, 14, 20"),
